@@ -1,0 +1,107 @@
+"""What every test may ask for. See tests/support for what these fixtures give.
+
+``server``          a running server, empty, shared by the tests of one pytest worker
+``any_server``      the same, once for each of the two server programs
+``new_server``      makes servers of the test's own (persistent, with a password, with options)
+``redis_server``    the machine's redis-server
+``url``, ``client`` the address of ``server``'s database 0, and a client for it
+``app``             the tests' shop as an app in this process, on ``server``
+``processes``       starts real beats, workers and consoles on ``server``, and ends them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from tests.support.processes import Processes
+from tests.support.server import REDIS, VALKEY, Server
+from tests.support.shop import make_app
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[dict[str, Server]]:
+    servers: dict[str, Server] = {}
+    yield servers
+    for one in servers.values():
+        one.close()
+
+
+def _empty(servers: dict[str, Server], kind: str) -> Server:
+    if kind not in servers:
+        servers[kind] = Server(kind)
+    servers[kind].start().flush()
+    return servers[kind]
+
+
+@pytest.fixture
+def server(_servers: dict[str, Server]) -> Server:
+    return _empty(_servers, VALKEY)
+
+
+@pytest.fixture
+def redis_server(_servers: dict[str, Server]) -> Server:
+    return _empty(_servers, REDIS)
+
+
+@pytest.fixture(params=[VALKEY, REDIS])
+def any_server(request: pytest.FixtureRequest, _servers: dict[str, Server]) -> Server:
+    return _empty(_servers, request.param)
+
+
+@pytest.fixture
+def new_server() -> Iterator[Callable[..., Server]]:
+    made: list[Server] = []
+
+    def make(kind: str = VALKEY, **options: Any) -> Server:
+        made.append(Server(kind, **options))
+        return made[-1].start()
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return server.url()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def app(url: str) -> Iterator[Celery]:
+    app = make_app(url)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def processes(
+    request: pytest.FixtureRequest, server: Server, tmp_path: Path
+) -> Iterator[Processes]:
+    processes = Processes(server.url(), tmp_path)
+    yield processes
+    processes.close()
+    if request.node.stash.get(FAILED, False):
+        print(processes.logs())
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if call.when == "call" and getattr(report, "failed", False):
+        item.stash[FAILED] = True
+    return report

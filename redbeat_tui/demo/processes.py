@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -154,7 +155,7 @@ class Processes:
 
 
 @contextlib.contextmanager
-def _deaf() -> Any:
+def _deaf() -> Iterator[None]:
     """Ignore the signals that end a program, where that is possible (the main thread)."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     if threading.current_thread() is not threading.main_thread():

@@ -239,3 +239,28 @@ def alive(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return state.read_text().rpartition(")")[2].split()[0] != "Z"
     return True
+
+
+def descendants(pid: int) -> set[int]:
+    """The process ids of all that *pid* started, and of what those started, that still run."""
+    parents = _parents()
+    found: set[int] = set()
+    new = {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
+
+
+def _parents() -> dict[int, int]:
+    if Path("/proc/self/stat").exists():
+        table = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (folder / "stat").read_text().rpartition(")")[2].split()
+                table[int(folder.name)] = int(words[1])
+        return table
+    lines = subprocess.run(
+        ["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return {int(child): int(parent) for child, parent in map(str.split, lines)}

@@ -1,0 +1,176 @@
+"""The threads that talk to Redis for the console, and the mailbox that the app empties.
+
+``redbeat-feed`` follows the event stream and makes rows of snapshots; ``redbeat-facts`` polls
+the health of the schedule; ``redbeat-warm`` decodes the rows of a large snapshot ahead of use.
+None of them touches a widget or the model's state: the app calls :meth:`Feed.drain` from its own
+thread, 4 to 10 times a second, and what has arrived is applied there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from redbeat_core.connection import explain
+from redbeat_core.events import Changes, Link, Snapshot
+from redbeat_core.health import Health, read_health
+from redbeat_core.store import ScheduleStore
+from redbeat_core.stream import EventStream
+
+from .model import Delta, Item, Model, Prepared
+
+#: Seconds between two looks at the health.
+HEALTH_INTERVAL = 2.0
+#: Seconds of work on the drawing thread that one drain may do, about.
+BUDGET = 0.02
+#: Events that are applied before the time is looked at again.
+_SLICE = 250
+#: Items that wait to be drained. When the app does not come to it, the stream is read no
+#: further; Redis then drops the subscription, and the log fills the gap.
+_WAITING = 2_000
+_RETRY = 2.0
+
+
+class Source(Protocol):
+    """What a feed follows; :class:`~redbeat_core.stream.EventStream` is one."""
+
+    def follow(self, stop: threading.Event) -> Iterator[Item]: ...
+
+
+class Feed:
+    """Brings a model up to date, and keeps it so.
+
+    :ivar health: the facts about leader, beats and server as last read; None: not yet.
+    :ivar health_error: why the last reading failed, as a sentence; None when it did not.
+    """
+
+    def __init__(
+        self,
+        store: ScheduleStore,
+        model: Model,
+        *,
+        url: str = "",
+        source: Source | None = None,
+        health: Callable[[], Health] | None = None,
+        health_interval: float = HEALTH_INTERVAL,
+    ) -> None:
+        """
+        :param url: named in the reason when the connection fails; its password is not shown.
+        :param source: what to follow instead of the store's event stream.
+        :param health: what to poll instead of the store's health.
+        """
+        self._model = model
+        self._url = url
+        self._source = source if source is not None else EventStream(store, url=url)
+        self._read_health = health if health is not None else lambda: read_health(store)
+        self._health_interval = health_interval
+        self._stop = threading.Event()
+        self._room = threading.Condition()
+        self._mailbox: deque[Item | Prepared] = deque()
+        self._threads: list[threading.Thread] = []
+        self._newest: Prepared | None = None
+        self.health: Health | None = None
+        self.health_error: str | None = None
+
+    def start(self) -> None:
+        """Start the threads. Returns at once."""
+        self._run("redbeat-feed", self._follow)
+        self._run("redbeat-facts", self._poll)
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """End the threads, waiting for them for *timeout* seconds together.
+
+        One that Redis keeps waiting for longer ends by itself, and never holds up the exit.
+        """
+        self._stop.set()
+        with self._room:
+            self._room.notify_all()
+        deadline = time.monotonic() + timeout
+        for thread in list(self._threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def drain(self, budget: float = BUDGET) -> Delta:
+        """Apply what has arrived to the model, for about *budget* seconds at most.
+
+        For the thread that owns the model. What is left is applied the next time.
+        """
+        deadline = time.monotonic() + budget
+        delta = Delta()
+        while True:
+            with self._room:
+                if not self._mailbox:
+                    return delta
+                item = self._mailbox.popleft()
+                if isinstance(item, Changes) and len(item.events) > _SLICE:
+                    self._mailbox.appendleft(Changes(item.events[_SLICE:]))
+                    item = Changes(item.events[:_SLICE])
+                self._room.notify_all()
+            delta = delta.then(self._model.apply(item))
+            if time.monotonic() >= deadline:
+                return delta
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits to be drained."""
+        return bool(self._mailbox)
+
+    def _run(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                for item in self._source.follow(self._stop):
+                    if isinstance(item, Snapshot):
+                        prepared = self._model.prepare(item)
+                        self._post(prepared)
+                        self._warm(prepared)
+                    else:
+                        self._post(item)
+                    if self._stop.is_set():
+                        return
+            except Exception as exc:
+                # Whatever it is, a console that says so and tries again is worth more than one
+                # that is gone.
+                self._post(Link("disconnected", _reason(exc, self._url)))
+            self._stop.wait(_RETRY)
+
+    def _post(self, item: Item | Prepared) -> None:
+        with self._room:
+            while len(self._mailbox) >= _WAITING and not self._stop.is_set():
+                self._room.wait(0.5)
+            self._mailbox.append(item)
+
+    def _warm(self, prepared: Prepared) -> None:
+        rows = list(prepared.rows.values())
+        # The soonest first: they are what is looked at.
+        rows.sort(key=lambda row: row.record.score if (row.record.score or -1) > 0 else 1e18)
+
+        def warm() -> None:
+            for row in rows:
+                if self._stop.is_set() or self._newest is not prepared:
+                    return
+                row.warm()
+                # Gives the drawing thread its turn: it must never wait for this.
+                time.sleep(0)
+
+        self._newest = prepared
+        self._run("redbeat-warm", warm)
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+
+    def _poll(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.health, self.health_error = self._read_health(), None
+            except Exception as exc:
+                self.health_error = _reason(exc, self._url)
+            self._stop.wait(self._health_interval)
+
+
+def _reason(exc: Exception, url: str) -> str:
+    return str(explain(exc, url)) or type(exc).__name__

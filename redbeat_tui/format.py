@@ -1,0 +1,195 @@
+"""Times, durations and texts as the console shows them. Pure.
+
+Every function takes the present as an argument (Unix seconds, by the clock that the scheduler
+goes by), and returns plain text without markup. Widths are terminal cells, not characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from math import ceil, floor, isfinite
+
+from rich.cells import cell_len
+
+from .sanitize import ELLIPSIS
+
+NOTHING = "-"
+
+#: An entry that is due is late once it has not been dispatched for this long, in seconds.
+LATE_AFTER = 5.0
+
+#: The widest text of :func:`countdown`, :func:`ago` and :func:`at`, in cells.
+COUNTDOWN_WIDTH = 12
+AGO_WIDTH = 11
+AT_WIDTH = 16
+
+GLYPHS: Mapping[str, str] = {
+    "ok": "✓",
+    "failed": "✗",
+    "invalid": "‼",
+    "late": "▲",
+    "running": "▶",
+    "retrying": "↻",
+    "revoked": "⊘",
+    "sent": "→",
+    "waiting": "·",
+    "paused": "‖",
+    "disabled": "○",
+    "finished": "■",
+}
+ASCII_GLYPHS: Mapping[str, str] = {
+    "ok": "+",
+    "failed": "x",
+    "invalid": "!",
+    "late": "^",
+    "running": ">",
+    "retrying": "~",
+    "revoked": "/",
+    "sent": "-",
+    "waiting": ".",
+    "paused": "=",
+    "disabled": "o",
+    "finished": "#",
+}
+
+
+def status_text(status: str, *, ascii_only: bool = False) -> str:
+    """A status as glyph and word: ``✓ ok``. The word alone is enough to read it."""
+    glyph = (ASCII_GLYPHS if ascii_only else GLYPHS).get(status, "?")
+    return f"{glyph} {status}"
+
+
+def countdown(due: float | None, now: float) -> str:
+    """How long until *due*: ``in 3m 12s``, ``now``, ``late 12s``; ``-`` when there is no due time.
+
+    ``now`` lasts for :data:`LATE_AFTER` seconds: nothing is late before that.
+    """
+    if due is None or not isfinite(due):
+        return NOTHING
+    left = due - now
+    if left <= -LATE_AFTER:
+        return f"late {duration(-left)}"
+    # Rounded up, so that "in 1s" is followed by "now" at the due time and not before.
+    return f"in {duration(ceil(left))}" if left > 0 else "now"
+
+
+def ago(then: float | None, now: float) -> str:
+    """How long since *then*: ``12s ago``, ``3h 5m ago``; ``never`` when it is None."""
+    if then is None or not isfinite(then):
+        return "never"
+    passed = now - then
+    if passed < 1:  # also when the other machine's clock is ahead
+        return "now"
+    if passed < 60:
+        return f"{floor(passed)}s ago"
+    if passed < 3600:
+        return f"{floor(passed / 60)}m ago"
+    return f"{duration(passed - passed % 60)} ago"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units: ``12s``, ``3m 12s``, ``2h 5m``, ``9d 4h``."""
+    whole = max(0, floor(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return _pair(whole, 60, "m", 1, "s")
+    if whole < 86400:
+        return _pair(whole, 3600, "h", 60, "m")
+    if whole < 100 * 86400:
+        return _pair(whole, 86400, "d", 3600, "h")
+    if whole < 1000 * 86400:
+        return f"{whole // 86400}d"
+    years = whole // (365 * 86400)
+    return f"{years}y" if years < 10_000 else ">9999y"
+
+
+def _pair(whole: int, large: int, large_name: str, small: int, small_name: str) -> str:
+    rest = whole % large // small
+    first = f"{whole // large}{large_name}"
+    return f"{first} {rest}{small_name}" if rest else first
+
+
+def at(when: float | None, now: float, zone: tzinfo = UTC) -> str:
+    """*when* on the clock of *zone*: ``14:05:00`` today, ``Mon 24 Nov 09:00`` on another day,
+    ``24 Nov 2027 09:00`` in another year."""
+    if when is None or not isfinite(when):
+        return NOTHING
+    try:
+        moment, today = datetime.fromtimestamp(when, zone), datetime.fromtimestamp(now, zone)
+    except (ValueError, OverflowError, OSError):
+        return NOTHING
+    # Names of days and months are spelled here: strftime would follow the process's locale.
+    clock = f"{moment.hour:02}:{moment.minute:02}"
+    if moment.date() == today.date():
+        return f"{clock}:{moment.second:02}"
+    day = f"{moment.day} {_MONTHS[moment.month - 1]}"
+    if moment.year == today.year:
+        return f"{_DAYS[moment.weekday()]} {day} {clock}"
+    return f"{day} {moment.year} {clock}"
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def timestamp(moment: datetime | float | None, zone: tzinfo = UTC) -> str:
+    """A moment in full, for a details screen: ``Mon 2025-11-24 09:00:00 CET``."""
+    if moment is None:
+        return NOTHING
+    try:
+        if not isinstance(moment, datetime):
+            moment = datetime.fromtimestamp(moment, zone)
+        local = moment.astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        return NOTHING
+    name = local.tzname() or ""
+    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M:%S} {name}".rstrip()
+
+
+def zone_name(zone: tzinfo, now: float) -> str:
+    """What *zone* calls itself at *now*: ``CET``, ``UTC+05:30``."""
+    return datetime.fromtimestamp(now, zone).tzname() or str(zone)
+
+
+def width(text: str) -> int:
+    """Cells that *text* takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+@lru_cache(maxsize=16384)
+def fit(text: str, cells: int, *, right: bool = False) -> str:
+    """*text* in exactly *cells* cells: cut with ``…`` or padded.
+
+    :param right: align right.
+    """
+    cut = truncate(text, cells)
+    padding = " " * (cells - width(cut))
+    return padding + cut if right else cut + padding
+
+
+def truncate(text: str, cells: int) -> str:
+    """*text* in at most *cells* cells; what was cut ends in ``…``.
+
+    A wide character is never halved: the result may be one cell short.
+    """
+    if cells <= 0:
+        return ""
+    if text.isascii():
+        return text if len(text) <= cells else text[: cells - 1] + ELLIPSIS
+    if len(text) <= cells and cell_len(text) <= cells:
+        return text
+    room = cells - 1
+    used = 0
+    for index, char in enumerate(text):
+        size = cell_len(char)
+        if used + size > room:
+            # The rest may be nothing but marks on the last character, which take no cell.
+            rest = text[index:]
+            if len(rest) <= 4 * cells and used + cell_len(rest) <= cells:
+                return text
+            return text[:index] + ELLIPSIS
+        used += size
+    return text

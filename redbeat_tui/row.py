@@ -1,0 +1,263 @@
+"""One row of the table: an entry and what the console says about it. Pure.
+
+A row is made in a microsecond and decodes its entry when something of it is first asked for, so
+that a schedule of 100,000 entries is on the screen at once. Rows do not change: a change makes
+another row, and a widget sees by ``is`` whether it must draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redbeat_core.events import (
+    RUN_DISPATCHED,
+    RUN_FAILED,
+    RUN_MISSED,
+    RUN_REQUESTED,
+    RUN_SKIPPED,
+    Event,
+)
+from redbeat_core.record import EntryRecord, EntryView, decode_record
+from redbeat_core.schedules import describe
+
+from .format import LATE_AFTER
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+#: Every status, the most urgent first.
+STATUSES = (
+    "invalid",
+    "failed",
+    "late",
+    "retrying",
+    "revoked",
+    "running",
+    "sent",
+    "ok",
+    "waiting",
+    "paused",
+    "disabled",
+    "finished",
+)
+
+_OF_OUTCOME = {
+    "started": "running",
+    "succeeded": "ok",
+    "errored": "failed",
+    "retried": "retrying",
+    "revoked": "revoked",
+}
+
+#: An outcome that is older than the last dispatch by this much is of an earlier run, in seconds.
+#: The two times come from the clocks of two machines.
+_CLOCKS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is drawn of an entry, as the record has it: nothing here depends on the present.
+
+    The texts are as Redis holds them: sanitize before drawing.
+
+    :ivar schedule: the schedule in words; empty when unreadable.
+    :ivar due: the next due time in Unix seconds; None when there is none to wait for.
+    :ivar last_run: when it was last dispatched, Unix seconds; None: never.
+    :ivar status: one of :data:`STATUSES`, but never ``late``.
+    :ivar reason: why that is its status, in words; may be empty.
+    """
+
+    task: str
+    schedule: str
+    due: float | None
+    last_run: float | None
+    runs: int
+    status: str
+    reason: str
+
+
+class Row:
+    """An entry as the table shows it. Equal to another row of an equal record.
+
+    :ivar record: what Redis holds.
+    :ivar event: the last event about this entry since the snapshot, if there was one.
+    """
+
+    __slots__ = ("_app", "_facts", "_text", "_words", "event", "record")
+
+    def __init__(
+        self,
+        record: EntryRecord,
+        app: Celery | None = None,
+        event: Event | None = None,
+        before: Row | None = None,
+    ) -> None:
+        """
+        :param app: gives crontabs their time zone.
+        :param before: the row that this one replaces; what did not change is taken from it.
+        """
+        self.record = record
+        self.event = event
+        self._app = app
+        self._facts: Facts | None = None
+        self._text: str | None = None
+        # A run changes neither the schedule nor its description, which costs the most.
+        self._words: str | None = None
+        if before is not None and before.record.definition == record.definition:
+            self._words = before._words
+            if before.record == record:
+                self._facts, self._text = before._facts, before._text
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def version(self) -> str:
+        """What a compare-and-set compares."""
+        return self.record.version
+
+    @property
+    def view(self) -> EntryView:
+        """The whole entry, decoded anew each time: for one entry's screen, not for a table."""
+        return decode_record(self.record, self._app)
+
+    @property
+    def facts(self) -> Facts:
+        """What is drawn, decoded when first asked for."""
+        if self._facts is None:
+            self._facts = facts = facts_of(self.view, self._words)
+            self._words = facts.schedule
+            return facts
+        return self._facts
+
+    def warm(self) -> None:
+        """Decode now what drawing, sorting and filtering will ask for. For another thread."""
+        if self._facts is None:
+            _ = self.facts
+
+    @property
+    def status(self) -> str:
+        """One of :data:`STATUSES`, whatever the time: never ``late``."""
+        return self.facts.status
+
+    def status_at(self, now: float | None) -> str:
+        """The status at *now* (Unix seconds). None: the data is not live, so nothing is late."""
+        facts = self.facts
+        if now is not None and facts.due is not None and now - facts.due >= LATE_AFTER:
+            return "late"
+        return facts.status
+
+    def reason_at(self, now: float | None) -> str:
+        """Why it has that status, in words; may be empty."""
+        facts = self.facts
+        if self.event is not None and (told := _TOLD.get(self.event.type)):
+            text = told(self.event.data)
+            if text and (facts.status not in ("invalid", "paused", "disabled", "finished")):
+                return text
+        if self.status_at(now) == "late":
+            return "not dispatched yet"
+        return facts.reason
+
+    @property
+    def text(self) -> str:
+        """All that a filter word may match, in lower case."""
+        if self._text is None:
+            facts = self.facts
+            parts = (self.name, facts.task, facts.schedule, facts.reason)
+            self._text = "\n".join(parts).casefold()
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Row) and self.record == other.record
+
+    def __hash__(self) -> int:
+        return hash(self.record.name)
+
+    def __repr__(self) -> str:
+        return f"Row({self.record!r})"
+
+
+def facts_of(view: EntryView, words: str | None = None) -> Facts:
+    """What is drawn of *view*.
+
+    :param words: the description of its schedule, where it is known already.
+    """
+    if words is None:
+        words = describe(view.schedule) if view.schedule is not None else ""
+    status, reason = _status(view)
+    waits = status not in ("invalid", "paused", "disabled", "finished")
+    return Facts(
+        task=view.task,
+        schedule=words,
+        due=view.next_run_at.timestamp() if waits and view.next_run_at else None,
+        last_run=view.last_run_at.timestamp() if view.last_run_at and _ran(view) else None,
+        runs=view.total_run_count,
+        status=status,
+        reason=reason,
+    )
+
+
+def _status(view: EntryView) -> tuple[str, str]:
+    if view.error is not None:
+        return "invalid", view.error
+    if view.pause is not None:
+        by = f"by {view.pause.by}" if view.pause.by else ""
+        return "paused", " ".join(part for part in (view.pause.note, by) if part)
+    if not view.enabled:
+        return "disabled", ""
+    outcome = view.outcome
+    if outcome is None or outcome.status not in _OF_OUTCOME:
+        status, reason = ("sent", "") if _ran(view) else ("waiting", "")
+    elif (
+        outcome.at is not None
+        and view.last_run_at is not None
+        and ((view.last_run_at - outcome.at).total_seconds() > _CLOCKS)
+    ):
+        status, reason = "sent", ""
+    else:
+        status, reason = _OF_OUTCOME[outcome.status], outcome.error
+    if view.finished and status in ("ok", "sent", "waiting"):
+        # That its last run failed, or is still going on, says more than that none is to come.
+        return "finished", ""
+    return status, reason
+
+
+def _ran(view: EntryView) -> bool:
+    # celery-redbeat stores the time at which the entry was made as the time of its last run.
+    return view.total_run_count > 0 or view.outcome is not None
+
+
+def _told_failed(data: Mapping[str, Any]) -> str:
+    return f"could not be sent: {data.get('reason') or 'no reason given'}"
+
+
+def _told_skipped(data: Mapping[str, Any]) -> str:
+    reason = data.get("reason")
+    return f"skipped: {reason}" if reason else "skipped"
+
+
+def _told_missed(data: Mapping[str, Any]) -> str:
+    count = data.get("count")
+    runs = f"{count} runs" if isinstance(count, int) and count != 1 else "one run"
+    return f"missed {runs}"
+
+
+def _told_requested(data: Mapping[str, Any]) -> str:
+    actor = data.get("actor")
+    return f"run requested by {actor}" if actor else "run requested"
+
+
+def _told_dispatched(data: Mapping[str, Any]) -> str:
+    return "run now: sent" if data.get("trigger") else ""
+
+
+_TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    RUN_FAILED: _told_failed,
+    RUN_SKIPPED: _told_skipped,
+    RUN_MISSED: _told_missed,
+    RUN_REQUESTED: _told_requested,
+    RUN_DISPATCHED: _told_dispatched,
+}

@@ -1,0 +1,1 @@
+"""The widgets of the console, one a module, their messages nested in them."""

@@ -1,0 +1,207 @@
+"""The columns of the table: which fit into a width, and the text of each cell.
+
+Widths depend on the width of the table alone, never on what is in it, so nothing moves sideways
+when data changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from ..format import (
+    AGO_WIDTH,
+    AT_WIDTH,
+    COUNTDOWN_WIDTH,
+    NOTHING,
+    ago,
+    at,
+    countdown,
+    fit,
+    status_text,
+    width,
+)
+from ..row import Row
+from ..sanitize import clean
+
+#: Cells between two columns.
+GAP = 2
+#: Cells in front of the first column, where the cursor's marker is.
+MARGIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What a cell's text depends on besides its row.
+
+    :ivar now: Unix seconds, by the leader's clock.
+    :ivar live: whether the rows are known to be as they are; if not, nothing is called late.
+    :ivar zone: whose clock absolute times are told in.
+    :ivar ascii_only: draw with ASCII where there is a choice.
+    """
+
+    now: float
+    live: bool = True
+    zone: tzinfo = UTC
+    ascii_only: bool = False
+
+    @property
+    def judged(self) -> float | None:
+        """The time at which lateness is judged: None while not live."""
+        return self.now if self.live else None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A kind of cell.
+
+    :ivar key: its name; where the table can be sorted by it, the name in ``listing.SORTS``.
+    :ivar least: cells without which it is not worth showing.
+    :ivar want: cells that it gets before a column of lower priority appears.
+    :ivar most: cells beyond which more are of no use.
+    """
+
+    key: str
+    title: str
+    text: Callable[[Row, Present], str]
+    least: int
+    want: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A column at its place.
+
+    :ivar x: its first cell, from the left edge of the table.
+    """
+
+    column: Column
+    x: int
+    width: int
+
+
+def _name(row: Row, _: Present) -> str:
+    return clean(row.name)
+
+
+def _task(row: Row, _: Present) -> str:
+    return clean(row.facts.task) or NOTHING
+
+
+def _schedule(row: Row, _: Present) -> str:
+    return clean(row.facts.schedule) or NOTHING
+
+
+def _due(row: Row, present: Present) -> str:
+    due = row.facts.due
+    if due is not None and due <= present.now and not present.live:
+        return "unknown"  # it may have run: nobody told
+    return countdown(due, present.now)
+
+
+def _next(row: Row, present: Present) -> str:
+    return at(row.facts.due, present.now, present.zone)
+
+
+def _last(row: Row, present: Present) -> str:
+    return ago(row.facts.last_run, present.now)
+
+
+def _status(row: Row, present: Present) -> str:
+    return status_text(row.status_at(present.judged), ascii_only=present.ascii_only)
+
+
+def _reason(row: Row, present: Present) -> str:
+    return clean(row.reason_at(present.judged))
+
+
+_NAME = Column("name", "Name", _name, 10, 24, 44)
+_TASK = Column("task", "Task", _task, 18, 20, 36)
+_SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 24, 44)
+_AT = Column("at", "Next run", _next, AT_WIDTH, AT_WIDTH, AT_WIDTH)
+_DUE = Column("next", "Due", _due, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH)
+_LAST = Column("last", "Last run", _last, AGO_WIDTH, AGO_WIDTH, AGO_WIDTH)
+_STATUS = Column("status", "Status", _status, 10, 10, 10)
+_REASON = Column("reason", "Reason", _reason, 16, 20, 10_000)
+
+#: From left to right.
+COLUMNS = (_NAME, _TASK, _SCHEDULE, _AT, _DUE, _LAST, _STATUS, _REASON)
+#: What an operator needs, the most needed first; shown as soon as the least of each fits.
+_NEEDED = (_NAME, _DUE, _STATUS, _SCHEDULE)
+#: What appears when there is room, in this order.
+_WELCOME = (_LAST, _AT, _TASK, _REASON)
+#: Which columns share the cells that are left over, and in what proportion.
+_GROW: Mapping[str, int] = {"name": 3, "task": 2, "schedule": 3, "reason": 4}
+
+
+def arrange(cells: int) -> tuple[Placed, ...]:
+    """The columns that fit into *cells* cells, at their places."""
+    widths: dict[str, int] = {}
+    for column in _NEEDED:
+        if not widths or _total(widths) + GAP + column.least <= cells:
+            widths[column.key] = column.least
+    wanted = {column.key: column.want for column in _NEEDED if column.key in widths}
+    if len(wanted) == len(_NEEDED) and _total(wanted) <= cells:
+        widths = wanted
+        for column in _WELCOME:
+            if _total(widths) + GAP + column.want > cells:
+                break
+            widths[column.key] = column.want
+    elif widths["name"] == _NAME.least:
+        widths["name"] = max(1, min(widths["name"], cells - MARGIN))
+    _share(widths, cells - _total(widths))
+    placed: list[Placed] = []
+    x = MARGIN
+    for column in COLUMNS:
+        if (size := widths.get(column.key)) is not None:
+            placed.append(Placed(column, x, size))
+            x += size + GAP
+    return tuple(placed)
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return MARGIN + sum(widths.values()) + GAP * (len(widths) - 1)
+
+
+def _share(widths: dict[str, int], left: int) -> None:
+    """Give the columns *left* more cells, in proportion, none more than it can use."""
+    most = {column.key: column.most for column in COLUMNS}
+    while left > 0:
+        growing = {key: _GROW[key] for key in widths if key in _GROW and widths[key] < most[key]}
+        if not growing:
+            return
+        whole, before = sum(growing.values()), left
+        for key, part in growing.items():
+            more = min(before * part // whole, most[key] - widths[key], left)
+            widths[key] += more
+            left -= more
+        if left == before:  # too few to divide: one each
+            for key in list(growing)[:left]:
+                widths[key] += 1
+                left -= 1
+
+
+def texts(row: Row, placed: tuple[Placed, ...], present: Present) -> tuple[str, ...]:
+    """The cells of *row*, each in exactly the width of its column."""
+    return tuple(fit(place.column.text(row, present), place.width) for place in placed)
+
+
+def titles(placed: tuple[Placed, ...], sort: str, arrow: str) -> tuple[str, ...]:
+    """The header's cells; the column that the table is sorted by has *arrow* behind its title."""
+    shown: list[str] = []
+    for place in placed:
+        title = place.column.title
+        if place.column.key == sort and width(title) + 2 <= place.width:
+            title = f"{title} {arrow}"
+        shown.append(fit(title, place.width))
+    return tuple(shown)
+
+
+def column_at(placed: tuple[Placed, ...], x: int) -> Column | None:
+    """The column at cell *x*."""
+    for place in reversed(placed):
+        if x >= place.x:
+            return place.column
+    return None

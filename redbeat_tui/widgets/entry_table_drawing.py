@@ -1,0 +1,154 @@
+"""From a row's cells to a styled line of the table.
+
+Status is told by glyph and word, and the cursor by a marker, so that nothing is lost without
+colour. Text is always a segment of its own and never markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from ..format import width
+from ..row import Row
+from .entry_table_columns import GAP, MARGIN, Placed, Present, texts, titles
+
+if TYPE_CHECKING:
+    from textual.widget import Widget
+
+#: Drawn lines that are kept: a screen has fewer, and scrolling back and forth stays cheap.
+_KEPT = 600
+
+#: The component class that a status is drawn in.
+LOOKS: Mapping[str, str] = {
+    "ok": "good",
+    "failed": "bad",
+    "invalid": "bad",
+    "late": "warning",
+    "retrying": "warning",
+    "revoked": "warning",
+    "running": "active",
+    "sent": "active",
+    "paused": "warning",
+    "waiting": "muted",
+    "disabled": "muted",
+    "finished": "muted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """All that decides how a line looks.
+
+    :ivar texts: the cells; None: there is no row here.
+    """
+
+    texts: tuple[str, ...] | None = None
+    status: str = ""
+    cursor: bool = False
+
+
+def line_of(row: Row, placed: tuple[Placed, ...], present: Present, cursor: bool) -> Line:
+    """What is to be drawn of *row*."""
+    return Line(texts(row, placed, present), row.status_at(present.judged), cursor)
+
+
+class Painter:
+    """Draws lines in the styles of a widget, and keeps what it has drawn."""
+
+    def __init__(self, widget: Widget) -> None:
+        self._widget = widget
+        self._strips: dict[tuple[Line, bool, int], Strip] = {}
+        self._styles: dict[str, Style] = {}
+
+    def forget(self) -> None:
+        """The styles or the columns are others now."""
+        self._strips.clear()
+        self._styles.clear()
+
+    def line(self, line: Line, placed: tuple[Placed, ...], present: Present, cells: int) -> Strip:
+        """The line of a row, exactly *cells* wide."""
+        key = (line, present.live, cells)
+        strip = self._strips.get(key)
+        if strip is None:
+            if len(self._strips) >= _KEPT:
+                self._strips.clear()
+            strip = self._strips[key] = self._draw(line, placed, present, cells)
+        return strip
+
+    def _draw(self, line: Line, placed: tuple[Placed, ...], present: Present, cells: int) -> Strip:
+        base = self._style("cursor") if line.cursor else self._style("")
+        status = muted = base
+        if not present.live:
+            status = muted = base = base + self._ink("stale")
+        elif line.cursor:
+            status = base + self._ink(LOOKS.get(line.status, "muted"))
+        else:
+            status = base + self._ink(LOOKS.get(line.status, "muted"))
+            muted = base + self._ink("muted")
+        marker = (">" if present.ascii_only else "▌") if line.cursor else ""
+        segments = [Segment(marker.ljust(MARGIN), base)]
+        for place, text in zip(placed, line.texts or (), strict=False):
+            if place.x > MARGIN:
+                segments.append(Segment(" " * GAP, base))
+            match place.column.key:
+                case "status":
+                    style = status
+                case "next" if line.status == "late":
+                    style = status
+                case "task" | "at" | "last" | "reason":
+                    style = muted
+                case _:
+                    style = base
+            segments.append(Segment(text, style))
+        return Strip(segments).adjust_cell_length(cells, base)
+
+    def header(self, placed: tuple[Placed, ...], sort: str, arrow: str, cells: int) -> Strip:
+        """The line of the columns' titles."""
+        style = self._style("header")
+        text = " " * MARGIN + (" " * GAP).join(titles(placed, sort, arrow))
+        return Strip([Segment(text, style)]).adjust_cell_length(cells, style)
+
+    def message(self, text: str, cells: int) -> Strip:
+        """A line with *text* in its middle."""
+        style = self._style("") + self._ink("muted")
+        indent = " " * max(MARGIN, (cells - width(text)) // 2) if text else ""
+        return Strip([Segment(indent + text, style)]).adjust_cell_length(cells, style)
+
+    def selected(self, strip: Strip, span: tuple[int, int]) -> Strip:
+        """*strip* with the characters of *span* marked; -1 is the end of the line."""
+        text = strip.text
+        start = width(text[: span[0]])
+        end = strip.cell_length if span[1] == -1 else width(text[: span[1]])
+        style = self._widget.screen.get_component_rich_style("screen--selection")
+        marked = [
+            Segment(part, (was or Style()) + style) for part, was, _ in strip.crop(start, end)
+        ]
+        return Strip.join([strip.crop(0, start), Strip(marked), strip.crop(end)])
+
+    def _style(self, look: str) -> Style:
+        """A component's style on its own background; the widget's own for an empty name."""
+        style = self._styles.get(look)
+        if style is None:
+            widget = self._widget
+            style = self._styles[look] = (
+                widget.get_component_rich_style(f"entry-table--{look}")
+                if look
+                else widget.rich_style
+            )
+        return style
+
+    def _ink(self, look: str) -> Style:
+        """A component's colour and weight, for any background."""
+        style = self._styles.get(f"ink {look}")
+        if style is None:
+            full = self._widget.get_component_rich_style(f"entry-table--{look}")
+            style = self._styles[f"ink {look}"] = Style(
+                color=full.color, bold=full.bold, dim=full.dim
+            )
+        return style

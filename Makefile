@@ -31,7 +31,7 @@ format: $(VENV)/dev.stamp
 
 clean:
 	@rm -rf $(VENV) .ci/work build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@find redbeat_core redbeat_tui tests -name __pycache__ -prune -exec rm -rf {} +
+	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/made.stamp:
 	@for python in $(PYTHON) python3 python3.15 python3.14 python3.13 python3.12 python3.11 python; do \

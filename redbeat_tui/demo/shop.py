@@ -34,6 +34,7 @@ def make_shop(url: str, prefix: str) -> Celery:
         broker_transport_options={"global_keyprefix": f"{prefix}:broker:"},
         broker_connection_retry_on_startup=True,
         redbeat_redis_url=url,
+        redbeat_redis_options={},  # else the broker's would be taken
         redbeat_key_prefix=prefix,
         beat_schedule=STATICS,
         beat_scheduler="redbeat_core.RedBeatScheduler",

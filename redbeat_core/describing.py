@@ -1,0 +1,5 @@
+"""Schedules in words (being written)."""
+
+
+def describe(schedule) -> str:
+    return str(schedule)

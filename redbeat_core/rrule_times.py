@@ -1,0 +1,425 @@
+"""When a recurrence rule (RFC 5545) occurs: seek, zones, daylight saving, bounded search.
+
+Pure. :class:`Rule` is the arithmetic on local times without a zone; :class:`Recurrence` puts
+it into a zone, with COUNT and UNTIL. The semantics are those of ``dateutil.rrule``, which the
+tests compare with; dateutil itself has no seek (its cost grows with the age of the rule, to
+minutes) and walks to the year 9999 for a rule that never matches.
+
+Seek: the periods of a rule (its years, months, weeks, days, hours, ...) are numbered from the
+one that holds DTSTART, and every INTERVAL-th counts, so the period at any time is a division
+away. Bound: the Gregorian calendar repeats every 400 years, so a rule that has found nothing
+in as many periods as that has, never will.
+"""
+
+from __future__ import annotations
+
+import calendar
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from itertools import product
+from math import gcd
+
+from dateutil.easter import easter
+from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY
+
+from .zones import TICK, elapsed, wall_clock
+
+#: Periods in 400 years, after which weekdays and leap years come round again.
+_CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
+_UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
+#: Jumps over hours, minutes and seconds that do not match, before a rule is given up.
+_MAX_JUMPS = 200_000
+_DAY_SECONDS = 86_400
+_LAST_DAY = date.max.toordinal()
+
+Numbers = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a rule, in one normal form: sorted tuples, empty when not given.
+
+    :ivar freq: dateutil's constant, YEARLY (0) to SECONDLY (6).
+    :ivar wkst: first day of the week, Monday is 0.
+    :ivar byweekday: (weekday, n); n is 0 for every such weekday.
+    """
+
+    freq: int
+    interval: int = 1
+    wkst: int = 0
+    bysetpos: Numbers = ()
+    bymonth: Numbers = ()
+    bymonthday: Numbers = ()
+    byyearday: Numbers = ()
+    byeaster: Numbers = ()
+    byweekno: Numbers = ()
+    byweekday: tuple[tuple[int, int], ...] = ()
+    byhour: Numbers = ()
+    byminute: Numbers = ()
+    bysecond: Numbers = ()
+
+    @property
+    def plain(self) -> bool:
+        """No BY part at all: one occurrence a period, at an even distance below a month."""
+        return self.freq >= WEEKLY and self == Parts(self.freq, self.interval, self.wkst)
+
+
+class Rule:
+    """A rule on a clock without a zone.
+
+    :param start: DTSTART as a naive local time; what the parts leave open comes from it.
+    """
+
+    def __init__(self, parts: Parts, start: datetime) -> None:
+        self.parts = parts = _completed(parts, start)
+        self.start = start
+        self.interval = parts.interval
+        self._months = frozenset(parts.bymonth)
+        self._monthdays = frozenset(parts.bymonthday)
+        self._yeardays = frozenset(parts.byyearday)
+        self._easters = frozenset(parts.byeaster)
+        self._weeknos = frozenset(parts.byweekno)
+        # Below a month "the second Monday" says nothing; dateutil reads it as "Mondays".
+        nth = parts.freq <= MONTHLY
+        self._weekdays = frozenset(day for day, n in parts.byweekday if not (n and nth))
+        self._nth = frozenset((day, n) for day, n in parts.byweekday if n and nth)
+        self._nth_of_year = parts.freq == YEARLY and not parts.bymonth
+        self._any_day = not (
+            self._months
+            or self._monthdays
+            or self._yeardays
+            or self._easters
+            or self._weeknos
+            or parts.byweekday
+        )
+        self._clock = _clock(parts)
+
+    def times_from(self, at: datetime) -> Iterator[datetime]:
+        """The occurrences at or after *at*, ascending, none twice; ends when there are no more."""
+        at = max(at, self.start)
+        walk = self._by_day(at) if self.parts.freq <= DAILY else self._by_clock(at)
+        for moment in walk:
+            if moment >= at:
+                yield moment
+
+    def _by_day(self, at: datetime) -> Iterator[datetime]:
+        empty = 0
+        for days in self._periods(at):
+            empty += 1
+            if days:
+                for moment in self._pick(days, at):
+                    yield moment
+                    empty = 0
+            if empty > _CYCLE[self.parts.freq]:
+                return
+
+    def _pick(self, days: Sequence[date], at: datetime) -> Iterator[datetime]:
+        clock = self._clock
+        if self.parts.bysetpos:
+            size = len(days) * len(clock)
+            indexes = {pos - 1 if pos > 0 else size + pos for pos in self.parts.bysetpos}
+            for index in sorted(index for index in indexes if 0 <= index < size):
+                day, moment = divmod(index, len(clock))
+                yield datetime.combine(days[day], clock[moment])
+            return
+        first_day = at.date()
+        for one in days:
+            if one < first_day:
+                continue
+            skip = bisect_left(clock, at.time()) if one == first_day else 0
+            for moment_of_day in clock[skip:] if skip else clock:
+                yield datetime.combine(one, moment_of_day)
+
+    def _periods(self, at: datetime) -> Iterator[list[date]]:
+        """The days of each period from the one at or before *at*."""
+        start, step = self.start.date(), self.interval
+        match self.parts.freq:
+            case 0:
+                first = start.year + (at.year - start.year) // step * step
+                for year in range(first, date.max.year + 1, step):
+                    yield self._days_of_year(year)
+            case 1:
+                month = start.year * 12 + start.month - 1
+                now = at.year * 12 + at.month - 1
+                first = month + (now - month) // step * step
+                for index in range(first, (date.max.year + 1) * 12, step):
+                    yield self._days_of_month(index // 12, index % 12 + 1)
+            case 2:
+                week = start.toordinal() - (start.weekday() - self.parts.wkst) % 7
+                first = week + (at.toordinal() - week) // (7 * step) * 7 * step
+                for monday in range(first, _LAST_DAY - 6, 7 * step):
+                    # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
+                    days = range(max(monday, start.toordinal()), monday + 7)
+                    yield [day for day in map(date.fromordinal, days) if self._matches(day)]
+            case _:
+                day = start.toordinal()
+                first = day + (at.toordinal() - day) // step * step
+                for ordinal in range(first, _LAST_DAY + 1, step):
+                    today = date.fromordinal(ordinal)
+                    yield [today] if self._matches(today) else []
+
+    def _days_of_year(self, year: int) -> list[date]:
+        months = sorted(self._months) or range(1, 13)
+        return [day for month in months for day in self._days_of_month(year, month)]
+
+    def _days_of_month(self, year: int, month: int) -> list[date]:
+        if self._months and month not in self._months:
+            return []
+        length = calendar.monthrange(year, month)[1]
+        wanted = {day if day > 0 else length + 1 + day for day in self._monthdays}
+        numbers = sorted(n for n in wanted if 1 <= n <= length) if wanted else range(1, length + 1)
+        return [day for n in numbers if self._matches(day := date(year, month, n))]
+
+    def _matches(self, day: date) -> bool:
+        if self._any_day:
+            return True
+        if self._months and day.month not in self._months:
+            return False
+        if self._monthdays:
+            behind = day.day - calendar.monthrange(day.year, day.month)[1] - 1
+            if day.day not in self._monthdays and behind not in self._monthdays:
+                return False
+        if self._weekdays or self._nth:
+            wanted = day.weekday() in self._weekdays
+            if not wanted and not (self._nth and self._is_nth(day)):
+                return False
+        if self._yeardays:
+            number = day.timetuple().tm_yday
+            behind = number - 366 - calendar.isleap(day.year)
+            if number not in self._yeardays and behind not in self._yeardays:
+                return False
+        if self._weeknos and self._weeknos.isdisjoint(_week_numbers(day, self.parts.wkst)):
+            return False
+        return not self._easters or (day - _easter(day.year)).days in self._easters
+
+    def _is_nth(self, day: date) -> bool:
+        if self._nth_of_year:
+            number, length = day.timetuple().tm_yday, 365 + calendar.isleap(day.year)
+        else:
+            number, length = day.day, calendar.monthrange(day.year, day.month)[1]
+        weekday = day.weekday()
+        return (weekday, (number - 1) // 7 + 1) in self._nth or (
+            weekday,
+            -((length - number) // 7 + 1),
+        ) in self._nth
+
+    def _by_clock(self, at: datetime) -> Iterator[datetime]:
+        """HOURLY and finer: walk the ticks of the clock, and jump where nothing matches."""
+        parts, unit = self.parts, _UNIT_SECONDS[self.parts.freq]
+        step = unit * self.interval
+        base = _seconds(self.start) // unit * unit
+        if not self._reachable(base, step):
+            return
+        hours = frozenset(parts.byhour)
+        minutes = frozenset(parts.byminute) if unit <= 60 else frozenset()
+        seconds = frozenset(parts.bysecond) if unit == 1 else frozenset()
+        earliest = _seconds(at) // unit * unit
+        matching_day, jumps = -1, 0
+        while jumps < _MAX_JUMPS:
+            tick = base + -((base - earliest) // step) * step
+            day, second = divmod(tick, _DAY_SECONDS)
+            if day > _LAST_DAY:
+                return
+            if day != matching_day:
+                found = self._matching_day(day)
+                if found is None:
+                    return
+                matching_day = found
+            jumps += 1
+            hour, minute = second // 3600, second // 60 % 60
+            if day != matching_day:
+                earliest = matching_day * _DAY_SECONDS
+            elif hours and hour not in hours:
+                earliest = (second // 3600 + 1) * 3600 + day * _DAY_SECONDS
+            elif minutes and minute not in minutes:
+                earliest = (second // 60 + 1) * 60 + day * _DAY_SECONDS
+            elif seconds and second % 60 not in seconds:
+                earliest = tick + _wait(parts.bysecond, second % 60)
+            else:
+                moment = datetime.combine(date.fromordinal(day), time(hour, minute, second % 60))
+                for offset in self._within(unit):
+                    yield moment + offset
+                    jumps = 0
+                earliest = tick + 1
+
+    def _matching_day(self, ordinal: int) -> int | None:
+        if self._any_day:
+            return ordinal
+        last = min(ordinal + _CYCLE[DAILY], _LAST_DAY)
+        for candidate in range(ordinal, last + 1):
+            if self._matches(date.fromordinal(candidate)):
+                return candidate
+        return None
+
+    def _within(self, unit: int) -> list[timedelta]:
+        """The occurrences of one tick, as distances from it."""
+        parts = self.parts
+        minutes = parts.byminute if unit == 3600 else (0,)
+        seconds = parts.bysecond if unit >= 60 else (0,)
+        offsets = [timedelta(minutes=m, seconds=s) for m, s in product(minutes, seconds)]
+        if not parts.bysetpos:
+            return offsets
+        size = len(offsets)
+        indexes = {pos - 1 if pos > 0 else size + pos for pos in parts.bysetpos}
+        return [offsets[index] for index in sorted(indexes) if 0 <= index < size]
+
+    def _reachable(self, base: int, step: int) -> bool:
+        """Whether the steps ever land on an allowed time of day.
+
+        All ticks are congruent to DTSTART modulo gcd(step, a day): a step of two minutes from
+        an even minute never comes to an odd one.
+        """
+        parts, unit = self.parts, _UNIT_SECONDS[self.parts.freq]
+        common = gcd(step, _DAY_SECONDS)
+        rest = base % common
+        hours = parts.byhour or range(24)
+        minutes = (parts.byminute or range(60)) if unit <= 60 else (0,)
+        seconds = (parts.bysecond or range(60)) if unit == 1 else (0,)
+        return any(
+            (h * 3600 + m * 60 + s) % common == rest for h, m, s in product(hours, minutes, seconds)
+        )
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A rule in a zone.
+
+    :ivar dtstart: aware; its zone is the one in which the rule's hours are meant.
+    :ivar until: aware, the last instant that may occur; None: for ever.
+    """
+
+    parts: Parts
+    dtstart: datetime
+    count: int | None = None
+    until: datetime | None = None
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
+        moment = moment.astimezone(UTC)
+        start = self.dtstart.astimezone(UTC)
+        if self.count is None:
+            stream = self._stream(max(moment, start - TICK))
+        elif self.parts.plain:
+            stream = self._stream(max(moment, start - TICK), self._last_of_count())
+        else:
+            stream = self._counted(moment, start)
+        for instant in stream:
+            if self.until is not None and instant > self.until:
+                return
+            yield instant
+
+    def _stream(self, moment: datetime, last: datetime | None = None) -> Iterator[datetime]:
+        zone = self.dtstart.tzinfo or UTC
+        for instant in self._wall(zone, moment) if self._by_wall else self._even(zone, moment):
+            if last is not None and instant > last:
+                return
+            yield instant
+
+    @property
+    def _by_wall(self) -> bool:
+        return self.parts.freq <= DAILY
+
+    def _wall(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
+        rule = _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
+        return wall_clock(zone, moment, rule.times_from)
+
+    def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
+        start = self.dtstart.astimezone(UTC)
+
+        def local_after(local: datetime, offset: timedelta) -> datetime | None:
+            rule = _rule(self.parts, (start + offset).replace(tzinfo=None))
+            return next(rule.times_from(local + TICK), None)
+
+        instant = elapsed(zone, moment, local_after)
+        while instant is not None:
+            yield instant
+            instant = elapsed(zone, instant, local_after)
+
+    def _counted(self, moment: datetime, start: datetime) -> Iterator[datetime]:
+        for number, instant in enumerate(self._stream(start - TICK)):
+            if number >= (self.count or 0):
+                return
+            if instant > moment:
+                yield instant
+
+    def _last_of_count(self) -> datetime:
+        """The COUNT-th occurrence of a plain rule, which needs no counting."""
+        if not self.count:
+            return datetime.min.replace(tzinfo=UTC)
+        seconds = {WEEKLY: 7 * _DAY_SECONDS, DAILY: _DAY_SECONDS, **_UNIT_SECONDS}
+        span = (self.count - 1) * self.parts.interval * seconds[self.parts.freq]
+        try:
+            if not self._by_wall:
+                return self.dtstart.astimezone(UTC) + timedelta(seconds=span)
+            local = self.dtstart.replace(tzinfo=None) + timedelta(seconds=span)
+            return local.replace(tzinfo=self.dtstart.tzinfo).astimezone(UTC)
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
+
+
+@lru_cache(maxsize=4096)
+def _rule(parts: Parts, start: datetime) -> Rule:
+    return Rule(parts, start)
+
+
+def _completed(parts: Parts, start: datetime) -> Parts:
+    """*parts* with what RFC 5545 takes from DTSTART when it is not given."""
+    freq = parts.freq
+    names_days = (
+        parts.byweekno or parts.byyearday or parts.bymonthday or parts.byweekday or parts.byeaster
+    )
+    if not names_days:
+        if freq == YEARLY:
+            month = parts.bymonth or (start.month,)
+            parts = replace(parts, bymonth=month, bymonthday=(start.day,))
+        elif freq == MONTHLY:
+            parts = replace(parts, bymonthday=(start.day,))
+        elif freq == WEEKLY:
+            parts = replace(parts, byweekday=((start.weekday(), 0),))
+    return replace(
+        parts,
+        byhour=parts.byhour or ((start.hour,) if freq < HOURLY else ()),
+        byminute=parts.byminute or ((start.minute,) if freq < MINUTELY else ()),
+        bysecond=parts.bysecond or ((start.second,) if freq < SECONDLY else ()),
+    )
+
+
+def _clock(parts: Parts) -> tuple[time, ...]:
+    if parts.freq > DAILY:
+        return ()
+    return tuple(time(*hms) for hms in product(parts.byhour, parts.byminute, parts.bysecond))
+
+
+def _seconds(local: datetime) -> int:
+    """Whole seconds of *local* since a fixed day, rounded up."""
+    day = local.toordinal() * _DAY_SECONDS
+    second = local.hour * 3600 + local.minute * 60 + local.second
+    return day + second
+
+
+def _wait(allowed: Sequence[int], now: int) -> int:
+    """Seconds from the second *now* of a minute to the next of *allowed*."""
+    later = bisect_left(allowed, now)
+    return allowed[later] - now if later < len(allowed) else 60 - now + allowed[0]
+
+
+@lru_cache(maxsize=512)
+def _easter(year: int) -> date:
+    found: date = easter(year)
+    return found
+
+
+def _week_numbers(day: date, wkst: int) -> tuple[int, int]:
+    """The number of the week of *day*, from the start and from the end of the week's year.
+
+    As ISO 8601, but for weeks that begin on *wkst*: week 1 has at least four days of the year.
+    """
+    middle = day.toordinal() - (day.weekday() - wkst) % 7 + 3
+    year = date.fromordinal(min(middle, _LAST_DAY)).year
+    number = (middle - date(year, 1, 1).toordinal()) // 7 + 1
+    length = 365 + calendar.isleap(year)
+    weeks = number + (date(year, 1, 1).toordinal() + length - 1 - middle) // 7
+    return number, number - weeks - 1

@@ -1,0 +1,195 @@
+"""Time zones: finding one by name, and walking local times across a change of the clock.
+
+Pure. The policy for daylight saving is applied here and nowhere else:
+
+- *wall clock* (anything that names hours of the day): a local time that does not exist is
+  moved forward by the gap; one that occurs twice counts once, the first time.
+- *elapsed time* (anything that runs every hour or more often): the clock change neither
+  stretches nor repeats the distance between two runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+ZERO = timedelta(0)
+DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
+
+#: Names that all mean UTC, so that a zone of this name says no more than an offset of zero.
+UTC_NAMES = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Universal", "Zulu", "Etc/Zulu"})
+
+
+class UnknownZoneError(ValueError):
+    """No time zone has this name; the message lists names that come close."""
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> tuple[str, ...]:
+    return tuple(sorted(available_timezones()))
+
+
+@lru_cache(maxsize=1024)
+def find_zone(name: str) -> ZoneInfo:
+    """The IANA time zone called *name*.
+
+    :raises UnknownZoneError: there is none.
+    """
+    try:
+        if name and len(name) <= 100 and name.isascii() and name.isprintable():
+            return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        pass
+    raise UnknownZoneError(_no_such_zone(name))
+
+
+def _no_such_zone(name: str) -> str:
+    said = repr(name if len(name) <= 60 else name[:57] + "...")
+    folded = name[:60].casefold().replace(" ", "_")
+    cities: dict[str, str] = {}
+    for zone in _zone_names():
+        cities.setdefault(zone.casefold(), zone)
+        cities.setdefault(zone.rsplit("/", 1)[-1].casefold(), zone)
+    close = [cities[match] for match in difflib.get_close_matches(folded, cities, n=3, cutoff=0.7)]
+    close = list(dict.fromkeys(close))
+    hint = f"; did you mean {' or '.join(close)}?" if close else ", as in Europe/Berlin or UTC"
+    return f"there is no time zone {said}{hint}"
+
+
+def iana_name(zone: tzinfo | None) -> str | None:
+    """The name of *zone* if it is an IANA zone other than UTC, else None."""
+    key = getattr(zone, "key", None)
+    return key if isinstance(key, str) and key not in UTC_NAMES else None
+
+
+def to_utc(local: datetime, zone: tzinfo) -> datetime:
+    """The instant of the naive *local* time in *zone*, by the wall-clock policy.
+
+    Before a gap the clock shows the smaller offset and ``fold=0`` keeps using it inside the
+    gap, which is the shift forward; in a repeated hour ``fold=0`` is the first pass.
+    """
+    return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def _in_gap(local: datetime, zone: tzinfo) -> bool:
+    first = local.replace(tzinfo=zone, fold=0).utcoffset() or ZERO
+    second = local.replace(tzinfo=zone, fold=1).utcoffset() or ZERO
+    return first < second
+
+
+def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
+    """The UTC offset in force in *zone* at *instant* (aware)."""
+    return instant.astimezone(zone).utcoffset() or ZERO
+
+
+def wall_clock(
+    zone: tzinfo, after: datetime, local_from: Callable[[datetime], Iterator[datetime]]
+) -> Iterator[datetime]:
+    """Instants (UTC) of local times, strictly after *after*, ascending, none twice.
+
+    :param after: UTC.
+    :param local_from: gives the naive local times at or after a naive local time, ascending.
+    """
+    # A time inside a gap is moved forward, past local times that sort after it, so start early
+    # enough to see one that lands after `after`.
+    jump = offset_at(after, zone) - offset_at(max(after, _EARLIEST) - DAY, zone)
+    start = (after + offset_at(after, zone)).replace(tzinfo=None) - max(jump, ZERO)
+    waiting: list[datetime] = []
+    last = after
+    for local in local_from(start):
+        instant = to_utc(local, zone)
+        moved = _in_gap(local, zone)
+        if waiting and not moved:
+            ready = [shifted for shifted in waiting if shifted <= instant]
+            waiting = [shifted for shifted in waiting if shifted > instant]
+            for shifted in ready:
+                if shifted > last:
+                    last = shifted
+                    yield shifted
+        if moved:
+            waiting.append(instant)
+        elif instant > last:
+            last = instant
+            yield instant
+    for shifted in waiting:
+        if shifted > last:
+            last = shifted
+            yield shifted
+
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
+
+
+def elapsed(
+    zone: tzinfo,
+    after: datetime,
+    local_after: Callable[[datetime, timedelta], datetime | None],
+    *,
+    horizon: timedelta = 5 * 366 * DAY,
+) -> datetime | None:
+    """The first instant (UTC) strictly after *after* that runs on elapsed time.
+
+    Between two clock changes local time runs evenly, so each such stretch is searched on its
+    own, with its own offset.
+
+    :param local_after: gives the first naive local time strictly after a naive local time,
+        for clocks that show a given UTC offset all along.
+    :param horizon: how far to look for a stretch in which there is an occurrence, when one
+        stretch has none at all.
+    """
+    give_up = _plus(after, horizon)
+    start = after + TICK
+    while start <= give_up:
+        offset = offset_at(start, zone)
+        local = local_after((start + offset - TICK).replace(tzinfo=None), offset)
+        found = None if local is None else _minus(local, offset)
+        change = next_change(zone, start, found or give_up)
+        if change is None:
+            return found
+        start = change
+    return None
+
+
+def _minus(local: datetime, offset: timedelta) -> datetime | None:
+    try:
+        return (local - offset).replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
+def _plus(instant: datetime, delta: timedelta) -> datetime:
+    try:
+        return instant + delta
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) - DAY
+
+
+def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
+    """The first change of the UTC offset of *zone* in (after, until], to the second.
+
+    Two changes that cancel each other within a day are not seen; no zone has had that.
+    """
+    if iana_name(zone) is None and zone.utcoffset(None) is not None:
+        return None
+    offset = offset_at(after, zone)
+    low = after
+    while low < until:
+        high = min(_plus(low, DAY), until)
+        if offset_at(high, zone) != offset:
+            break
+        if high == low:
+            return None
+        low = high
+    else:
+        return None
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        if offset_at(middle, zone) == offset:
+            low = middle
+        else:
+            high = middle
+    return high.replace(microsecond=0)

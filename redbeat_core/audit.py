@@ -1,0 +1,68 @@
+"""The leader's slow look at every entry, some at a time.
+
+Finds what no event told: entries that were broken or repaired behind the scheduler's back, and
+entries that another program enabled without giving them a due time. Each look costs the same
+however many entries there are.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .planning import score_is_ours
+from .record import EntryRecord
+from .store import ConflictError, ScheduleStore, score_text
+
+if TYPE_CHECKING:
+    from .batch import BatchRunner
+
+#: Seconds between looks, and how many entries one look takes (about).
+LOOK_EVERY = 1.0
+LOOK_AT = 100
+
+
+class Auditor:
+    """Looks at the entries in turn, for one scheduler."""
+
+    def __init__(self, store: ScheduleStore, batch: BatchRunner) -> None:
+        self._store = store
+        self._batch = batch
+        self._cursor = 0
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Look at the next few, if it is time."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + LOOK_EVERY
+        self._cursor, records = self._store.scan(self._cursor, LOOK_AT)
+        for record in records:
+            self._check(record)
+
+    def _check(self, record: EntryRecord) -> None:
+        was_bad = self._batch.is_known_invalid(record.name)
+        entry = self._batch.entry_of(record)
+        if entry is None or not entry.enabled or record.score is None or record.score >= 0:
+            return
+        # Not scheduled though enabled: finished, if we wrote that; else somebody enabled or
+        # repaired it by hand.
+        if score_is_ours(record) and not was_bad and not _enabled_by_hand(record):
+            return
+        score = entry.score
+        if score >= 0:
+            try:
+                self._store.change(
+                    record.name,
+                    [("set", "due", score_text(score))],
+                    score=score,
+                    expect=record.version,
+                )
+            except ConflictError:
+                return
+
+
+def _enabled_by_hand(record: EntryRecord) -> bool:
+    """Whether our pause is still noted on an entry that is enabled."""
+    return record.state is not None and '"paused"' in record.state

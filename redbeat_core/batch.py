@@ -1,0 +1,370 @@
+"""One batch of the leader: claim, plan, publish, commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from celery.utils.log import get_logger
+
+from . import events
+from .claims import Advance, Claim, Due, Request, digest
+from .decoder import DecodeError, encode_meta
+from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent, task_id_of
+from .planning import Plan, plan
+from .record import EntryRecord, definition_of
+
+if TYPE_CHECKING:
+    from .entry import RedBeatSchedulerEntry
+    from .schedulers import RedBeatScheduler
+
+logger = get_logger("celery.beat")
+
+#: Seconds between attempts to publish what could not be: the first, and the most.
+_RETRY_FIRST, _RETRY_MOST = 1.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one batch.
+
+    :ivar held: whether the lease was ours to the end.
+    :ivar holder: who has it, if not.
+    :ivar next_at: when there is something to do next (Unix seconds), if that is known.
+    :ivar more: there is more to do at once.
+    """
+
+    held: bool
+    holder: str = ""
+    next_at: float | None = None
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An entry (or a request) whose publishing failed, until it is tried again."""
+
+    mark: str
+    attempts: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One message to publish and the step to commit with it.
+
+    :ivar moment: what makes the task id, with the key: the nominal time, or the trigger's id.
+    :ivar nominal: Unix seconds.
+    """
+
+    name: str
+    entry: Any
+    moment: str
+    nominal: float
+    step: Advance
+    plan: Plan | None = None
+    request: Mapping[str, Any] | None = None
+
+
+class BatchRunner:
+    """Claims what is due and dispatches it, for one scheduler."""
+
+    def __init__(self, scheduler: RedBeatScheduler) -> None:
+        self._scheduler = scheduler
+        self._store = scheduler.store
+        self._bad: dict[str, str] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._broker_wait = 0.0
+        self._broker_until = 0.0
+
+    def forget(self) -> None:
+        """Forget what was learnt while leading: another beat led since."""
+        self._bad.clear()
+        self._waiting.clear()
+
+    def run(self) -> Result:
+        """One batch."""
+        now = time.time()
+        if now < self._broker_until:
+            return Result(held=True, next_at=self._broker_until)
+        scheduler = self._scheduler
+        started = time.monotonic()
+        claim = self._store.claim(
+            scheduler.lease.token,
+            scheduler.lock_timeout,
+            now,
+            scheduler.app.redbeat_conf.batch_size,
+            self._passed_over(now),
+            scheduler.lock_key,
+        )
+        if not claim.held:
+            return Result(held=False, holder=claim.holder)
+        scheduler.lease.touched(started)
+        if not (claim.due or claim.requests):
+            return Result(held=True, next_at=self._next_at(claim))
+        down = scheduler.dispatcher.prepare()
+        if down:
+            self._broker_is_down(down)
+            return Result(held=True, next_at=self._broker_until)
+        jobs, steps = self._sort(claim, now)
+        if not (jobs or steps):
+            return Result(held=True, next_at=self._next_at(claim), more=claim.more)
+        return Result(held=self._dispatch(jobs, steps), more=True)
+
+    def _passed_over(self, now: float) -> dict[str, str]:
+        ready = [name for name, wait in self._waiting.items() if wait.until <= now]
+        held_back = {n: w.mark for n, w in self._waiting.items() if n not in ready}
+        return {**self._bad, **held_back}
+
+    def _next_at(self, claim: Claim) -> float | None:
+        times = [wait.until for wait in self._waiting.values()]
+        if claim.next_score is not None:
+            times.append(claim.next_score)
+        return min(times, default=None)
+
+    # From what was claimed to jobs
+
+    def _sort(self, claim: Claim, now: float) -> tuple[list[_Job], list[Advance]]:
+        """What to publish, and what to commit without publishing anything."""
+        items: list[_Job | Advance | None] = [
+            *(self._request_job(request, now) for request in claim.requests),
+            *(self._due_job(due, now) for due in claim.due),
+        ]
+        jobs = [item for item in items if isinstance(item, _Job)]
+        return jobs, [item for item in items if isinstance(item, Advance)]
+
+    def _dispatch(self, jobs: list[_Job], steps: list[Advance]) -> bool:
+        """Publish and commit in the order of the delivery mode; False when the lease was lost."""
+        if self._scheduler.dispatcher.mode == AT_MOST_ONCE:
+            return self._commit_first(jobs, steps)
+        sent = self._publish(jobs, steps)
+        return sent is not None and self._commit(sent, steps)
+
+    def _due_job(self, due: Due, now: float) -> _Job | Advance | None:
+        record = due.record
+        entry = self.entry_of(record)
+        if entry is None:
+            return None
+        try:
+            planned = plan(
+                record,
+                definition_of(record),
+                entry.last_run_at,
+                datetime.fromtimestamp(now, UTC),
+                self._scheduler.app.conf.beat_cron_starting_deadline,
+            )
+        except Exception as exc:
+            # A schedule that decodes and cannot be computed; custom types may raise anything.
+            self.found_invalid(record, f"its next run cannot be computed: {exc}")
+            return None
+        score = -1.0 if planned.next is None else planned.next.timestamp()
+        step = Advance(due=due, score=score)
+        if planned.nominal is None:
+            return replace(step, events=self._moved(record, planned, score))
+        nominal = planned.nominal.timestamp()
+        return _Job(record.name, entry, repr(nominal), nominal, step, plan=planned)
+
+    def _moved(self, record: EntryRecord, planned: Plan, score: float) -> list[str]:
+        type_ = events.ENTRY_UPDATED
+        data: dict[str, Any] = {"fields": {"due": repr(score)}, "score": score}
+        if planned.finished:
+            type_ = events.ENTRY_FINISHED
+        elif planned.reason:
+            type_ = events.RUN_MISSED
+            data |= {"nominal": record.score, "reason": planned.reason, "count": planned.missed}
+        return [self._store.event(type_, record.name, data)]
+
+    def _request_job(self, request: Request, now: float) -> _Job | Advance | None:
+        content = request.content
+        name = str(content.get("name") or "")
+        trigger = str(content.get("id") or request.stream_id)
+        step = Advance(request=request)
+        about = {"trigger": trigger, "nominal": content.get("at")}
+
+        def refuse(type_: str, reason: str) -> Advance:
+            data = {**about, "reason": reason}
+            return replace(step, events=[self._store.event(type_, name, data)])
+
+        waiting = self._waiting.get(request.stream_id)
+        if waiting is not None and waiting.until > now:
+            return None
+        expires = content.get("expires")
+        if isinstance(expires, int | float) and now > expires:
+            return refuse(events.RUN_MISSED, "no scheduler took the request in time")
+        record = self._store.get(name) if name else None
+        if record is None:
+            return refuse(events.RUN_FAILED, "the entry is gone")
+        try:
+            entry = self._scheduler.Entry.from_record(record, self._scheduler.app)
+        except DecodeError as exc:
+            return refuse(events.RUN_FAILED, f"the entry is invalid: {exc}")
+        at = content.get("at")
+        nominal = float(at) if isinstance(at, int | float) else now
+        return _Job(name, entry, trigger, nominal, step, request={**content, "id": trigger})
+
+    def entry_of(self, record: EntryRecord) -> RedBeatSchedulerEntry | None:
+        """The entry of *record*; None, and reported, when it cannot run."""
+        try:
+            entry = self._scheduler.Entry.from_record(record, self._scheduler.app)
+        except DecodeError as exc:
+            self.found_invalid(record, str(exc))
+            return None
+        self._bad.pop(record.name, None)
+        return entry
+
+    def found_invalid(self, record: EntryRecord, reason: str) -> None:
+        """Report an entry that cannot run, once for what it holds now."""
+        mark = digest(record)
+        if self._bad.get(record.name) == mark:
+            return
+        self._bad[record.name] = mark
+        logger.error("beat: The entry %r cannot run, it is left alone: %s", record.name, reason)
+        note = self._store.event(events.ENTRY_INVALID, record.name, {"reason": reason})
+        self._store.commit("", [Advance(events=[note])])
+
+    def is_known_invalid(self, name: str) -> bool:
+        """Whether the entry was reported as one that cannot run."""
+        return name in self._bad
+
+    # From jobs to committed steps
+
+    def _publish(self, jobs: list[_Job], steps: list[Advance]) -> list[tuple[_Job, Sent]] | None:
+        """Publish; None when the lease ended on the way."""
+        dispatcher = self._scheduler.dispatcher
+        done: list[tuple[_Job, Sent]] = []
+        for job in jobs:
+            # A process that was stopped for a while must not go on sending.
+            if dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held:
+                return None
+            sent = self._send(job)
+            if not sent.error:
+                done.append((job, sent))
+                self._waiting.pop(self._waiting_key(job), None)
+                continue
+            steps.append(self._failed(job, sent.error))
+            if sent.broker_down:
+                self._broker_is_down(sent.error)
+                break
+        else:
+            self._broker_wait = 0.0
+        return done
+
+    def _send(self, job: _Job) -> Sent:
+        scheduler = self._scheduler
+        entry = job.entry
+        task_id = entry.options.get("task_id") or task_id_of(
+            self._store.keys.prefix + job.name, job.moment
+        )
+        trigger = job.request["id"] if job.request else None
+        header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
+        options = {**entry.options, "task_id": task_id}
+        options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
+        entry.options = options
+        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
+        return scheduler.dispatcher.publish(
+            task_id,
+            lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
+        )
+
+    def _commit(self, sent: list[tuple[_Job, Sent]], steps: list[Advance]) -> bool:
+        ready = [self._finish(job, message) for job, message in sent] + steps
+        if not ready:
+            return True
+        scheduler = self._scheduler
+        results = self._store.commit(scheduler.lease.token, ready, scheduler.lock_key)
+        if results is None:
+            return False
+        for (job, message), result in zip(sent, results, strict=False):
+            if result == "stale":
+                logger.info("beat: %r was changed meanwhile, its run is looked at anew", job.name)
+            elif result != "ok":
+                failed = self._failed(job, result)
+                self._store.commit(scheduler.lease.token, [failed], scheduler.lock_key)
+            else:
+                logger.debug("Scheduler: %s sent. id->%s", job.entry.task, message.task_id)
+        return True
+
+    def _commit_first(self, jobs: list[_Job], steps: list[Advance]) -> bool:
+        """celery-redbeat's order: what is not published after the commit is lost."""
+        scheduler = self._scheduler
+        advanced = [self._finish(job, Sent("", [])) for job in jobs] + steps
+        if not advanced:
+            return True
+        results = self._store.commit(scheduler.lease.token, advanced, scheduler.lock_key)
+        if results is None:
+            return False
+        for job, result in zip(jobs, results, strict=False):
+            if result == "ok":
+                sent = self._send(job)
+                if sent.error:
+                    note = self._failure(job, f"{sent.error} (at-most-once: it is not repeated)")
+                    self._store.commit("", [note])
+        return True
+
+    def _finish(self, job: _Job, sent: Sent) -> Advance:
+        """The step that commits *job*, with its events."""
+        data: dict[str, Any] = {
+            "nominal": job.nominal,
+            "task_id": sent.task_id,
+            "trigger": None,
+            "lateness": round(max(time.time() - job.nominal, 0.0), 6),
+            "missed": 0,
+        }
+        commands = sent.commands if self._scheduler.dispatcher.mode == EXACTLY_ONCE else []
+        if job.plan is None:
+            data["trigger"] = job.request["id"] if job.request else None
+            notes = [self._store.event(events.RUN_DISPATCHED, job.name, data)]
+            return replace(job.step, commands=commands, events=notes)
+        entry, score = job.entry, job.step.score
+        meta = encode_meta(
+            {
+                "last_run_at": entry.default_now(),
+                "total_run_count": entry.total_run_count + 1,
+            }
+        )
+        data |= {"fields": {"meta": meta, "due": repr(score)}, "score": score}
+        data["missed"] = job.plan.missed
+        notes = [self._store.event(events.RUN_DISPATCHED, job.name, data)]
+        if job.plan.missed:
+            missed = {"nominal": job.nominal, "count": job.plan.missed}
+            missed["reason"] = "one run stands for all that came due meanwhile"
+            notes.append(self._store.event(events.RUN_MISSED, job.name, missed))
+        if job.plan.finished:
+            notes.append(self._store.event(events.ENTRY_FINISHED, job.name, {}))
+        return replace(job.step, meta=meta, commands=commands, events=notes)
+
+    # What goes wrong
+
+    def _waiting_key(self, job: _Job) -> str:
+        return job.step.request.stream_id if job.step.request else job.name
+
+    def _failed(self, job: _Job, reason: str) -> Advance:
+        """Keep *job* for later; returns the note of the failure."""
+        key = self._waiting_key(job)
+        attempts = self._waiting[key].attempts + 1 if key in self._waiting else 1
+        wait = min(_RETRY_FIRST * 2 ** (attempts - 1), _RETRY_MOST)
+        mark = digest(job.step.due.record) if job.step.due else ""
+        self._waiting[key] = _Waiting(mark, attempts, time.time() + wait)
+        logger.error(
+            "beat: %r could not be published (attempt %d, next in %.0f s): %s",
+            job.name,
+            attempts,
+            wait,
+            reason,
+        )
+        return self._failure(job, reason, retry_in=wait)
+
+    def _failure(self, job: _Job, reason: str, retry_in: float | None = None) -> Advance:
+        trigger = job.request["id"] if job.request else None
+        data = {"nominal": job.nominal, "trigger": trigger, "reason": reason, "retry_in": retry_in}
+        return Advance(events=[self._store.event(events.RUN_FAILED, job.name, data)])
+
+    def _broker_is_down(self, reason: str) -> None:
+        self._broker_wait = min(max(self._broker_wait * 2, _RETRY_FIRST), _RETRY_MOST / 2)
+        self._broker_until = time.time() + self._broker_wait
+        logger.error(
+            "beat: Nothing can be published, trying again in %.0f s: %s", self._broker_wait, reason
+        )

@@ -1,0 +1,177 @@
+"""The leader's two round trips: claim what is due, commit what was dispatched.
+
+Only the scheduler uses this; everybody else needs no more than the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .record import FIELDS, EntryRecord
+from .store import MISSING, ScheduleStore, loaded_record, score_text
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An entry that a claim found due.
+
+    :ivar score: the score as Redis wrote it; the commit compares this very text.
+    """
+
+    record: EntryRecord
+    score: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A run-now request that waits to be taken.
+
+    :ivar stream_id: its place in the triggers' stream.
+    :ivar content: what was asked for: ``id``, ``name``, ``actor``, ``note``, ``at``, ``expires``.
+    """
+
+    stream_id: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the leader has to do now.
+
+    :ivar held: whether the caller still has the lease; if not, the rest is empty.
+    :ivar holder: who has it then.
+    :ivar next_score: when something is due next (Unix seconds), None when nothing is.
+    :ivar more: whether more is due already than was asked for.
+    """
+
+    held: bool
+    holder: str = ""
+    due: tuple[Due, ...] = ()
+    requests: tuple[Request, ...] = ()
+    next_score: float | None = None
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One step of a commit.
+
+    :ivar due: the entry it advances; None for a request or for a note.
+    :ivar request: the run-now request it takes.
+    :ivar score: the entry's new score.
+    :ivar meta: the entry's new meta; None leaves it.
+    :ivar commands: broker commands of the same server: (database, words).
+    :ivar events: JSON texts without closing brace.
+    """
+
+    due: Due | None = None
+    request: Request | None = None
+    score: float = -1
+    meta: str | None = None
+    commands: Sequence[tuple[int, Sequence[str | bytes]]] = ()
+    events: Sequence[str] = field(default=())
+
+
+class ClaimStore(ScheduleStore):
+    """The store, with what only a leader does."""
+
+    def claim(
+        self,
+        token: str,
+        lease: float,
+        now: float,
+        limit: int,
+        known: Mapping[str, str] | None = None,
+        lock: str | None = None,
+    ) -> Claim:
+        """What is due at *now*; keeps the lease of *lease* seconds.
+
+        :param token: the caller's; empty to run without a lock.
+        :param known: name and :func:`digest` of entries to pass over while they are like that.
+        """
+        words = (word for name, mark in (known or {}).items() for word in (self._key(name), mark))
+        reply = self.scripts.run(
+            "claim",
+            [lock or self.keys.schedule, self.keys.schedule, self.keys.triggers],
+            [token if lock else "", int(lease * 1000), score_text(now), limit, *words],
+        )
+        if reply[0] == "lost":
+            return Claim(held=False, holder=reply[1] or "")
+        due = tuple(
+            Due(loaded_record(self.keys.name(key), loaded), loaded[0]) for key, *loaded in reply[3]
+        )
+        requests = tuple(Request(stream_id, _content(text)) for stream_id, text in reply[4])
+        return Claim(
+            held=True,
+            due=due,
+            requests=requests,
+            next_score=float(reply[1]) if reply[1] else None,
+            more=len(due) >= limit or len(requests) >= limit,
+        )
+
+    def commit(
+        self, token: str, steps: Sequence[Advance], lock: str | None = None
+    ) -> list[str] | None:
+        """Advance what was dispatched.
+
+        :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
+            done) or an error's text (nothing was done either); None when the lease is lost, and
+            nothing at all was done.
+        """
+        keys = self.keys
+        words: list[str | bytes | int] = [token if lock else "", self.log_length, self.database]
+        for step in steps:
+            words += self._step_words(step)
+        reply = self.scripts.run(
+            "commit",
+            [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events],
+            words,
+        )
+        return None if reply[0] == "lost" else list(reply[1])
+
+    def _step_words(self, step: Advance) -> Iterator[str | bytes | int]:
+        if step.due is not None:
+            score = score_text(step.score)
+            record = step.due.record
+            yield from ("entry", self._key(record.name), step.due.score, record.version)
+            yield from (score, step.meta or "", score)
+        elif step.request is not None:
+            yield from ("trigger", step.request.stream_id)
+        else:
+            yield "note"
+        yield len(step.commands)
+        for database, command in step.commands:
+            yield from (database, len(command), *command)
+        yield len(step.events)
+        yield from step.events
+
+    @property
+    def database(self) -> int:
+        """The number of the database that this client talks to."""
+        pool = getattr(self.client, "connection_pool", None)
+        return int(pool.connection_kwargs.get("db") or 0) if pool is not None else 0
+
+    def _key(self, name: str) -> str:
+        return self.keys.prefix + name
+
+
+def digest(record: EntryRecord) -> str:
+    """What :meth:`ScheduleStore.claim` compares to pass over an entry that cannot run."""
+    if record.fault and record.fault != MISSING:
+        parts = ["fault", record.fault, *[""] * (len(FIELDS) - 1)]
+    else:
+        parts = ["ok", *(getattr(record, name) or "" for name in FIELDS)]
+    text = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()
+
+
+def _content(text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,261 @@
+"""RedBeatSchedulerEntry: one scheduled task, with celery-redbeat's documented API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import MINYEAR, UTC, datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from celery.app import app_or_default
+from celery.beat import ScheduleEntry
+
+from .config import ensure_conf
+from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
+from .keys import check_name
+from .record import EntryRecord, definition_of
+from .schedules import next_occurrence, rrule
+from .store import ConflictError, ScheduleStore, score_text, store_for
+
+#: The members of a definition, in celery-redbeat's order.
+DEFINITION = ("name", "task", "args", "kwargs", "options", "schedule", "enabled")
+#: How long after its making a rule with COUNT may be saved and still make its first run.
+_JUST_MADE = timedelta(minutes=1)
+
+
+class RedBeatSchedulerEntry(ScheduleEntry):  # type: ignore[misc]
+    """One scheduled task, stored in Redis.
+
+    :param name: its name, unique below the key prefix.
+    :param task: the Celery task's name.
+    :param schedule: a Celery schedule, our ``rrule``, seconds or a timedelta.
+    :param enabled: False: it stays in Redis and does not run.
+    :param options: for ``apply_async``: queue, priority, expires, ...
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        task: str | None = None,
+        schedule: Any = None,
+        args: Any = None,
+        kwargs: Any = None,
+        enabled: bool = True,
+        options: Any = None,
+        **clsargs: Any,
+    ) -> None:
+        clsargs["app"] = app_or_default(clsargs.get("app"))
+        super().__init__(
+            name=str(name),
+            task=task,
+            schedule=schedule,
+            args=args,
+            kwargs=kwargs,
+            options=options,
+            **clsargs,
+        )
+        self.enabled = enabled
+        self._unsaved_and_never_run = clsargs.get("last_run_at") is None
+        ensure_conf(self.app)
+
+    def __iter__(self) -> Any:
+        # celery makes the next instance from these.
+        return iter({k: v for k, v in vars(self).items() if not k.startswith("_")}.items())
+
+    @property
+    def _store(self) -> ScheduleStore:
+        return store_for(self.app)
+
+    @staticmethod
+    def load_definition(
+        key: str, app: Celery | None = None, definition: str | None = None
+    ) -> dict[str, Any]:
+        """The decoded definition at *key*.
+
+        :raises KeyError: there is none.
+        :raises DecodeError: it cannot run, with the reason.
+        """
+        if definition is None:
+            store = store_for(app)
+            record = store.get(store.keys.name(key))
+            definition = record.definition if record else None
+        if not definition:
+            raise KeyError(key)
+        return decode_definition(definition)
+
+    @staticmethod
+    def decode_definition(definition: str) -> dict[str, Any]:
+        """Decode the JSON of a definition."""
+        return decode_definition(definition)
+
+    @staticmethod
+    def load_meta(key: str, app: Celery | None = None) -> dict[str, Any]:
+        """The decoded meta at *key*; without one ``{'last_run_at': None, ...}``."""
+        store = store_for(app)
+        record = store.get(store.keys.name(key))
+        return decode_meta(record.meta if record else None)
+
+    @staticmethod
+    def decode_meta(meta: str | None, app: Celery | None = None) -> dict[str, Any]:
+        """Decode the JSON of a meta."""
+        return decode_meta(meta)
+
+    @staticmethod
+    def generate_key(app: Celery, name: str) -> str:
+        """The key of the entry of that name.
+
+        :raises InvalidNameError: the name is empty or starts with ``:``.
+        """
+        return ensure_conf(app).keys.entry(name)
+
+    @classmethod
+    def from_key(cls, key: str, app: Celery | None = None) -> RedBeatSchedulerEntry:
+        """Load the entry at *key*.
+
+        :raises KeyError: there is none.
+        :raises DecodeError: it cannot run, with the reason.
+        """
+        store = store_for(app)
+        record = store.get(store.keys.name(key))
+        if record is None or (record.definition is None and record.fault is None):
+            raise KeyError(key)
+        return cls.from_record(record, app)
+
+    @classmethod
+    def from_record(cls, record: EntryRecord, app: Celery | None = None) -> RedBeatSchedulerEntry:
+        """The entry that *record* holds.
+
+        :raises DecodeError: it cannot run, with the reason.
+        """
+        definition = {name: definition_of(record).get(name) for name in DEFINITION}
+        if definition["enabled"] is None:
+            definition["enabled"] = True
+        meta = decode_meta(record.meta)
+        entry = cls(
+            app=app,
+            **definition,
+            last_run_at=meta["last_run_at"],
+            total_run_count=meta["total_run_count"],
+        )
+        # celery puts 'now' where no last run is known.
+        entry.last_run_at = meta["last_run_at"]
+        entry._unsaved_and_never_run = False
+        return entry
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it runs next; now when that time has passed; None when never again."""
+        if self.last_run_at is None:
+            return self._now()
+        due = next_occurrence(self.schedule, self._aware(self.last_run_at))
+        if due is None:
+            return self._now() if self._has_only_its_making() else None
+        return max(due, self._now())
+
+    def _has_only_its_making(self) -> bool:
+        """A rule whose whole COUNT was used up by the moment at which it was made."""
+        rule = self.schedule
+        return bool(
+            self._unsaved_and_never_run
+            and isinstance(rule, rrule)
+            and rule.count
+            and timedelta(0) <= self._now() - rule.dtstart < _JUST_MADE
+        )
+
+    def _now(self) -> datetime:
+        return self._aware(self.default_now())
+
+    def _aware(self, moment: datetime) -> datetime:
+        aware: datetime = self.schedule.maybe_make_aware(moment)
+        return aware.astimezone(UTC) if aware.tzinfo else aware.replace(tzinfo=UTC)
+
+    @property
+    def key(self) -> str:
+        """Its Redis key."""
+        return self.generate_key(app=self.app, name=self.name)
+
+    @property
+    def score(self) -> float:
+        """:attr:`due_at` in Unix seconds; -1 when never again or when not enabled."""
+        due_at = self.due_at if self.enabled else None
+        return -1 if due_at is None else due_at.timestamp()
+
+    @property
+    def rank(self) -> int | None:
+        """Its place in the order of the next runs, from 0; None when not stored."""
+        return self._store.rank(self.name)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What is stored as ``definition``."""
+        return {name: getattr(self, name) for name in DEFINITION}
+
+    def save(self) -> RedBeatSchedulerEntry:
+        """Store it: the definition is replaced, what is known of its runs is kept.
+
+        :raises InvalidNameError: the name is empty or starts with ``:``.
+        :raises DecodeError: something in it has no JSON form.
+        """
+        self._store.change(**self.save_change())
+        self._unsaved_and_never_run = False
+        return self
+
+    def save_change(self) -> dict[str, Any]:
+        """The arguments of :meth:`ScheduleStore.change` that save this entry."""
+        check_name(self.name)
+        score = self.score
+        meta = {"last_run_at": self.last_run_at}
+        steps = [
+            ("set", "definition", encode_definition(self.definition)),
+            ("setnx", "meta", encode_meta(meta)),
+            ("set", "due", score_text(score)),
+        ]
+        if self.enabled:
+            # Enabling it in code ends an operator's pause.
+            steps.append(("drop", "state", "paused"))
+        return {"name": self.name, "steps": steps, "score": score}
+
+    def delete(self) -> None:
+        """Delete it."""
+        self._store.delete(self.name)
+
+    def _next_instance(
+        self, last_run_at: datetime | None = None, only_update_last_run_at: bool = False
+    ) -> RedBeatSchedulerEntry:
+        entry: RedBeatSchedulerEntry = super()._next_instance(last_run_at=last_run_at)
+        entry._unsaved_and_never_run = False
+        if only_update_last_run_at:
+            entry.total_run_count = self.total_run_count
+        entry._store_meta()
+        return entry
+
+    __next__ = next = _next_instance
+
+    def reschedule(self, last_run_at: datetime | None = None) -> None:
+        """Count as run at *last_run_at* (default: now) and schedule the next run from there."""
+        self.last_run_at = last_run_at or self.default_now()
+        self._store_meta()
+
+    def _store_meta(self) -> None:
+        score = self.score
+        meta: Mapping[str, Any] = {
+            "last_run_at": self.last_run_at,
+            "total_run_count": self.total_run_count,
+        }
+        # An entry that was deleted meanwhile must not come back as a hash with only its meta.
+        with suppress(ConflictError):
+            self._store.change(
+                self.name,
+                [("set", "meta", encode_meta(meta)), ("set", "due", score_text(score))],
+                score=score,
+                expect="known",
+            )
+
+    def is_due(self) -> tuple[bool, float | None]:
+        """Celery's question: is it due now, and in how many seconds to ask again."""
+        if not self.enabled:
+            return False, 5.0
+        last_run_at = self.last_run_at or datetime(MINYEAR, 1, 2, tzinfo=self.schedule.tz)
+        answer: tuple[bool, float | None] = self.schedule.is_due(last_run_at)
+        return answer

@@ -1,0 +1,63 @@
+"""Holding signals back while a batch is under way.
+
+Celery's handler for SIGTERM closes the scheduler inside the handler, between two instructions
+of whatever was going on. Between claim and commit that would mean work thrown away or done
+twice, so the handler runs after the batch.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+HELD_BACK = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Run the block; signals that came meanwhile are delivered right after it.
+
+    Does nothing outside the main thread, where Python delivers no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        arrived.append(signum)
+
+    previous: dict[int, Any] = {}
+    for signum in HELD_BACK:
+        handler = signal.getsignal(signum)
+        # None: set by C code, which we could not put back.
+        if handler is not None:
+            previous[signum] = handler
+            signal.signal(signum, note)
+    try:
+        yield
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+        for signum in arrived:
+            signal.raise_signal(signum)
+
+
+def exit_on_default_sigterm() -> None:
+    """Turn SIGTERM's default, an end without any clean-up, into a SystemExit.
+
+    A beat embedded in a worker (``-B``) has that default.
+    """
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
+
+        def leave(_signum: int, _frame: FrameType | None) -> None:
+            raise SystemExit(0)
+
+        signal.signal(signal.SIGTERM, leave)

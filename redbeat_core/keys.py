@@ -1,0 +1,100 @@
+"""Every Redis key and channel name, spelled in this one place.
+
+Shared with celery-redbeat: the entry hashes, ``:schedule``, ``:statics`` and ``:lock``.
+The others are this project's own and celery-redbeat ignores them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_PREFIX = "redbeat:"
+
+
+class InvalidNameError(ValueError):
+    """An entry name that cannot be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of everything below one key prefix.
+
+    :ivar prefix: ``redbeat_key_prefix``, usually ``redbeat:``.
+    """
+
+    prefix: str = DEFAULT_PREFIX
+
+    def entry(self, name: str) -> str:
+        """The hash of an entry.
+
+        :raises InvalidNameError: the name is empty or starts with ``:``, where it would
+            collide with the scheduler's own keys.
+        """
+        check_name(name)
+        return self.prefix + name
+
+    def name(self, key: str) -> str:
+        """The name of the entry at *key*, the inverse of :meth:`entry`."""
+        return key.removeprefix(self.prefix)
+
+    @property
+    def schedule(self) -> str:
+        """Sorted set: entry key -> next due time in Unix seconds; negative: not scheduled."""
+        return f"{self.prefix}:schedule"
+
+    @property
+    def statics(self) -> str:
+        """Set: names of the entries that came from ``beat_schedule``."""
+        return f"{self.prefix}:statics"
+
+    @property
+    def lock(self) -> str:
+        """String with a TTL: the leader's token."""
+        return f"{self.prefix}:lock"
+
+    @property
+    def events(self) -> str:
+        """Pub/sub channel of all events."""
+        return f"{self.prefix}:events"
+
+    @property
+    def log(self) -> str:
+        """Stream of the same events; the id is ``<seq>-0``."""
+        return f"{self.prefix}:log"
+
+    @property
+    def leader(self) -> str:
+        """Hash: who leads and since when."""
+        return f"{self.prefix}:leader"
+
+    @property
+    def beats(self) -> str:
+        """Hash: token -> the last heartbeat of every beat."""
+        return f"{self.prefix}:beats"
+
+    @property
+    def triggers(self) -> str:
+        """Stream of run-now requests that the leader has not taken yet."""
+        return f"{self.prefix}:triggers"
+
+
+def check_name(name: str) -> str:
+    """Return *name* if an entry may have it.
+
+    :raises InvalidNameError: it is empty or starts with ``:``.
+    """
+    if not name:
+        raise InvalidNameError("an entry needs a name: the name given is empty")
+    if name.startswith(":"):
+        raise InvalidNameError(
+            f"the entry name {name!r} starts with ':', which is reserved for the scheduler's own "
+            "keys; choose a name that starts with another character"
+        )
+    return name
+
+
+def hash_tag(prefix: str) -> str | None:
+    """The Cluster hash tag in *prefix* (the text in the first ``{...}``), if there is one."""
+    start = prefix.find("{")
+    end = prefix.find("}", start + 1)
+    return prefix[start + 1 : end] if start >= 0 and end > start + 1 else None

@@ -1,0 +1,213 @@
+"""Who leads: a lock in Redis with a TTL, renewed by a thread of its own.
+
+The lock is celery-redbeat's (same key, a token in a string with a TTL), so the two exclude each
+other. The lease only saves work and keeps two beats out of each other's way; that nothing is
+dispatched twice rests on the check of the score in the commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery.utils.log import get_logger
+
+from . import events
+from .connection import UNREACHABLE
+from .scripts import Scripts
+from .store import ScheduleStore
+
+logger = get_logger("celery.beat")
+
+#: Heartbeats older than this many seconds belong to beats that are gone.
+SILENT_AFTER = 60.0
+
+
+def make_token() -> str:
+    """A token that names its owner: host, pid and a random part."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The outcome of trying to lead.
+
+    :ivar held: the caller leads.
+    :ivar holder: the token of who leads instead.
+    :ivar wait: seconds until that lease ends unless renewed.
+    """
+
+    held: bool
+    holder: str = ""
+    wait: float = 0.0
+
+
+@dataclass
+class Lease:
+    """One beat's claim to lead.
+
+    :param lock: the lock's key; None: no lock, always held.
+    :param timeout: length of the lease, seconds.
+    :param facts: what to tell about this beat, asked for at each heartbeat.
+    :param on_lost: called, in the renewal thread, when the lease is found lost.
+    """
+
+    store: ScheduleStore
+    lock: str | None
+    timeout: float
+    facts: Callable[[], Mapping[str, Any]] = dict
+    on_lost: Callable[[], None] = lambda: None
+    token: str = field(default_factory=make_token)
+    _until: float = field(default=0.0, init=False)
+    _scripts: Scripts = field(init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _mutex: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._scripts = Scripts(self.store.client)
+
+    @property
+    def held(self) -> bool:
+        """Whether the lease is still ours, by the monotonic clock: a process that was stopped
+        past its lease knows at once."""
+        return self.lock is None or time.monotonic() < self._until
+
+    def owned(self) -> bool:
+        """The same, under the name that redis-py's locks have."""
+        return self.held
+
+    @property
+    def interval(self) -> float:
+        """Seconds between renewals."""
+        return self.timeout / 3
+
+    def start(self) -> None:
+        """Start the thread that renews and sends heartbeats."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="redbeat-lease", daemon=True)
+            self._thread.start()
+
+    def acquire(self) -> Attempt:
+        """Try once to lead."""
+        if self.lock is None:
+            return Attempt(held=True)
+        started = time.monotonic()
+        facts = {key: str(value) for key, value in self.facts().items()}
+        facts |= {"since": str(time.time())}
+        keys = self.store.keys
+        data = {"leader": self.token, **self._address(), "reason": "acquired"}
+        reply = self._scripts.run(
+            "acquire",
+            [self.lock, keys.leader, keys.log, keys.events],
+            [
+                self.token,
+                int(self.timeout * 1000),
+                self.store.log_length,
+                self.store.event(events.LEADER_CHANGED, self.token, data),
+                *(word for pair in facts.items() for word in pair),
+            ],
+        )
+        if reply[0] == 1:
+            self._until = started + self.timeout
+            return Attempt(held=True)
+        wait = reply[2] / 1000 if reply[2] > 0 else self.timeout
+        return Attempt(held=False, holder=str(reply[1]), wait=wait)
+
+    def renew(self) -> bool:
+        """Keep the lease if it is still ours."""
+        if self.lock is None:
+            return True
+        with self._mutex:
+            started = time.monotonic()
+            kept = self._scripts.run("renew", [self.lock], [self.token, int(self.timeout * 1000)])
+            self._until = started + self.timeout if kept else 0.0
+            return bool(kept)
+
+    def touched(self, started: float) -> None:
+        """A claim that began at *started* (monotonic seconds) has renewed the lease."""
+        self._until = max(self._until, started + self.timeout)
+
+    def lose(self) -> None:
+        """Forget the lease: Redis says that it is another's."""
+        self._until = 0.0
+
+    def release(self) -> bool:
+        """Give the lease back, so that a standby leads at once."""
+        if self.lock is None or not self._until:
+            return False
+        keys = self.store.keys
+        with self._mutex:
+            self._until = 0.0
+            data = {"leader": None, **self._address(), "reason": "released"}
+            event = self.store.event(events.LEADER_CHANGED, self.token, data)
+            released = self._scripts.run(
+                "release",
+                [self.lock, keys.leader, keys.log, keys.events],
+                [self.token, self.store.log_length, event],
+            )
+        return bool(released)
+
+    def stop(self) -> None:
+        """End the thread, release the lease and take this beat off the list of beats."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=self.interval)
+        self._thread = None
+        try:
+            self.release()
+            self.store.client.hdel(self.store.keys.beats, self.token)
+        except UNREACHABLE as exc:
+            logger.warning("beat: The lease could not be released, it ends by itself: %s", exc)
+
+    def heartbeat(self) -> None:
+        """Tell that this beat is alive."""
+        now = time.time()
+        keys = self.store.keys
+        facts = {**self._address(), **self.facts(), "token": self.token, "at": now}
+        beats = self.store.client.hgetall(keys.beats)
+        silent = [token for token, text in beats.items() if _silent(text, now)]
+        self._scripts.run(
+            "heartbeat",
+            [keys.beats, keys.log, keys.events],
+            [
+                self.token,
+                json.dumps(facts),
+                self.store.event(events.BEAT_HEARTBEAT, self.token, facts),
+                *silent,
+            ],
+        )
+
+    def _address(self) -> dict[str, Any]:
+        return {"host": socket.gethostname(), "pid": os.getpid()}
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._until and not self.renew():
+                    self.on_lost()
+                self.heartbeat()
+            except UNREACHABLE as exc:
+                logger.debug("beat: no heartbeat, Redis is away: %s", exc)
+                if self._until and not self.held:
+                    self._until = 0.0
+                    self.on_lost()
+            except Exception:
+                # This thread is all that keeps the lease: it must outlive any surprise.
+                logger.exception("beat: The heartbeat failed, trying again")
+            self._stop.wait(self.interval)
+
+
+def _silent(text: str, now: float) -> bool:
+    try:
+        return now - float(json.loads(text)["at"]) > SILENT_AFTER
+    except (ValueError, KeyError, TypeError):
+        return True

@@ -1,0 +1,56 @@
+-- Prelude, put before every script that changes data.
+
+-- The number in the id of the log's newest event; 0 for a log that never had one.
+local function last_seq(log)
+  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  if #newest > 0 then
+    return tonumber(string.match(newest[1][1], '^(%d+)'))
+  end
+  if redis.call('EXISTS', log) == 1 then
+    -- Trimmed to nothing: the stream still refuses ids below its last one.
+    local info = redis.call('XINFO', 'STREAM', log)
+    for i = 1, #info, 2 do
+      if info[i] == 'last-generated-id' then
+        return tonumber(string.match(info[i + 1], '^(%d+)'))
+      end
+    end
+  end
+  return 0
+end
+
+-- Append one event to the log and publish it. `text` is its JSON without the closing brace.
+local function emit(log, channel, maxlen, seq, text)
+  seq = seq + 1
+  local number = string.format('%.0f', seq)
+  local event = text .. ',"seq":' .. number .. '}'
+  redis.call('XADD', log, 'MAXLEN', '~', maxlen, number .. '-0', 'event', event)
+  redis.call('PUBLISH', channel, event)
+  return seq
+end
+
+-- The twin of record.version_of().
+local function version_of(definition, policy, state)
+  return redis.sha1hex(
+    (definition or '') .. '\0' .. (policy or '') .. '\0' .. (state or ''))
+end
+
+-- One entry as a list: score, then its fields; false for what is not there. A key that is no
+-- hash gives its error in place of the fields.
+local function load_entry(key, schedule, fields)
+  local score = redis.call('ZSCORE', schedule, key)
+  local values = redis.pcall('HMGET', key, unpack(fields))
+  if values.err then
+    return {score, 'fault', values.err}
+  end
+  return {score, 'ok', unpack(values, 1, #fields)}
+end
+
+-- A score as JSON; a score can be infinite, JSON cannot.
+local function json_number(score)
+  if not score or string.find(score, '[^%d%.eE+-]') then
+    return 'null'
+  end
+  return score
+end
+
+local FIELDS = {'definition', 'meta', 'policy', 'state', 'outcome', 'due'}

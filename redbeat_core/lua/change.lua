@@ -1,0 +1,82 @@
+-- Change one entry, if it is still what the caller saw, and tell everybody.
+--
+-- KEYS: 1 entry hash, 2 schedule, 3 log, 4 events channel
+-- ARGV: 1 expected version: '' any, 'new' no such entry, 'known' any but there must be one, or
+--         what version_of() gave
+--       2 length of the log
+--       3 head of the event when the entry was not there before: JSON without data and brace
+--       4 head of the event when it was
+--       5 more members of the event's data, as JSON members without braces; may be ''
+--       6 new score; '' leaves it
+--       7... triples of operation, field, value:
+--           set     write the field
+--           setnx   write it unless it is there
+--           del     remove it
+--           drop    remove the member `value` from the JSON object in the field
+-- Returns {'ok', seq, score, fields...} or {'conflict', score, 'ok' | 'fault', fields...}.
+local entry, schedule, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local before = load_entry(entry, schedule, FIELDS)
+local exists = before[2] == 'ok' and before[3]
+
+if ARGV[1] == 'new' then
+  if exists or before[2] == 'fault' then
+    return {'conflict', unpack(before, 1, 2 + #FIELDS)}
+  end
+elseif ARGV[1] == 'known' then
+  if not exists then
+    return {'conflict', unpack(before, 1, 2 + #FIELDS)}
+  end
+elseif ARGV[1] ~= '' then
+  if before[2] == 'fault' or version_of(before[3], before[5], before[6]) ~= ARGV[1] then
+    return {'conflict', unpack(before, 1, 2 + #FIELDS)}
+  end
+end
+if before[2] == 'fault' then
+  return redis.error_reply(before[3])
+end
+
+local touched = {}
+for i = 7, #ARGV, 3 do
+  local operation, field, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if operation == 'set' then
+    redis.call('HSET', entry, field, value)
+  elseif operation == 'setnx' then
+    redis.call('HSETNX', entry, field, value)
+  elseif operation == 'del' then
+    redis.call('HDEL', entry, field)
+  elseif operation == 'drop' then
+    local text = redis.call('HGET', entry, field)
+    local known, object = pcall(cjson.decode, text or '')
+    if known and type(object) == 'table' and object[value] then
+      object[value] = nil
+      if next(object) == nil then
+        redis.call('HDEL', entry, field)
+      else
+        redis.call('HSET', entry, field, cjson.encode(object))
+      end
+    end
+  end
+  touched[#touched + 1] = field
+end
+if ARGV[6] ~= '' then
+  redis.call('ZADD', schedule, ARGV[6], entry)
+end
+
+local after = load_entry(entry, schedule, FIELDS)
+local members = {}
+for i, field in ipairs(FIELDS) do
+  local value = after[2 + i]
+  for _, name in ipairs(touched) do
+    if name == field then
+      members[#members + 1] = '"' .. field .. '":' .. (value and cjson.encode(value) or 'null')
+      break
+    end
+  end
+end
+local data = '"fields":{' .. table.concat(members, ',') .. '},"score":' .. json_number(after[1])
+if ARGV[5] ~= '' then
+  data = data .. ',' .. ARGV[5]
+end
+local head = exists and ARGV[4] or ARGV[3]
+local seq = emit(log, channel, ARGV[2], last_seq(log), head .. ',"data":{' .. data .. '}')
+return {'ok', seq, unpack(after, 1, 2 + #FIELDS)}

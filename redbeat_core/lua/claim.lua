@@ -1,0 +1,56 @@
+-- What is due: read for the leader, who keeps its lease by it. Changes no entry.
+--
+-- KEYS: 1 lock (the schedule where there is no lock), 2 schedule, 3 triggers
+-- ARGV: 1 the caller's token; '' runs without a lock
+--       2 length of the lease, milliseconds
+--       3 now, Unix seconds
+--       4 how many entries at most
+--       5... pairs of key and digest: entries the caller cannot run and has seen like that;
+--            they are passed over while their content has that digest
+-- Returns {'lost', holder} or {'ok', next due score or false, how many were passed over,
+--   {{key, score, 'ok' | 'fault', fields...}, ...}, {{trigger's stream id, request}, ...}}.
+local lock, schedule, triggers = KEYS[1], KEYS[2], KEYS[3]
+if ARGV[1] ~= '' then
+  local holder = redis.call('GET', lock)
+  if holder ~= ARGV[1] then
+    return {'lost', holder}
+  end
+  redis.call('PEXPIRE', lock, ARGV[2])
+end
+
+local known = {}
+local skipping = 0
+for i = 5, #ARGV, 2 do
+  known[ARGV[i]] = ARGV[i + 1]
+  skipping = skipping + 1
+end
+
+local limit = tonumber(ARGV[4])
+local due = redis.call('ZRANGEBYSCORE', schedule, 0, ARGV[3], 'LIMIT', 0, limit + skipping)
+local entries = {}
+local passed = 0
+for _, key in ipairs(due) do
+  local loaded = load_entry(key, schedule, FIELDS)
+  local digest = known[key]
+  if digest then
+    local parts = {}
+    for i = 1, 1 + #FIELDS do
+      parts[i] = loaded[i + 1] or ''
+    end
+    if redis.sha1hex(table.concat(parts, '\0')) == digest then
+      passed = passed + 1
+      loaded = nil
+    end
+  end
+  if loaded and #entries < limit then
+    entries[#entries + 1] = {key, unpack(loaded, 1, 2 + #FIELDS)}
+  end
+end
+
+local upcoming = redis.call(
+  'ZRANGEBYSCORE', schedule, '(' .. ARGV[3], '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+local requests = {}
+for _, message in ipairs(redis.call('XRANGE', triggers, '-', '+', 'COUNT', limit)) do
+  requests[#requests + 1] = {message[1], message[2][2]}
+end
+return {'ok', upcoming[2] or false, passed, entries, requests}

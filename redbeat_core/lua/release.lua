@@ -1,0 +1,11 @@
+-- Give the lease back, and tell those who wait for it.
+--
+-- KEYS: 1 lock, 2 leader, 3 log, 4 events channel
+-- ARGV: 1 token, 2 length of the log, 3 the event: JSON without the closing brace
+-- Returns 1, or 0 when the caller does not have it.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+redis.call('DEL', KEYS[1], KEYS[2])
+emit(KEYS[3], KEYS[4], ARGV[2], last_seq(KEYS[3]), ARGV[3])
+return 1

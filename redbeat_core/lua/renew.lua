@@ -1,0 +1,9 @@
+-- Keep the lease: set what is left of it to its whole length.
+--
+-- KEYS: 1 lock
+-- ARGV: 1 token, 2 length of the lease in milliseconds
+-- Returns 1, or 0 when somebody else has it or nobody.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])

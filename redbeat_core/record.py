@@ -1,0 +1,258 @@
+"""One entry as Redis holds it (:class:`EntryRecord`) and as it reads (:class:`EntryView`).
+
+Pure. A record is undecoded text, so that making one cannot fail; :func:`decode_record` turns
+it into a view whose ``error`` says why the scheduler cannot run it, instead of raising.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from .decoder import DecodeError, decode_definition, decode_meta
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from celery.schedules import BaseSchedule
+
+#: The fields of an entry's hash that are read, in the order in which the store asks for them.
+FIELDS = ("definition", "meta", "policy", "state", "outcome", "due")
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRecord:
+    """What Redis holds of one entry, as text.
+
+    :ivar name: the key without the prefix.
+    :ivar score: next due time in Unix seconds; negative: not scheduled; None: not in the
+        sorted set at all.
+    :ivar definition: JSON, as celery-redbeat writes it.
+    :ivar meta: JSON, ``last_run_at`` and ``total_run_count``.
+    :ivar policy: JSON of ours.
+    :ivar state: JSON of ours: what an operator did (``paused``, ``override``).
+    :ivar outcome: JSON of ours: how the last run ended, as its worker reported it.
+    :ivar due: the score that this project wrote last, as text. A score that differs was
+        written by another program.
+    :ivar fault: why Redis could not give the hash (wrong type, missing), else None.
+    """
+
+    name: str
+    score: float | None = None
+    definition: str | None = None
+    meta: str | None = None
+    policy: str | None = None
+    state: str | None = None
+    outcome: str | None = None
+    due: str | None = None
+    fault: str | None = None
+
+    @property
+    def version(self) -> str:
+        """What a compare-and-set compares: changes with the definition, the policy and what
+        operators did, not with runs."""
+        return version_of(self.definition, self.policy, self.state)
+
+    def patched(self, fields: Mapping[str, str | None], score: float | None) -> EntryRecord:
+        """This record after a change that set *fields* (None: removed) and *score*."""
+        known = {name: value for name, value in fields.items() if name in FIELDS}
+        if "definition" in known:
+            known["fault"] = None
+        return replace(self, score=score, **known)
+
+
+def version_of(definition: str | None, policy: str | None, state: str | None) -> str:
+    """The version of an entry with these fields. ``version()`` in the Lua scripts is its twin."""
+    text = "\0".join((definition or "", policy or "", state or ""))
+    return hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's pause.
+
+    :ivar by: who, as ``user@host``.
+    :ivar at: when (UTC).
+    :ivar note: why, in the operator's words.
+    """
+
+    by: str
+    at: datetime | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the last run of an entry went, as its worker reported it.
+
+    :ivar status: ``started``, ``succeeded``, ``errored``, ``retried`` or ``revoked``.
+    :ivar at: when that was (UTC).
+    :ivar task_id: the Celery task id.
+    :ivar runtime: seconds, where known.
+    :ivar error: the exception in a line, where there was one.
+    :ivar worker: the worker's node name.
+    """
+
+    status: str
+    at: datetime | None
+    task_id: str = ""
+    runtime: float | None = None
+    error: str = ""
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """One entry, decoded.
+
+    :ivar error: why the entry cannot run; the other fields then hold what could be read.
+    :ivar next_run_at: the next due time (UTC), None when not scheduled.
+    :ivar schedule: a Celery schedule, None when unreadable.
+    """
+
+    name: str
+    version: str
+    task: str = ""
+    schedule: BaseSchedule | None = None
+    args: Any = None
+    kwargs: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    enabled: bool = True
+    last_run_at: datetime | None = None
+    total_run_count: int = 0
+    next_run_at: datetime | None = None
+    pause: Pause | None = None
+    override: Mapping[str, Any] | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+    definition: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Enabled and readable, but with no run to come."""
+        return self.enabled and self.error is None and self.next_run_at is None
+
+
+@lru_cache(maxsize=65536)
+def _definition(text: str) -> dict[str, Any] | DecodeError:
+    try:
+        return decode_definition(text)
+    except DecodeError as exc:
+        return exc
+
+
+def definition_of(record: EntryRecord) -> dict[str, Any]:
+    """The decoded definition of *record*; cached by its text, so do not change it.
+
+    :raises DecodeError: it cannot run, with the reason.
+    """
+    if record.fault:
+        wrong_type = "WRONGTYPE" in record.fault
+        raise DecodeError(
+            "its key is no hash but holds another Redis type" if wrong_type else record.fault
+        )
+    if not record.definition:
+        raise DecodeError("the hash has no 'definition' field")
+    definition = _definition(record.definition)
+    if isinstance(definition, DecodeError):
+        raise definition
+    if definition["name"] != record.name:
+        raise DecodeError(
+            f"the definition is named {definition['name']!r} but is stored under "
+            f"{record.name!r}: its runs would be recorded at another key"
+        )
+    return definition
+
+
+def decode_record(record: EntryRecord, app: Celery | None = None) -> EntryView:
+    """Decode *record*. Never raises for what is in it: ``error`` holds the reason.
+
+    :param app: gives crontabs their time zone; without one Celery's current app does.
+    """
+    state = json_object(record.state)
+    common: dict[str, Any] = {
+        "name": record.name,
+        "version": record.version,
+        "definition": record.definition,
+        "pause": _pause(state.get("paused")),
+        "override": state.get("override") if isinstance(state.get("override"), dict) else None,
+        "outcome": _outcome(json_object(record.outcome)),
+        "next_run_at": from_score(record.score),
+    }
+    try:
+        definition = definition_of(record)
+    except DecodeError as exc:
+        loose = json_object(record.definition)
+        task, enabled = loose.get("task"), loose.get("enabled", True)
+        return EntryView(
+            **common,
+            task=task if isinstance(task, str) else "",
+            enabled=enabled is not False,
+            error=str(exc),
+        )
+    common |= {
+        "task": definition["task"],
+        "schedule": definition["schedule"],
+        "args": definition.get("args"),
+        "kwargs": definition.get("kwargs"),
+        "options": definition.get("options") or {},
+        "enabled": definition.get("enabled", True),
+    }
+    if app is not None:
+        common["schedule"].app = app
+    try:
+        meta = decode_meta(record.meta)
+    except DecodeError as exc:
+        return EntryView(**common, error=str(exc))
+    return EntryView(
+        **common,
+        last_run_at=meta["last_run_at"],
+        total_run_count=meta["total_run_count"],
+    )
+
+
+def json_object(text: str | None) -> dict[str, Any]:
+    """*text* as a JSON object; empty when it is none."""
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def from_score(score: float | None) -> datetime | None:
+    """A sorted-set score as a UTC time; None for 'not scheduled' and for what no clock shows."""
+    if score is None or score < 0:
+        return None
+    try:
+        return datetime.fromtimestamp(score, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _moment(value: object) -> datetime | None:
+    return from_score(float(value)) if isinstance(value, int | float) else None
+
+
+def _pause(value: object) -> Pause | None:
+    if not isinstance(value, dict):
+        return None
+    return Pause(str(value.get("by", "")), _moment(value.get("at")), str(value.get("note") or ""))
+
+
+def _outcome(value: dict[str, Any]) -> Outcome | None:
+    if not isinstance(value.get("status"), str):
+        return None
+    runtime = value.get("runtime")
+    return Outcome(
+        status=value["status"],
+        at=_moment(value.get("at")),
+        task_id=str(value.get("task_id", "")),
+        runtime=float(runtime) if isinstance(runtime, int | float) else None,
+        error=str(value.get("error") or ""),
+        worker=str(value.get("worker") or ""),
+    )

@@ -1,0 +1,266 @@
+"""RedBeatScheduler: celery beat's tick loop over a schedule in Redis."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import celery
+from celery import Celery
+from celery.beat import Scheduler
+from celery.utils.log import get_logger
+from redis import exceptions
+
+from . import connection
+from .audit import Auditor
+from .batch import BatchRunner
+from .claims import ClaimStore
+from .config import DEFAULT_LOCK_TIMEOUT, ConfigError, RedBeatConfig, ensure_conf
+from .connection import (
+    REDBEAT_REDIS_KEY,
+    UNREACHABLE,
+    ConnectionProblem,
+    RetryingConnection,
+    explain,
+    get_redis,
+    safe_url,
+)
+from .dispatch import Dispatcher
+from .entry import RedBeatSchedulerEntry
+from .interrupts import exit_on_default_sigterm, interrupts_held_back
+from .lease import Lease
+from .statics import install_statics, update_from_dict
+from .stream import Wakeup
+
+logger = get_logger("celery.beat")
+
+__all__ = [
+    "REDBEAT_REDIS_KEY",
+    "RedBeatConfig",
+    "RedBeatScheduler",
+    "RedBeatSchedulerEntry",
+    "RetryingConnection",
+    "acquire_distributed_beat_lock",
+    "ensure_conf",
+    "get_redis",
+]
+
+#: Seconds between looks at the schedule when no event calls: what programs wrote that emit none
+#: (celery-redbeat, redis-cli) is found within this.
+LOOK_EVERY = 1.0
+#: Seconds between attempts while Redis is away: the first, and the most.
+_AWAY_FIRST, _AWAY_MOST = 0.1, 2.0
+
+
+class RedBeatScheduler(Scheduler):  # type: ignore[misc]
+    """A Celery beat scheduler whose schedule lives in Redis.
+
+    Use it with ``celery beat -S redbeat_core.RedBeatScheduler``. Nothing is written before this
+    beat leads.
+    """
+
+    Entry = RedBeatSchedulerEntry
+
+    #: Length of the lease in seconds where ``redbeat_lock_timeout`` is not set.
+    lock_timeout: float = DEFAULT_LOCK_TIMEOUT
+
+    def __init__(
+        self,
+        app: Celery,
+        lock_key: str | None = None,
+        lock_timeout: float | None = None,
+        lazy: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        try:
+            config = ensure_conf(app)
+            client = connection.raw_client(get_redis(app))
+            if not lazy:
+                self._check_server(client, config)
+        except (ConfigError, ConnectionProblem) as exc:
+            # celery would show a traceback for anything else.
+            raise SystemExit(f"beat: {exc}") from None
+        # The static entries are installed when this beat begins to lead, not before.
+        super().__init__(app, lazy=True, **kwargs)
+        self.lock_key = lock_key or config.lock_key
+        self.lock_timeout = lock_timeout or config.lock_timeout or self.lock_timeout
+        self._config = config
+        self._event = threading.Event()
+        self.store = ClaimStore(client, config.keys, log_length=config.log_length)
+        self.lease = Lease(
+            self.store, self.lock_key, self.lock_timeout, self._facts, on_lost=self._event.set
+        )
+        self.store.source = f"/redbeat/beat/{self.lease.token}"
+        self.dispatcher = Dispatcher(app, config.delivery, client)
+        self.batch = BatchRunner(self)
+        self._wakeup = Wakeup(self.store, self.store.source, self._event.set)
+        self._auditor = Auditor(self.store, self.batch)
+        self._leading = False
+        self._installed = False
+        self._standing_by_for = ""
+        self._away_wait = 0.0
+        self._closed = False
+
+    # Celery's interface
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Do what is due and wait for what comes: the next due time, a change, a demotion, or
+        the end of the loop interval.
+
+        :returns: seconds to sleep before the next call; always 0, the waiting is done here,
+            where a change can end it.
+        """
+        self._start()
+        with interrupts_held_back():
+            self._event.clear()
+            pause = self._step()
+        if pause > 0:
+            self._event.wait(pause)
+        return 0
+
+    def close(self) -> None:
+        """Give the lease back and close the connections; may be called more than once."""
+        if not self._closed:
+            self._closed = True
+            self._wakeup.stop()
+            if self._leading and self.lock_key:
+                logger.info("beat: Releasing lock")
+            self._leading = False
+            self.lease.stop()
+            self.dispatcher.close()
+        super().close()
+
+    def setup_schedule(self) -> None:
+        """Bring the static entries of ``beat_schedule`` into Redis; called when leading."""
+        install_statics(self)
+
+    def update_from_dict(self, dict_: dict[str, Any]) -> None:
+        """Write these entries where they differ from what Redis has, as static ones."""
+        written = update_from_dict(self, dict_)
+        self.store.add_statics(name for name in written if name in self._config.schedule)
+
+    @property
+    def schedule(self) -> dict[str, RedBeatSchedulerEntry]:
+        """What is due now, and the one entry that is due next, by name."""
+        now = time.time()
+        scores = self.store.scores()
+        due = [name for name, score in scores.items() if 0 <= score <= now]
+        later = {name: score for name, score in scores.items() if score > now}
+        records = self.store.records(due + sorted(later, key=later.__getitem__)[:1])
+        entries = (self.batch.entry_of(record) for record in records)
+        return {entry.name: entry for entry in entries if entry is not None}
+
+    @property
+    def lock(self) -> Lease | None:
+        """The lease while this beat has it."""
+        return self.lease if self._leading and self.lock_key else None
+
+    @property
+    def info(self) -> str:
+        """For celery beat's banner."""
+        lines = [f"       . redis -> {safe_url(self._config.redis_url)}"]
+        if self.lock_key:
+            lines.append(f"       . lock -> `{self.lock_key}` {self.lock_timeout:g} seconds")
+        lines.append(f"       . delivery -> {self._config.delivery}")
+        return "\n".join(lines)
+
+    # The loop
+
+    def _start(self) -> None:
+        if self._closed:
+            # celery may tick again after a sync from its signal handler.
+            raise SystemExit
+        exit_on_default_sigterm()
+        self.lease.start()
+        self._wakeup.start()
+
+    def _step(self) -> float:
+        """One look at Redis; returns seconds to wait."""
+        try:
+            pause = self._lead() if self._is_leader() else self._stand_by()
+        except (*UNREACHABLE, exceptions.RedisError) as exc:
+            return self._away(exc)
+        if self._away_wait:
+            self._away_wait = 0.0
+            logger.warning("beat: Redis is back")
+        return min(pause, self.max_interval)
+
+    def _is_leader(self) -> bool:
+        if self._leading and self.lease.held:
+            return True
+        if self._leading:
+            self._demote("the lease ran out")
+        attempt = self.lease.acquire()
+        if not attempt.held:
+            self._standby_wait = attempt.wait
+            if attempt.holder != self._standing_by_for:
+                self._standing_by_for = attempt.holder
+                logger.info("beat: Standing by, %s leads", attempt.holder)
+            return False
+        self._leading, self._installed, self._standing_by_for = True, False, ""
+        mode = self.dispatcher.choose_mode()
+        logger.info("beat: Acquired lock, leading as %s", self.lease.token)
+        logger.info("beat: Delivery is %s: %s", mode, self.dispatcher.reason)
+        return True
+
+    _standby_wait = 0.0
+
+    def _stand_by(self) -> float:
+        # The release event ends this at once; without it, the lease ends by itself.
+        return min(self._standby_wait + 0.005, self.lease.interval)
+
+    def _demote(self, reason: str) -> None:
+        self._leading = False
+        self.lease.lose()
+        self.batch.forget()
+        logger.warning("beat: No longer leading (%s), standing by", reason)
+
+    def _lead(self) -> float:
+        if not self._installed:
+            self.setup_schedule()
+            self._installed = True
+        result = self.batch.run()
+        if not result.held:
+            self._demote(f"{result.holder or 'nobody'} has the lease")
+            return 0
+        if result.more:
+            return 0
+        self._auditor.look()
+        due_in = LOOK_EVERY if result.next_at is None else result.next_at - time.time()
+        return max(0.0, min(due_in, LOOK_EVERY))
+
+    def _away(self, exc: Exception) -> float:
+        problem = explain(exc, self._config.redis_url)
+        if not self._away_wait:
+            logger.error("beat: %s; trying again until it answers", problem)
+            logger.debug("beat: the error was", exc_info=exc)
+        self._away_wait = min(max(self._away_wait * 2, _AWAY_FIRST), _AWAY_MOST)
+        return self._away_wait
+
+    def _check_server(self, client: Any, config: RedBeatConfig) -> None:
+        """Refuse a server that can never do; one that is only away is waited for."""
+        try:
+            connection.check_cluster(client, config.key_prefix, config.redis_url)
+            connection.check_eviction(client, config.key_expiry_check, config.redis_url)
+        except (*UNREACHABLE, exceptions.RedisError) as exc:
+            problem = explain(exc, config.redis_url)
+            if problem.permanent:
+                raise problem from None
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "role": "leader" if self._leading else "standby",
+            "delivery": self.dispatcher.mode,
+            "timezone": str(self.app.timezone),
+            "lease": self.lock_timeout,
+            "max_interval": self.max_interval,
+            "celery": celery.__version__,
+        }
+
+
+def acquire_distributed_beat_lock(sender: Any = None, **_: Any) -> None:
+    """Try to lead now. Kept for those who import it from celery-redbeat, where it is beat's
+    start-up handler; here the scheduler does it in its loop."""
+    if sender is not None and sender.scheduler.lock_key:
+        sender.scheduler.lease.acquire()

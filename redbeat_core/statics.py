@@ -1,0 +1,106 @@
+"""The entries of ``beat_schedule``: brought into Redis by whoever leads.
+
+The code is the source of a static entry's definition, with two exceptions that outlive a restart:
+an operator's pause, and an operator's edit of the schedule for as long as the code still has the
+schedule that the operator replaced.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery.utils.log import get_logger
+
+from .decoder import DecodeError, decode_definition, encode_definition
+from .entry import RedBeatSchedulerEntry
+from .keys import InvalidNameError
+from .record import EntryRecord, json_object
+from .schedules import format_schedule
+from .store import MISSING, score_text
+
+if TYPE_CHECKING:
+    from .schedulers import RedBeatScheduler
+
+logger = get_logger("celery.beat")
+
+
+def install_statics(scheduler: RedBeatScheduler) -> None:
+    """Write what the code has and Redis has not, and remove what the code no longer has."""
+    app, store = scheduler.app, scheduler.store
+    wanted = dict(app.redbeat_conf.schedule or {})
+    for name in sorted(store.statics() - wanted.keys()):
+        logger.info("beat: Removing the static entry %r, it is gone from the code", name)
+        store.delete(name, data={"actor": "beat_schedule"}, static=True)
+    # celery asks for its clean-up of results in the same form.
+    scheduler.install_default_entries(wanted)
+    scheduler.update_from_dict(wanted)
+
+
+def update_from_dict(scheduler: RedBeatScheduler, wanted: dict[str, Any]) -> list[str]:
+    """Write these entries where they differ; returns the names of those that are right now."""
+    entries: dict[str, RedBeatSchedulerEntry] = {}
+    for name, item in wanted.items():
+        try:
+            entry = scheduler._maybe_entry(name, item)
+            scheduler.store.keys.entry(name)
+            entries[name] = entry
+            encode_definition(entry.definition)
+        except Exception as exc:
+            # One entry that cannot be must not keep the others out; its code may raise anything.
+            entries.pop(name, None)
+            kind = (
+                "" if isinstance(exc, InvalidNameError | DecodeError) else f"{type(exc).__name__}: "
+            )
+            logger.error("beat: The entry %r of beat_schedule is left out: %s%s", name, kind, exc)
+    records = scheduler.store.records(list(entries))
+    changes = [
+        _change(entry, record) for entry, record in zip(entries.values(), records, strict=True)
+    ]
+    for name, problem in scheduler.store.save_many(change for change in changes if change):
+        if problem is not None:
+            entries.pop(name, None)
+            logger.error("beat: The static entry %r could not be written: %s", name, problem)
+    return list(entries)
+
+
+def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any] | None:
+    """What to write for *entry*, None when *record* is it already."""
+    if record.definition is None:
+        return {**entry.save_change(), "expect": "new" if record.fault == MISSING else ""}
+    state = json_object(record.state)
+    of_the_code = format_or_repr(entry.schedule)
+    steps: list[tuple[str, str, str]] = []
+    try:
+        stored = decode_definition(record.definition)
+        entry.last_run_at = RedBeatSchedulerEntry.decode_meta(record.meta)["last_run_at"]
+    except DecodeError:
+        stored = {}
+    if stored and isinstance(state.get("paused"), dict):
+        entry.enabled = False
+    override = state.get("override")
+    if stored and isinstance(override, dict):
+        if override.get("replaced") == of_the_code:
+            entry.schedule = stored["schedule"]
+        else:
+            logger.info("beat: %r has a new schedule in the code, the edit is dropped", entry.name)
+            steps.append(("drop", "state", "override"))
+    text = encode_definition(entry.definition)
+    if text == record.definition and not steps and record.score is not None:
+        return None
+    score = entry.score
+    steps += [("set", "definition", text), ("set", "due", score_text(score))]
+    return {
+        "name": entry.name,
+        "steps": steps,
+        "score": score,
+        "expect": record.version,
+        "data": {"actor": "beat_schedule"},
+    }
+
+
+def format_or_repr(schedule: Any) -> str:
+    """The schedule as text, to tell whether it is another one."""
+    try:
+        return format_schedule(schedule)
+    except (ValueError, TypeError):
+        return repr(schedule)

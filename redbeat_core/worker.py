@@ -1,0 +1,131 @@
+"""The worker's side: reports how the runs of entries went.
+
+Call :func:`install` once where the worker imports the app. Only tasks that a scheduler of this
+project sent are reported; the others cost one look at their headers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Celery, signals
+from celery.utils.log import get_logger
+from redis import exceptions
+
+from . import events
+from .connection import UNREACHABLE
+from .store import ScheduleStore, store_for
+
+logger = get_logger(__name__)
+
+_INSTALLED = "redbeat_outcomes"
+#: An error's text beyond this many characters is cut.
+_ERROR_LENGTH = 500
+
+
+def install(app: Celery) -> None:
+    """Report the outcomes of *app*'s tasks in this worker; a second call does nothing."""
+    if getattr(app, _INSTALLED, None) is None:
+        reporter = Reporter(app)
+        setattr(app, _INSTALLED, reporter)
+        signals.task_prerun.connect(reporter.started, weak=False)
+        signals.task_success.connect(reporter.succeeded, weak=False)
+        signals.task_failure.connect(reporter.errored, weak=False)
+        signals.task_retry.connect(reporter.retried, weak=False)
+        signals.task_revoked.connect(reporter.revoked, weak=False)
+
+
+class Reporter:
+    """Turns the signals of a worker into events and the entries' outcomes."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._starts: dict[str, float] = {}
+
+    def started(self, task_id: str = "", task: Any = None, **_: Any) -> None:
+        """A run begins."""
+        run = _run_of(getattr(task, "request", None))
+        if run is not None:
+            self._starts[task_id] = time.monotonic()
+            self._report(events.RUN_STARTED, task.request, run)
+
+    def succeeded(self, sender: Any = None, **_: Any) -> None:
+        """A run returned."""
+        self._ended(events.RUN_SUCCEEDED, getattr(sender, "request", None))
+
+    def errored(self, sender: Any = None, exception: Any = None, **_: Any) -> None:
+        """A run raised."""
+        self._ended(events.RUN_ERRORED, getattr(sender, "request", None), exception)
+
+    def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
+        """A run asked to be repeated."""
+        self._ended(events.RUN_RETRIED, request, reason)
+
+    def revoked(
+        self, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any
+    ) -> None:
+        """A run was revoked, or came too late for its ``expires``."""
+        why = "expired" if expired else ("terminated" if terminated else "revoked")
+        self._ended(events.RUN_REVOKED, request, why)
+
+    def _ended(self, type_: str, request: Any, error: Any = None) -> None:
+        run = _run_of(request)
+        if run is not None:
+            started = self._starts.pop(str(request.id), None)
+            runtime = None if started is None else round(time.monotonic() - started, 6)
+            self._report(type_, request, run, error=error, runtime=runtime)
+
+    def _report(
+        self,
+        type_: str,
+        request: Any,
+        run: Mapping[str, Any],
+        *,
+        error: Any = None,
+        runtime: float | None = None,
+    ) -> None:
+        outcome = {
+            "status": type_.rpartition(".")[2],
+            "at": time.time(),
+            "task_id": str(request.id),
+            "run_at": run.get("nominal"),
+            "runtime": runtime,
+            "error": _line(error),
+            "worker": str(getattr(request, "hostname", None) or ""),
+        }
+        about = {
+            "task_id": outcome["task_id"],
+            "nominal": run.get("nominal"),
+            "trigger": run.get("trigger"),
+        }
+        try:
+            self._store.record_outcome(str(run["entry"]), type_, outcome, about)
+        except (*UNREACHABLE, exceptions.RedisError) as exc:
+            # The task matters more than the report of it.
+            logger.warning("The outcome of %s could not be reported: %s", request.id, exc)
+
+    @property
+    def _store(self) -> ScheduleStore:
+        store = store_for(self._app)
+        store.source = "/redbeat/worker"
+        return store
+
+
+def _run_of(request: Any) -> Mapping[str, Any] | None:
+    """The header that the scheduler put on the message of a run."""
+    if request is None:
+        return None
+    run = getattr(request, "redbeat", None)
+    if run is None:
+        headers = getattr(request, "headers", None)
+        run = headers.get("redbeat") if isinstance(headers, Mapping) else None
+    return run if isinstance(run, Mapping) and run.get("entry") else None
+
+
+def _line(error: Any) -> str:
+    if error is None:
+        return ""
+    text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    return text[:_ERROR_LENGTH]

@@ -1,9 +1,9 @@
-"""What is typed behind ``/``: which rows of the table are shown. Pure.
+r"""What is typed behind ``/``: which rows of the table are shown. Pure.
 
 ===================  ==============================================================
 ``report daily``     both words, anywhere in name, task, schedule or reason
 ``!test``            without the word
-``/^shop\\.(a|b)/``   a regular expression, on name, task, schedule and reason
+``/^shop\.(a|b)/``    a regular expression, on name, task, schedule and reason
 ``status:failed``    a status; ``status:failed,late`` one of several
 ``name:x task:x``    one field only; also ``schedule:`` and ``reason:``
 ``"two words"``      a phrase; also behind ``!`` and a field

@@ -25,12 +25,13 @@ COUNTDOWN_WIDTH = 12
 AGO_WIDTH = 11
 AT_WIDTH = 16
 
+#: One cell everywhere: none that a terminal may draw as a coloured picture of two.
 GLYPHS: Mapping[str, str] = {
     "ok": "✓",
     "failed": "✗",
-    "invalid": "‼",
+    "invalid": "!",
     "late": "▲",
-    "running": "▶",
+    "running": "►",
     "retrying": "↻",
     "revoked": "⊘",
     "sent": "→",

@@ -88,7 +88,7 @@ class EntryTable(ScrollView, can_focus=True):
         & > .entry-table--good { color: $text-success; }
         & > .entry-table--bad { color: $text-error; text-style: bold; }
         & > .entry-table--warning { color: $text-warning; }
-        & > .entry-table--active { color: $text-accent; }
+        & > .entry-table--active { color: $text-primary; }
 
         &:ansi {
             & > .entry-table--header { background: ansi_default; text-style: bold underline; }

@@ -33,7 +33,7 @@ LOOKS: Mapping[str, str] = {
     "retrying": "warning",
     "revoked": "warning",
     "running": "active",
-    "sent": "active",
+    "sent": "muted",
     "paused": "warning",
     "waiting": "muted",
     "disabled": "muted",
@@ -86,11 +86,9 @@ class Painter:
         status = muted = base
         if not present.live:
             status = muted = base = base + self._ink("stale")
-        elif line.cursor:
+        elif not base.reverse:  # where it is, a colour would be the background's
             status = base + self._ink(LOOKS.get(line.status, "muted"))
-        else:
-            status = base + self._ink(LOOKS.get(line.status, "muted"))
-            muted = base + self._ink("muted")
+            muted = base if line.cursor else base + self._ink("muted")
         marker = (">" if present.ascii_only else "▌") if line.cursor else ""
         segments = [Segment(marker.ljust(MARGIN), base)]
         for place, text in zip(placed, line.texts or (), strict=False):
@@ -111,8 +109,12 @@ class Painter:
     def header(self, placed: tuple[Placed, ...], sort: str, arrow: str, cells: int) -> Strip:
         """The line of the columns' titles."""
         style = self._style("header")
-        text = " " * MARGIN + (" " * GAP).join(titles(placed, sort, arrow))
-        return Strip([Segment(text, style)]).adjust_cell_length(cells, style)
+        segments = [Segment(" " * MARGIN, style)]
+        for place, text in zip(placed, titles(placed, sort, arrow), strict=True):
+            if place.x > MARGIN:
+                segments.append(Segment(" " * GAP, style))
+            segments.append(Segment(text, style))
+        return Strip(segments).adjust_cell_length(cells, style)
 
     def message(self, text: str, cells: int) -> Strip:
         """A line with *text* in its middle."""

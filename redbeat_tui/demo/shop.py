@@ -40,6 +40,7 @@ def make_shop(url: str, prefix: str) -> Celery:
         beat_scheduler="redbeat_core.RedBeatScheduler",
         task_default_queue="shop",
         task_ignore_result=True,
+        result_expires=None,  # there are no results to clean up
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         timezone="Europe/Paris",

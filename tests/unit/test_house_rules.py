@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,20 +15,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("redbeat_core", "redbeat_tui")
 
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+CONTRACTS = SETTINGS["importlinter"]["contracts"]
+
 #: These work on values alone: they can be tested, and trusted, without a server or a screen.
-PURE = (
-    "redbeat_core.decoder",
-    "redbeat_core.describing",
-    "redbeat_core.events",
-    "redbeat_core.keys",
-    "redbeat_core.parsing",
-    "redbeat_core.record",
-    "redbeat_core.recurrence",
-    "redbeat_core.schedules",
-    "redbeat_tui.filter",
-    "redbeat_tui.format",
-    "redbeat_tui.model",
-    "redbeat_tui.sanitize",
+PURE: list[str] = next(
+    contract["source_modules"] for contract in CONTRACTS if contract["name"].startswith("The pure")
 )
 
 #: A key or channel of the scheduler's own, written out.

@@ -1,0 +1,397 @@
+"""The console as a Textual app: wiring only.
+
+The feed's threads talk to Redis; this drains what they found into the model a few times a
+second and tells the screens what changed. Writes go through the operations, in threads.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, tzinfo
+from typing import Any, ClassVar, TypeVar
+from zoneinfo import ZoneInfo
+
+from celery import Celery
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import ModalScreen, Screen
+from textual.worker import Worker, WorkerState
+
+from redbeat_core.connection import explain, safe_url
+from redbeat_core.operations import OperationError, Operations
+from redbeat_core.store import ScheduleStore
+
+from .actions import ACTIONS, bindings, refusal
+from .background import in_thread
+from .config import Options, options_for
+from .facts import header_facts
+from .feed import Feed
+from .following import REQUESTED, Follower, Run
+from .model import Delta, Model
+from .row import Row
+from .sanitize import clean
+from .screens.detail import DetailScreen
+from .screens.table import TableScreen
+from .tally import Tally, count
+from .terminal import ConsoleDriver, crash_text, ending_on_signals
+from .theme import THEMES, theme_name
+from .widgets.header import ConsoleHeader
+from .widgets.key_bar import Key, KeyBar, key_text
+
+T = TypeVar("T")
+
+#: Seconds between two looks at what the feed found, and between two ticks of the clock.
+DRAIN = 0.2
+TICK = 1.0
+#: Seconds for which a run that has ended stays on the activity line.
+LINGER = 6.0
+#: Seconds after which a request that nobody took is remarked upon.
+PATIENCE = 10.0
+#: From this many rows on they are counted in a thread.
+MANY = 2000
+_LOOKS = {
+    "ok": "success",
+    "failed": "error",
+    "invalid": "error",
+    "late": "warning",
+    "retrying": "warning",
+    "revoked": "warning",
+    "paused": "warning",
+    "running": "accent",
+    "sent": "accent",
+}
+
+
+class ConsoleApp(App[int]):
+    """The console. Exits with 0 when it was left by a key, 128 and the number of a signal that
+    ended it, 1 after a crash, whose text is then in :attr:`crash`."""
+
+    CSS_PATH = "styles/console.tcss"
+    TITLE = "redbeat"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    NOTIFICATION_TIMEOUT = 6
+
+    def __init__(
+        self,
+        options: Options,
+        store: ScheduleStore,
+        operations: Operations,
+        *,
+        model: Model | None = None,
+        feed: Feed | None = None,
+    ) -> None:
+        super().__init__(driver_class=ConsoleDriver)
+        self.options = options
+        self.store = store
+        self.operations = operations
+        self.model = model if model is not None else Model(time.time, options.app)
+        self._given_feed = feed
+        self.feed = feed if feed is not None else self._new_feed()
+        self.follower = Follower()
+        self.tally = Tally()
+        self.table_screen = TableScreen()
+        self.zone: tzinfo = ZoneInfo(options.timezone) if options.timezone else UTC
+        self.crash = ""
+        self._server = safe_url(options.url)
+        self._followed: Run | None = None
+        self._followed_until = float("inf")
+        self._last_event: object = None
+        self._asking = False
+        self._counting = False
+        self.animation_level = "none"
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = theme_name(no_color=self.no_color)
+
+    def _new_feed(self) -> Feed:
+        return Feed(self.store, self.model, url=self.options.url)
+
+    # Life
+
+    async def on_mount(self) -> None:
+        await self.push_screen(self.table_screen)
+        self.feed.start()
+        self.set_interval(DRAIN, self._drain)
+        self.set_interval(TICK, self._tick)
+        self.show_facts()
+
+    async def run_async(self, **options: Any) -> int | None:
+        """Run until it is left, or until a signal ends it."""
+        with ending_on_signals(self._ended_by):
+            try:
+                return await super().run_async(**options)
+            finally:
+                self.feed.stop(timeout=0.2)
+
+    def _ended_by(self, number: int) -> None:
+        self.exit(128 + number, return_code=128 + number)
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Before Textual's own handling, which is to print all local variables.
+        if not self.crash:
+            self.crash = crash_text(error, self._secrets())
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: Any) -> None:
+        """End; what is said about it is in :attr:`crash`."""
+        self._close_messages_no_wait()
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (self.options.url,) if "@" in self.options.url else ()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A worker that failed is a sentence, not the end."""
+        if event.state is WorkerState.ERROR and isinstance(event.worker.error, Exception):
+            self.complain(self.sentence(event.worker.error))
+
+    def status_style(self, status: str) -> str:
+        """The style that Rich draws *status* in."""
+        name = _LOOKS.get(status)
+        colour = getattr(self.current_theme, name) if name else None
+        return "" if colour is None or self.no_color else str(colour)
+
+    # Following the schedule
+
+    def _drain(self) -> None:
+        if isinstance(self._driver, ConsoleDriver) and self._driver.lost:
+            self.exit(129, return_code=129)
+            return
+        delta = self.feed.drain()
+        if not delta:
+            return
+        self._count(delta)
+        if delta.events:
+            self._hear()
+        for screen in self.screen_stack:
+            if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
+                screen.follow(delta)
+        self.show_facts()
+
+    def _tick(self) -> None:
+        self._take_zone()
+        for screen in self.screen_stack:
+            if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
+                screen.tick()
+        self._age_followed()
+        self.show_facts()
+
+    def _count(self, delta: Delta) -> None:
+        if not delta.all:
+            self.tally.update(self.model.rows, delta)
+        elif len(self.model.rows) < MANY:
+            self.tally.reset(count(self.model.rows))
+        elif not self._counting:
+            self._counting = True
+            self.run_worker(self._count_in_thread(), exit_on_error=False, group="count")
+
+    async def _count_in_thread(self) -> None:
+        try:
+            rows = dict(self.model.rows)
+            self.tally.reset(await in_thread(lambda: count(rows)))
+            now = self.model.rows
+            other = [name for name, row in now.items() if rows.get(name) is not row]
+            self.tally.recount(now, [*other, *(rows.keys() - now.keys())])
+        finally:
+            self._counting = False
+        self.show_facts()
+
+    def _take_zone(self) -> None:
+        """Without a time zone of one's own, times are shown, and crontabs read, as the leading
+        beat does."""
+        leader = self.feed.health.leader if self.feed.health is not None else None
+        if self.options.timezone or leader is None or not leader.timezone:
+            return
+        if leader.timezone == str(self.zone):
+            return
+        try:
+            self.zone = ZoneInfo(leader.timezone)
+        except (ValueError, OSError, KeyError):
+            return
+        self.options.app.conf.timezone = leader.timezone
+        self.options.app.__dict__.pop("timezone", None)
+        self.table_screen.table.zone = self.zone
+        self.table_screen.table.refresh()
+
+    def show_facts(self) -> None:
+        """Say on top what is known now."""
+        listing = self.table_screen.listing
+        facts = header_facts(
+            self.model,
+            self.feed.health,
+            server=self._server,
+            read_only=self.options.read_only,
+            shown=len(listing),
+            filter_text=listing.filter.text,
+            troubles=self.tally.troubles(self.model.now() if self.model.live else None),
+        )
+        for screen in self.screen_stack:
+            for header in screen.query(ConsoleHeader):
+                header.facts = facts
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        row = self.selected_row()
+        paused = row is not None and row.status == "paused"
+        inside = isinstance(self.screen, DetailScreen)
+        keys: list[Key] = [Key("esc", "back", "app.perform('back')")] if inside else []
+        ranked = [action for action in ACTIONS.values() if action.rank is not None]
+        for action in sorted(ranked, key=lambda action: action.rank or 0):
+            if inside and action.name in ("show", "filter", "sort"):
+                continue
+            title = "resume" if action.name == "pause" and paused else action.title
+            off = bool(refusal(action, read_only=self.options.read_only, has_entry=True))
+            shown = key_text(action.keys[0])
+            keys.append(Key(shown, title, f"app.perform('{action.name}')", off))
+        for bar in self.screen.query(KeyBar):
+            bar.show(keys)
+
+    def read_again(self) -> None:
+        """Follow the schedule from a new snapshot."""
+        self.feed.stop(timeout=0)
+        self.feed = self._new_feed()
+        self.feed.start()
+        self.say("Reading the whole schedule again.")
+
+    # Runs that were asked for
+
+    def follow(self, trigger: str, name: str) -> None:
+        """Show how the run that was just asked for goes on."""
+        self._show_run(self.follower.request(trigger, name, self.model.now()))
+
+    def _hear(self) -> None:
+        """Take in the events that are new since the last time."""
+        recent = self.model.recent
+        new = []
+        for event in reversed(recent):
+            if event is self._last_event:
+                break
+            new.append(event)
+        if not new:
+            return
+        self._last_event = new[0]
+        moved = self.follower.offer(reversed(new))
+        followed = self._followed
+        for run in moved:
+            if followed is not None and run.trigger == followed.trigger:
+                self._show_run(run)
+        if self._followed is None:
+            self.table_screen.activity.show_event(new[0], self.zone)
+
+    def _show_run(self, run: Run) -> None:
+        self._followed = run
+        self._followed_until = time.monotonic() + (LINGER if run.ended else PATIENCE)
+        self.table_screen.activity.show_run(run, self.zone)
+        if run.ended or self.screen is not self.table_screen:
+            severity = "error" if run.stage == "failed" else "information"
+            detail = f": {clean(run.detail, 200)}" if run.detail else ""
+            self.say(f"Run of {clean(run.name, 60)} {run.stage}{detail}.", severity)
+
+    def _age_followed(self) -> None:
+        run = self._followed
+        if run is None or time.monotonic() < self._followed_until:
+            return
+        self._followed = None
+        if run.stage == REQUESTED:
+            self.say(
+                f"No beat has taken the run of {clean(run.name, 60)} yet. "
+                "The request stays until one does.",
+                "warning",
+            )
+
+    @property
+    def leader_missing(self) -> bool:
+        """Whether it is known that nobody leads."""
+        return self.feed.health is not None and self.feed.health.leader is None
+
+    # Acting
+
+    def selected_row(self) -> Row | None:
+        """The entry that an action is about."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, TableScreen | DetailScreen):
+                return screen.row if screen.is_mounted else None
+        return None
+
+    def action_perform(self, name: str) -> None:
+        """Do the action *name* of the registry, or say why not."""
+        action = ACTIONS[name]
+        has_entry = self.selected_row() is not None
+        why = refusal(action, read_only=self.options.read_only, has_entry=has_entry)
+        if why is not None:
+            self.say(why, "warning")
+            return
+        doing = action.handler(self)
+        if inspect.iscoroutine(doing):
+            self.run_worker(doing, exit_on_error=False, group="verbs")
+
+    async def ask(self, dialog: ModalScreen[Any]) -> object:
+        """Show *dialog* and wait for its answer. A second one that was asked for by the same
+        key pressed twice is not shown."""
+        if self._asking or isinstance(self.screen, ModalScreen):
+            return None
+        self._asking = True
+        try:
+            return await self.push_screen_wait(dialog)
+        finally:
+            self._asking = False
+
+    def call(self, call: Callable[[], T]) -> Awaitable[T]:
+        """Call something that waits for Redis, in a thread."""
+        return in_thread(call)
+
+    def sentence(self, error: Exception) -> str:
+        """What *error* means, in a sentence without secrets."""
+        if isinstance(error, OperationError):
+            return str(error)
+        return str(explain(error, self.options.url))
+
+    def say(self, text: str, severity: Any = "information") -> None:
+        """Say *text* for a few seconds."""
+        self.notify(clean(text, limit=500), severity=severity, markup=False)
+
+    def complain(self, text: str) -> None:
+        """Say what went wrong, for longer."""
+        self.notify(clean(text, limit=800), severity="error", timeout=12, markup=False)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command palette: the same registry."""
+        for action in ACTIONS.values():
+            if action.name not in ("palette", "back"):
+                keys = ", ".join(key_text(key) for key in action.keys)
+                name = action.name
+                yield SystemCommand(
+                    action.title.capitalize(),
+                    f"{action.help} ({keys})",
+                    lambda name=name: self.action_perform(name),
+                )
+
+
+def run_console(
+    url: str,
+    *,
+    key_prefix: str = "redbeat:",
+    app: Celery | None = None,
+    read_only: bool = False,
+    actor: str | None = None,
+    timezone: str | None = None,
+) -> int:
+    """Open the console on this terminal; returns the process's exit code.
+
+    :param url: of the Redis that holds the schedule.
+    :param app: gives crontabs their time zone; None: the leading beat does.
+    :param actor: who writes, as ``user@host``.
+    :raises OptionError: a value that cannot be used.
+    """
+    from .running import run
+
+    options = options_for(
+        app=app, url=url, key_prefix=key_prefix, timezone=timezone, read_only=read_only
+    )
+    return run(options, actor=actor)

@@ -1,0 +1,208 @@
+"""The command line: the console, and its verbs for scripts.
+
+Exit codes: 0 it is done; 1 it is not, and a sentence on standard error says why; 2 the command
+line itself is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from redbeat_core.config import ConfigError
+from redbeat_core.connection import ConnectionProblem, explain
+from redbeat_core.keys import InvalidNameError
+from redbeat_core.operations import OperationError, Operations, default_actor
+from redbeat_core.schedules import ScheduleError
+
+from .config import Flags, OptionError, Options, check_server, open_store, resolve
+from .sanitize import clean
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Refusal(click.ClickException):
+    """It is not done; the message is for the person. Exit code 1."""
+
+    exit_code = 1
+
+    def show(self, file: Any = None) -> None:
+        """One sentence on standard error, with nothing in it that a terminal would obey."""
+        click.echo(f"redbeat-tui: {clean(self.message)}", file=file, err=file is None)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep an option where the command finds it, wherever on the line it was given; the last
+    one on the line wins."""
+    if value is not None and parameter.name is not None:
+        flags = flags_of(context)
+        context.find_root().meta[_FLAGS] = replace(flags, **{parameter.name: value})
+
+
+_FLAGS = "redbeat_tui.flags"
+
+
+def flags_of(context: click.Context) -> Flags:
+    """What was given on the command line so far."""
+    flags = context.find_root().meta.get(_FLAGS)
+    return flags if isinstance(flags, Flags) else Flags()
+
+
+_COMMON = (
+    click.option(
+        "--url",
+        metavar="URL",
+        help="The Redis that holds the schedule. [env: REDBEAT_REDIS_URL; else what the app "
+        "says, else redis://localhost:6379/0]",
+    ),
+    click.option(
+        "-A",
+        "--app",
+        metavar="APP",
+        help="The Celery app, as for `celery -A`: its settings are used. [env: REDBEAT_APP]",
+    ),
+    click.option(
+        "--key-prefix",
+        metavar="PREFIX",
+        help="What every key starts with. [env: REDBEAT_KEY_PREFIX; else what the app says, "
+        "else redbeat:]",
+    ),
+    click.option(
+        "--timezone",
+        metavar="ZONE",
+        help="Times are shown, and crontabs read, in this zone. [env: REDBEAT_TIMEZONE; else "
+        "the app's, else the leading beat's, else UTC]",
+    ),
+    click.option(
+        "--read-only/--no-read-only",
+        default=None,
+        help="Refuse every change. [env: REDBEAT_READ_ONLY]",
+    ),
+    click.option(
+        "--no-mouse/--mouse",
+        default=None,
+        help="Leave the mouse to the terminal. [env: REDBEAT_NO_MOUSE]",
+    ),
+)
+
+
+def common(command: F) -> F:
+    """The options that every command takes, before or behind its name."""
+    for option in reversed(_COMMON):
+        # Each use needs a parameter of its own.
+        command = option(command)
+    for parameter in getattr(command, "__click_params__", []):
+        if parameter.name in Flags.__dataclass_fields__:
+            parameter.callback = _remember
+            parameter.expose_value = False
+    return command
+
+
+def sentences(function: F) -> F:
+    """Turn what can go wrong into a :class:`Refusal`; never a traceback."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (
+            OperationError,
+            OptionError,
+            ConnectionProblem,
+            ConfigError,
+            InvalidNameError,
+            ScheduleError,
+        ) as exc:
+            raise Refusal(str(exc)) from exc
+        except click.exceptions.ClickException:
+            raise
+        except (OSError, _redis_error()) as exc:
+            if isinstance(exc, BrokenPipeError):
+                raise
+            options = click.get_current_context().find_root().meta.get(_OPTIONS)
+            raise Refusal(str(explain(exc, options.url if options else ""))) from exc
+
+    return call  # type: ignore[return-value]
+
+
+_OPTIONS = "redbeat_tui.options"
+
+
+def _redis_error() -> type[Exception]:
+    from redis.exceptions import RedisError
+
+    return RedisError
+
+
+def options_in_force() -> Options:
+    """The options of the command that runs, with the server asked once.
+
+    :raises OptionError: a value that cannot be used.
+    :raises ConnectionProblem: the server cannot be used.
+    """
+    options = the_options()
+    check_server(options)
+    return options
+
+
+def the_options() -> Options:
+    """The options of the command that runs; no server is asked."""
+    context = click.get_current_context()
+    options = resolve(flags_of(context))
+    context.find_root().meta[_OPTIONS] = options
+    return options
+
+
+def operations_of(options: Options) -> Operations:
+    """The verbs, for the person who runs the command."""
+    return Operations(
+        open_store(options),
+        app=options.app,
+        actor=default_actor(),
+        read_only=options.read_only,
+    )
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 not done, a sentence on standard error says why; 2 the command "
+    "line is wrong. A name that begins with '-' goes behind '--'.",
+)
+@common
+@click.version_option(package_name="redbeat-tui", prog_name="redbeat-tui")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """The operator's console for a Celery beat schedule in Redis.
+
+    Without a command it opens the console.
+    """
+    if context.invoked_subcommand is None:
+        raise SystemExit(_open_console())
+
+
+@sentences
+def _open_console() -> int:
+    options = the_options()
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refusal(
+            "the console needs a terminal; in a script use its commands, for example "
+            "`redbeat-tui list --json`"
+        )
+    from .running import run
+
+    return run(options)
+
+
+def main() -> None:
+    """Run the command line."""
+    from . import cli_changes, cli_demo, cli_reading
+
+    for module in (cli_reading, cli_changes, cli_demo):
+        module.register(cli)
+    cli(prog_name="redbeat-tui")

@@ -1,0 +1,182 @@
+"""``redbeat-tui pause|resume|trigger|edit|delete``: the console's verbs, for scripts."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from redbeat_core.events import Changes, Link
+from redbeat_core.record import EntryRecord
+from redbeat_core.schedules import ScheduleError, describe, parse_schedule
+from redbeat_core.store import ScheduleStore
+from redbeat_core.stream import EventStream
+
+from .cli import Refusal, common, operations_of, options_in_force, sentences
+from .cli_reading import zone_of
+from .config import Options
+from .following import FAILED, REQUESTED, Follower, Run
+from .format import countdown, timestamp
+from .sanitize import clean
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def register(group: click.Group) -> None:
+    """Add the commands of this module."""
+    for command in (pause, resume, trigger, edit, delete):
+        group.add_command(command)
+
+
+def change_options(command: F) -> F:
+    """The options of every command that changes something."""
+    command = click.option(
+        "--if-version",
+        metavar="VERSION",
+        help="Only when the entry still has this version (`show --json` tells it).",
+    )(command)
+    return click.option("--note", default="", metavar="TEXT", help="Why; everybody sees it.")(
+        command
+    )
+
+
+@click.command("pause")
+@common
+@click.argument("name")
+@change_options
+@sentences
+def pause(name: str, note: str, if_version: str | None) -> None:
+    """Pause an entry: it does not run by its schedule."""
+    options = options_in_force()
+    operations_of(options).pause(name, version=if_version, note=note)
+    click.echo(f"{clean(name)} is paused")
+
+
+@click.command("resume")
+@common
+@click.argument("name")
+@change_options
+@sentences
+def resume(name: str, note: str, if_version: str | None) -> None:
+    """Resume a paused entry."""
+    options = options_in_force()
+    operations = operations_of(options)
+    record = operations.resume(name, version=if_version, note=note)
+    click.echo(f"{clean(name)} is resumed; {_next(record, operations.store, options)}")
+
+
+@click.command("trigger")
+@common
+@click.argument("name")
+@change_options
+@click.option(
+    "--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait until it is dispatched."
+)
+@sentences
+def trigger(name: str, note: str, if_version: str | None, wait: float | None) -> None:
+    """Run an entry once now, beside its schedule."""
+    options = options_in_force()
+    operations = operations_of(options)
+    stop = threading.Event()
+    requested: list[str] = []
+
+    def request() -> str:
+        requested.append(operations.trigger(name, version=if_version, note=note))
+        return requested[0]
+
+    if wait is None:
+        click.echo(f"{clean(name)} is requested to run now, trigger {request()}")
+        return
+    try:
+        run = _follow(operations.store, options.url, request, wait, stop)
+    finally:
+        stop.set()
+    if run is None or run.stage == REQUESTED:
+        raise Refusal(
+            f"no beat took the run of {name!r} within {wait:g} s: does one lead? "
+            "The request stays until one does"
+        )
+    if run.stage == FAILED:
+        raise Refusal(f"the run of {name!r} could not be dispatched: {run.detail}")
+    click.echo(f"{clean(name)} is dispatched, task {clean(run.task_id)}")
+
+
+def _follow(
+    store: ScheduleStore, url: str, request: Callable[[], str], wait: float, stop: threading.Event
+) -> Run | None:
+    """Subscribe, make the request, and follow it until it is dispatched."""
+    follower = Follower()
+    wanted = ""
+    timer = threading.Timer(wait, stop.set)
+    timer.daemon = True
+    for item in EventStream(store, url=url).follow(stop):
+        if isinstance(item, Link) and item.state == "live" and not wanted:
+            wanted = request()
+            timer.start()
+        if isinstance(item, Link) and item.state == "disconnected" and not wanted:
+            raise Refusal(item.reason)
+        if isinstance(item, Changes):
+            follower.offer(item.events)
+        run = follower.run(wanted)
+        if run is not None and run.stage != REQUESTED:
+            break
+    timer.cancel()
+    return follower.run(wanted)
+
+
+@click.command("edit")
+@common
+@click.argument("name")
+@click.argument("schedule")
+@change_options
+@sentences
+def edit(name: str, schedule: str, note: str, if_version: str | None) -> None:
+    r"""Give an entry another SCHEDULE, typed as text.
+
+    \b
+    redbeat-tui edit "send report" "every 30s"
+    redbeat-tui edit "send report" "0 9 * * mon-fri"
+    redbeat-tui edit "send report" "FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9;BYMINUTE=0"
+    """
+    options = options_in_force()
+    operations = operations_of(options)
+    zone_of(options, operations.store)
+    try:
+        parsed = parse_schedule(schedule, options.app.timezone)
+    except ScheduleError as exc:
+        where = f" (at column {exc.column + 1})" if exc.column is not None else ""
+        raise Refusal(f"{exc}{where}") from exc
+    record = operations.edit_schedule(name, parsed, version=if_version, note=note)
+    words = clean(describe(parsed))
+    click.echo(f"{clean(name)} is saved: {words}; {_next(record, operations.store, options)}")
+
+
+@click.command("delete")
+@common
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@change_options
+@sentences
+def delete(name: str, yes: bool, note: str, if_version: str | None) -> None:
+    """Delete an entry."""
+    options = options_in_force()
+    operations = operations_of(options)
+    if not yes and not options.read_only:
+        if not sys.stdin.isatty():
+            raise Refusal("nothing is deleted without --yes when there is no terminal to ask on")
+        if not click.confirm(f"Delete {clean(name)} from the schedule?", err=True):
+            raise Refusal("nothing is deleted")
+    operations.delete(name, version=if_version, note=note)
+    click.echo(f"{clean(name)} is deleted")
+
+
+def _next(record: EntryRecord, store: ScheduleStore, options: Options) -> str:
+    if record.score is None or record.score < 0:
+        return "it has no run to come"
+    zone = zone_of(options, store)
+    until = countdown(record.score, time.time())
+    return f"it runs at {timestamp(record.score, zone)}, {until}"

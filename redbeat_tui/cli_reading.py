@@ -1,0 +1,234 @@
+"""``redbeat-tui list`` and ``redbeat-tui show``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from redbeat_core.health import read_health
+from redbeat_core.keys import check_name
+from redbeat_core.record import EntryView
+from redbeat_core.store import ScheduleStore
+
+from .cli import Refusal, common, options_in_force, sentences
+from .config import Options, open_store
+from .filter import parse_filter
+from .format import ago, at, countdown, fit, status_text, timestamp, width
+from .listing import SORTS, Listing
+from .model import Model
+from .preview import next_runs, schedule_text
+from .row import Row
+from .sanitize import clean, clean_lines
+
+#: No column is wider, in cells; the definition in full is what ``show`` is for.
+WIDEST = 44
+
+
+def register(group: click.Group) -> None:
+    """Add the commands of this module."""
+    group.add_command(list_entries)
+    group.add_command(show_entry)
+
+
+@click.command("list")
+@common
+@click.option("--json", "as_json", is_flag=True, help="For machines: a JSON array, names raw.")
+@click.option("--filter", "filter_text", default="", metavar="TEXT", help="As behind / inside.")
+@click.option(
+    "--sort", type=click.Choice(sorted(SORTS)), default="next", show_default=True, help="Order."
+)
+@sentences
+def list_entries(as_json: bool, filter_text: str, sort: str) -> None:
+    """List the entries, by their next run."""
+    options = options_in_force()
+    store = open_store(options)
+    zone = zone_of(options, store)
+    snapshot = store.snapshot()
+    model = Model(lambda: snapshot.taken_at, options.app)
+    model.apply(snapshot)
+    chosen = parse_filter(filter_text)
+    if chosen.error:
+        raise Refusal(chosen.error)
+    listing = Listing()
+    listing.arrange(model.rows, filter=chosen, sort=sort, now=snapshot.taken_at)
+    if as_json:
+        entries = [entry_json(row, snapshot.taken_at) for row in listing.rows]
+        click.echo(json.dumps(entries, indent=2))
+    else:
+        for line in table(listing.rows, snapshot.taken_at, zone):
+            click.echo(line)
+
+
+@click.command("show")
+@common
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="For machines: a JSON object, texts raw.")
+@sentences
+def show_entry(name: str, as_json: bool) -> None:
+    """Show one entry: definition, state, last outcome, next runs."""
+    options = options_in_force()
+    check_name(name)
+    store = open_store(options)
+    zone = zone_of(options, store)
+    record = store.get(name)
+    if record is None:
+        raise Refusal(
+            f"there is no entry {name!r} below the prefix {store.keys.prefix!r}; "
+            "`redbeat-tui list` shows what there is"
+        )
+    now = store.server_time()
+    row = Row(record, options.app)
+    if as_json:
+        click.echo(json.dumps(entry_json(row, now, full=True), indent=2))
+    else:
+        for line in description(row, now, zone):
+            click.echo(line)
+
+
+def zone_of(options: Options, store: ScheduleStore) -> tzinfo:
+    """The time zone in force: asked for, or the app's, or the leading beat's, else UTC."""
+    name = options.timezone
+    if name is None:
+        leader = read_health(store).leader
+        name = leader.timezone if leader is not None else ""
+        if name:
+            options.app.conf.timezone = name
+            options.app.__dict__.pop("timezone", None)
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ValueError, OSError, KeyError):
+        return UTC
+
+
+def table(rows: Sequence[Row], now: float, zone: tzinfo) -> list[str]:
+    """Aligned columns; one line an entry, whatever is in its name."""
+    lines = [("NAME", "TASK", "SCHEDULE", "NEXT RUN", "DUE", "LAST RUN", "STATUS", "REASON")]
+    for row in rows:
+        facts = row.facts
+        lines.append(
+            (
+                clean(row.name, 400),
+                clean(facts.task, 200) or "-",
+                clean(facts.schedule, 200) or "-",
+                at(facts.due, now, zone),
+                countdown(facts.due, now),
+                ago(facts.last_run, now),
+                status_text(row.status_at(now)),
+                clean(row.reason_at(now), 400),
+            )
+        )
+    widths = [min(WIDEST, max(map(width, column))) for column in zip(*lines, strict=True)]
+    # The last column is as long as it is.
+    return [
+        "  ".join(
+            (*(fit(text, cells) for text, cells in zip(line[:-1], widths, strict=False)), line[-1])
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def description(row: Row, now: float, zone: tzinfo) -> list[str]:
+    """One entry for people."""
+    view, facts = row.view, row.facts
+    lines = [clean(row.name, 10_000)]
+
+    def line(label: str, text: str) -> None:
+        lines.append(f"  {label:<12}{text}")
+
+    line("status", status_text(row.status_at(now)))
+    if reason := row.reason_at(now):
+        line("", clean(reason))
+    line("task", clean(view.task) or "-")
+    line("schedule", clean(facts.schedule) or "-")
+    if text := schedule_text(view.schedule):
+        line("", clean(text))
+    if view.pause is not None:
+        when = f", {ago(view.pause.at.timestamp(), now)}" if view.pause.at else ""
+        line("paused", f"by {clean(view.pause.by or 'somebody')}{when}")
+        if view.pause.note:
+            line("", clean(view.pause.note))
+    if view.override:
+        line("override", clean(json.dumps(dict(view.override), ensure_ascii=False, default=str)))
+    last = f"{timestamp(facts.last_run, zone)}  {ago(facts.last_run, now)}"
+    line("last run", last if facts.last_run is not None else "never")
+    line("runs", f"{facts.runs}")
+    if (outcome := view.outcome) is not None:
+        took = f" in {outcome.runtime:.2f} s" if outcome.runtime is not None else ""
+        line("outcome", f"{clean(outcome.status)}{took}")
+        if outcome.error:
+            line("", clean(outcome.error))
+    runs = runs_of(view, now)
+    for index, run in enumerate(runs):
+        until = countdown(run.timestamp(), now)
+        line("next runs" if not index else "", f"{timestamp(run, zone)}  {until}")
+    if not runs:
+        line("next runs", "none")
+    line("version", row.version)
+    try:
+        definition = json.dumps(json.loads(view.definition or ""), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        definition = view.definition or "none"
+    lines.append("  definition")
+    return lines + ["    " + text for text in clean_lines(definition)]
+
+
+def runs_of(view: EntryView, now: float) -> Sequence[datetime]:
+    """The next runs (UTC); empty when there are none to come."""
+    if view.schedule is None or view.next_run_at is None or view.error or view.pause:
+        return ()
+    if not view.enabled:
+        return ()
+    return next_runs(view.schedule, view.next_run_at, datetime.fromtimestamp(now, UTC))
+
+
+def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
+    """One entry for machines: times in UTC (ISO 8601), texts as Redis holds them."""
+    view, facts = row.view, row.facts
+    entry: dict[str, Any] = {
+        "name": row.name,
+        "task": view.task,
+        "status": row.status_at(now),
+        "reason": row.reason_at(now),
+        "enabled": view.enabled,
+        "schedule": schedule_text(view.schedule),
+        "schedule_in_words": facts.schedule,
+        "next_run_at": _iso(view.next_run_at),
+        "last_run_at": _iso(view.last_run_at),
+        "total_run_count": view.total_run_count,
+        "paused": None,
+        "outcome": None,
+        "error": view.error,
+        "version": row.version,
+    }
+    if view.pause is not None:
+        pause = view.pause
+        entry["paused"] = {"by": pause.by, "at": _iso(pause.at), "note": pause.note}
+    if view.outcome is not None:
+        outcome = view.outcome
+        entry["outcome"] = {
+            "status": outcome.status,
+            "at": _iso(outcome.at),
+            "runtime": outcome.runtime,
+            "error": outcome.error,
+            "worker": outcome.worker,
+            "task_id": outcome.task_id,
+        }
+    if full:
+        entry["override"] = view.override
+        entry["next_runs"] = [_iso(run) for run in runs_of(view, now)]
+        try:
+            entry["definition"] = json.loads(view.definition or "null")
+        except (ValueError, RecursionError):
+            entry["definition"] = view.definition
+    return entry
+
+
+def _iso(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

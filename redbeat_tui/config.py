@@ -1,0 +1,218 @@
+"""The options of the console and of the command line, and where their values come from.
+
+One precedence for every option: the flag, then the environment variable, then what the Celery
+app given with ``-A`` says, then the default.
+
+=================  ======================  ===========================  ========================
+flag               environment             Celery app                   default
+=================  ======================  ===========================  ========================
+``--url``          ``REDBEAT_REDIS_URL``   ``redbeat_redis_url``, else  redis://localhost:6379/0
+                                           ``broker_url``
+``--app``, ``-A``  ``REDBEAT_APP``                                      none
+``--key-prefix``   ``REDBEAT_KEY_PREFIX``  ``redbeat_key_prefix``       redbeat:
+``--timezone``     ``REDBEAT_TIMEZONE``    ``timezone``                 the leading beat's, or
+                                                                        UTC
+``--read-only``    ``REDBEAT_READ_ONLY``                                off
+``--no-mouse``     ``REDBEAT_NO_MOUSE``                                 off: the mouse is used
+=================  ======================  ===========================  ========================
+
+``NO_COLOR`` is honoured as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from celery import Celery
+from celery.app.utils import find_app
+
+from redbeat_core.config import ConfigError, RedBeatConfig
+from redbeat_core.connection import ConnectionProblem, check_cluster, explain, raw_client
+from redbeat_core.store import ScheduleStore, store_for
+
+DEFAULT_URL = "redis://localhost:6379/0"
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("", "0", "false", "no", "off")
+
+
+class OptionError(ValueError):
+    """An option with a value that cannot be used; the message says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What was given on the command line; None where nothing was."""
+
+    url: str | None = None
+    app: str | None = None
+    key_prefix: str | None = None
+    timezone: str | None = None
+    read_only: bool | None = None
+    no_mouse: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options in force.
+
+    :ivar app: the Celery app, the user's or one made for the connection; its settings hold
+        the URL, the key prefix and the time zone.
+    :ivar url: of the Redis that holds the schedule. May hold a password: never show it.
+    :ivar timezone: the IANA name that was asked for or that the user's app sets; None: ask
+        the leading beat.
+    """
+
+    app: Celery
+    url: str
+    key_prefix: str
+    timezone: str | None
+    read_only: bool
+    mouse: bool
+
+
+def resolve(flags: Flags, env: Mapping[str, str] | None = None) -> Options:
+    """The options in force, by the precedence above.
+
+    :raises OptionError: a value that cannot be used.
+    """
+    env = os.environ if env is None else env
+    app_name = flags.app or env.get("REDBEAT_APP")
+    return options_for(
+        app=load_app(app_name) if app_name else None,
+        url=flags.url or env.get("REDBEAT_REDIS_URL"),
+        key_prefix=flags.key_prefix or env.get("REDBEAT_KEY_PREFIX"),
+        timezone=flags.timezone or env.get("REDBEAT_TIMEZONE"),
+        read_only=_switch(flags.read_only, env, "REDBEAT_READ_ONLY"),
+        mouse=not _switch(flags.no_mouse, env, "REDBEAT_NO_MOUSE"),
+    )
+
+
+def options_for(
+    *,
+    app: Celery | None = None,
+    url: str | None = None,
+    key_prefix: str | None = None,
+    timezone: str | None = None,
+    read_only: bool = False,
+    mouse: bool = True,
+) -> Options:
+    """The options from values that were found already; None: what the app says, or the default.
+
+    :raises OptionError: a value that cannot be used.
+    """
+    if timezone is not None:
+        _check_timezone(timezone)
+    elif app is not None and app.conf.timezone:
+        timezone = str(app.conf.timezone)
+    if app is None:
+        app = Celery("redbeat-tui", set_as_current=False, broker=url or DEFAULT_URL)
+        url = url or DEFAULT_URL
+    settings = {
+        "redbeat_redis_url": url,
+        "redbeat_key_prefix": key_prefix,
+        "timezone": timezone,
+    }
+    app.conf.update({name: value for name, value in settings.items() if value is not None})
+    try:
+        config = RedBeatConfig(app)
+    except ConfigError as exc:
+        raise OptionError(str(exc)) from exc
+    # Importing the app may have made a client for what it says itself.
+    app.redbeat_conf = config
+    for made in ("redbeat_redis", "redbeat_store"):
+        app.__dict__.pop(made, None)
+    return Options(
+        app=app,
+        url=config.redis_url,
+        key_prefix=config.key_prefix,
+        timezone=timezone,
+        read_only=read_only,
+        mouse=mouse,
+    )
+
+
+def open_store(options: Options) -> ScheduleStore:
+    """The store that *options* name; nothing is sent yet.
+
+    :raises ConnectionProblem: the URL is none that the client takes.
+    """
+    try:
+        return store_for(options.app)
+    except ConnectionProblem:
+        raise
+    except Exception as exc:
+        raise explain(exc, options.url) from exc
+
+
+def check_server(options: Options) -> None:
+    """Ask the server once.
+
+    :raises ConnectionProblem: it is away, or it can never be used as it was given.
+    """
+    try:
+        client = raw_client(open_store(options).client)
+        client.ping()
+        check_cluster(client, options.key_prefix, options.url)
+    except ConnectionProblem:
+        raise
+    except Exception as exc:
+        raise explain(exc, options.url) from exc
+
+
+def load_app(name: str) -> Celery:
+    """Find a Celery app as ``celery -A`` does, from the current directory too.
+
+    :raises OptionError: there is none of that name, or importing it failed.
+    """
+    cwd = str(Path.cwd())
+    if cwd not in sys.path:
+        sys.path.insert(0, cwd)
+    try:
+        app = find_app(name)
+    except (Exception, SystemExit) as exc:
+        reason = str(exc) or type(exc).__name__
+        raise OptionError(
+            f"the Celery app {name!r} cannot be loaded ({type(exc).__name__}: {reason}); "
+            "give the module as to `celery -A`, and run this where that works"
+        ) from exc
+    if not isinstance(app, Celery):
+        raise OptionError(f"{name!r} is no Celery app but a {type(app).__name__}")
+    return app
+
+
+def _check_timezone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as exc:
+        raise OptionError(
+            f"the time zone {name!r} is unknown; use a name as Europe/Paris or UTC"
+        ) from exc
+
+
+def _switch(flag: bool | None, env: Mapping[str, str], name: str) -> bool:
+    if flag is not None:
+        return flag
+    value = env.get(name, "").strip().lower()
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise OptionError(f"{name} is {env[name]!r}: it must be 1 or 0")
+
+
+__all__ = [
+    "DEFAULT_URL",
+    "Flags",
+    "OptionError",
+    "Options",
+    "check_server",
+    "load_app",
+    "open_store",
+    "options_for",
+    "resolve",
+]

@@ -1,0 +1,66 @@
+"""What the header says, from what the model and the health know. Pure."""
+
+from __future__ import annotations
+
+from redbeat_core.health import Health, Leader
+
+from .model import Model
+from .widgets.header import HeaderFacts
+
+
+def header_facts(
+    model: Model,
+    health: Health | None,
+    *,
+    server: str,
+    read_only: bool = False,
+    shown: int = 0,
+    filter_text: str = "",
+    troubles: tuple[tuple[str, int], ...] = (),
+) -> HeaderFacts:
+    """The header's facts.
+
+    :param server: the URL without its password.
+    :param health: as last read; None: not yet.
+    :param shown: entries that the filter lets through.
+    """
+    leader, warning = leader_words(health)
+    standbys = None
+    if health is not None:
+        token = health.leader.token if health.leader is not None else ""
+        standbys = sum(beat.role == "standby" and beat.token != token for beat in health.beats)
+        if warning and not standbys:
+            standbys = None
+    return HeaderFacts(
+        server=server,
+        link=model.link.state,
+        reason=model.link.reason,
+        leader=leader,
+        warning=warning,
+        standbys=standbys,
+        delivery=health.leader.delivery if health is not None and health.leader else "",
+        entries=len(model.rows),
+        shown=shown,
+        filter_text=filter_text,
+        read_only=read_only,
+        troubles=troubles,
+    )
+
+
+def leader_words(health: Health | None) -> tuple[str, bool]:
+    """Who leads, in words, and whether that deserves a second look. Empty: not known yet."""
+    if health is None:
+        return "", False
+    leader = health.leader
+    if leader is None:
+        return "no leader", True
+    if leader.foreign:
+        where = _where(leader)
+        return "celery-redbeat" + (f" ({where})" if where else ""), False
+    return _where(leader) or leader.token, False
+
+
+def _where(leader: Leader) -> str:
+    if not leader.host:
+        return ""
+    return f"{leader.host}:{leader.pid}" if leader.pid else leader.host

@@ -1,0 +1,93 @@
+"""What a schedule typed as text means: in words, with its next runs, or what is wrong with it.
+
+Pure, but it may take long: call it from a thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from celery import Celery
+from celery.schedules import BaseSchedule
+
+from redbeat_core.schedules import (
+    ScheduleError,
+    describe,
+    format_schedule,
+    next_occurrence,
+    occurrences,
+    parse_schedule,
+)
+
+#: Next runs that are shown before a schedule is saved.
+RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The meaning of *text*.
+
+    :ivar schedule: None when the text is no schedule.
+    :ivar words: the schedule in plain English.
+    :ivar runs: the next runs (UTC); empty: it never runs.
+    :ivar error: what is wrong, in words; empty: nothing is.
+    :ivar column: where in the text, from 0; None: nowhere in particular.
+    """
+
+    text: str
+    schedule: BaseSchedule | None = None
+    words: str = ""
+    runs: tuple[datetime, ...] = ()
+    error: str = ""
+    column: int | None = None
+
+
+def preview(text: str, app: Celery, last_run_at: datetime | None, now: datetime) -> Preview:
+    """Read *text* as a schedule. Never raises.
+
+    :param app: gives the time zone.
+    :param last_run_at: of the entry that gets the schedule; intervals go on from it.
+    """
+    if not text.strip():
+        return Preview(text, error="Type a schedule, for example: every 30s", column=0)
+    try:
+        schedule = parse_schedule(text, app.timezone)
+    except ScheduleError as exc:
+        return Preview(text, error=str(exc), column=exc.column)
+    schedule.app = app
+    try:
+        runs = tuple(occurrences(schedule, anchor=last_run_at, now=now, count=RUNS))
+        words = describe(schedule)
+    except Exception as exc:
+        # Arithmetic at the edges of what a date can be; to the person it is one more wrong text.
+        return Preview(text, error=f"this schedule cannot be computed: {exc}")
+    if not runs:
+        error = "this schedule never runs: no date from now on matches it"
+        return Preview(text, schedule, words, (), error)
+    return Preview(text, schedule, words, runs)
+
+
+def next_runs(schedule: BaseSchedule, first: datetime, now: datetime) -> tuple[datetime, ...]:
+    """The run that is due at *first* and those after it; what is overdue runs once, then the
+    schedule goes on from *now*."""
+    runs = [first]
+    while len(runs) < RUNS:
+        after = next_occurrence(schedule, runs[-1])
+        if after is not None and after <= now:
+            following = occurrences(schedule, anchor=runs[-1], now=now, count=1)
+            after = following[0] if following else None
+        if after is None:
+            break
+        runs.append(after)
+    return tuple(runs)
+
+
+def schedule_text(schedule: BaseSchedule | None) -> str:
+    """*schedule* as text that can be edited; empty when there is no such text."""
+    if schedule is None:
+        return ""
+    try:
+        return format_schedule(schedule)
+    except (ValueError, TypeError):
+        return ""

@@ -1,0 +1,86 @@
+"""Opens the console and sees to what is left behind: the first look at the server, the terminal,
+the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import click
+
+from redbeat_core.connection import ConnectionProblem
+from redbeat_core.operations import Operations, default_actor
+
+from .app import ConsoleApp
+from .background import finish
+from .config import Options, check_server, open_store
+from .sanitize import clean
+from .terminal import quiet_logging
+
+#: Seconds that Redis gets for the first question; whoever is slower is waited for inside.
+FIRST_LOOK = 2.0
+#: Seconds that writes under way get when the console is left.
+FINISH = 2.0
+FAILED = 1
+
+
+def run(options: Options, *, actor: str | None = None) -> int:
+    """Open the console on this terminal and return the process's exit code.
+
+    A server that cannot be reached is waited for inside. One that can never be used as it was
+    given (a wrong password, a Cluster without a hash tag) is a sentence on standard error and
+    exit code 1, and the console is not opened.
+    """
+    problem = _first_look(options)
+    if problem is not None and problem.permanent:
+        click.echo(f"redbeat-tui: {clean(str(problem))}", err=True)
+        return FAILED
+    try:
+        store = open_store(options)
+    except ConnectionProblem as exc:
+        click.echo(f"redbeat-tui: {clean(str(exc))}", err=True)
+        return FAILED
+    operations = Operations(
+        store,
+        app=options.app,
+        actor=actor or default_actor(),
+        read_only=options.read_only,
+    )
+    app = ConsoleApp(options, store, operations)
+    with quiet_logging():
+        code = _run(app, mouse=options.mouse)
+    finish(FINISH)
+    if app.crash:
+        click.echo(
+            "redbeat-tui ended because of an error in itself; the schedule is as it was. "
+            "Please report this:\n",
+            err=True,
+        )
+        click.echo(app.crash, err=True)
+        return FAILED
+    return code
+
+
+def _run(app: ConsoleApp, *, mouse: bool) -> int:
+    try:
+        result = app.run(mouse=mouse)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    if result is not None:
+        return result
+    return app.return_code if app.return_code is not None else FAILED
+
+
+def _first_look(options: Options) -> ConnectionProblem | None:
+    found: list[ConnectionProblem] = []
+
+    def look() -> None:
+        try:
+            check_server(options)
+        except ConnectionProblem as exc:
+            found.append(exc)
+
+    thread = threading.Thread(target=look, name="redbeat-first-look", daemon=True)
+    thread.start()
+    thread.join(FIRST_LOOK)
+    return found[0] if found else None

@@ -1,0 +1,100 @@
+"""The question before a change: what will happen, an optional note, yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Button
+
+from ..sanitize import clean
+from ..widgets.field import Field
+from .dialog import Dialog, button, labelled, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked.
+
+    :ivar heading: in the border.
+    :ivar name: of the entry, as Redis holds it.
+    :ivar facts: label and text, as Redis holds it.
+    :ivar text: what yes will do, in a sentence.
+    :ivar yes: the word on the button.
+    :ivar enter: enter in the note's field means yes. Otherwise it takes ``y`` or the button,
+        which does not have the focus at first.
+    :ivar danger: it cannot be undone.
+    """
+
+    heading: str
+    name: str
+    facts: tuple[tuple[str, str], ...]
+    text: str
+    yes: str
+    enter: bool = False
+    danger: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Yes, with a note that may be empty."""
+
+    note: str = ""
+
+
+class AskScreen(Dialog[Answer]):
+    """Asks a :class:`Question`."""
+
+    BINDINGS = [
+        Binding("y", "yes", show=False),
+        Binding("n", "cancel", show=False),
+    ]
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+        self.heading = question.heading
+        self.danger = question.danger
+
+    def body(self) -> Iterable[Widget]:
+        question = self.question
+        yield plain(clean(question.name, limit=200), classes="subject")
+        for label, text in question.facts:
+            yield labelled(label, clean(text, limit=300))
+        yield plain(question.text, classes="explanation")
+        with Horizontal(classes="labelled field-row"):
+            yield plain("note", classes="label")
+            yield Field(placeholder="optional, everybody sees it", id="note")
+        with Horizontal(classes="buttons"):
+            yield button("Cancel", "esc", id="cancel")
+            yield button(
+                question.yes,
+                "⏎" if question.enter else "y",
+                id="yes",
+                classes="dangerous" if question.danger else "main",
+            )
+
+    def on_mount(self) -> None:
+        self.query_one("#note" if self.question.enter else "#cancel").focus()
+
+    def on_input_submitted(self, event: Field.Submitted) -> None:
+        """Enter in the note: yes where that is harmless, else on to the buttons."""
+        event.stop()
+        if self.question.enter:
+            self.action_yes()
+        else:
+            self.query_one("#cancel").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        if event.button.id == "yes":
+            self.action_yes()
+        else:
+            self.action_cancel()
+
+    def action_yes(self) -> None:
+        """Go ahead."""
+        self.dismiss(Answer(self.query_one(Field).value.strip()))

@@ -1,0 +1,70 @@
+"""Somebody changed the entry meanwhile: both versions, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.binding import Binding
+from textual.containers import Horizontal, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Button
+
+from redbeat_core.record import EntryView
+
+from ..differences import differences
+from ..sanitize import clean
+from .dialog import Dialog, button, labelled, plain
+
+
+class ConflictScreen(Dialog[bool]):
+    """Dismissed with True to do it all the same, on what is there now; with None to go back."""
+
+    heading = "Changed meanwhile"
+    danger = True
+    BINDINGS = [
+        Binding("o", "anyway", show=False),
+        Binding("n", "cancel", show=False),
+    ]
+
+    def __init__(self, seen: EntryView, current: EntryView, anyway: str, typed: str = "") -> None:
+        """
+        :param anyway: what going ahead would do, on the button.
+        :param typed: what the operator typed; it is kept.
+        """
+        super().__init__()
+        self.seen = seen
+        self.current = current
+        self.anyway = anyway
+        self.typed = typed
+
+    def body(self) -> Iterable[Widget]:
+        yield plain(clean(self.seen.name, limit=200), classes="subject")
+        yield plain(
+            "Somebody else changed this entry after you opened it. Nothing was written.",
+            classes="explanation",
+        )
+        with VerticalScroll(classes="versions", can_focus=False):
+            for difference in differences(self.seen, self.current):
+                yield plain(difference.what, classes="what")
+                yield labelled("you saw", clean(difference.seen, limit=400))
+                yield labelled("is now", clean(difference.current, limit=400))
+        if self.typed:
+            yield plain("your text, kept", classes="what")
+            yield labelled("", clean(self.typed, limit=400))
+        with Horizontal(classes="buttons"):
+            yield button("Back", "esc", id="cancel")
+            yield button(self.anyway, "o", id="anyway", classes="dangerous")
+
+    def on_mount(self) -> None:
+        self.query_one("#cancel").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        if event.button.id == "anyway":
+            self.action_anyway()
+        else:
+            self.action_cancel()
+
+    def action_anyway(self) -> None:
+        """Go ahead on the version that is there now."""
+        self.dismiss(True)

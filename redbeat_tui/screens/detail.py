@@ -1,0 +1,216 @@
+"""Everything about one entry: its state, its last run, its next runs, its definition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container, VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from redbeat_core.record import EntryView
+
+from ..background import in_thread
+from ..format import ago, countdown, duration, status_text, timestamp
+from ..model import Delta
+from ..preview import next_runs, schedule_text
+from ..row import Row
+from ..sanitize import clean, clean_lines
+from ..widgets.header import ConsoleHeader
+from ..widgets.key_bar import KeyBar
+
+if TYPE_CHECKING:
+    from ..app import ConsoleApp
+
+#: Adds a line to the facts: label, text, style.
+_Line = Callable[..., None]
+
+
+class DetailScreen(Screen[None]):
+    """One entry, followed while it is shown."""
+
+    app: ConsoleApp
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
+    BINDINGS = [
+        Binding("j", "scroll(1)", show=False),
+        Binding("k", "scroll(-1)", show=False),
+        Binding("backspace,left", "app.perform('back')", show=False),
+    ]
+
+    def __init__(self, row: Row) -> None:
+        super().__init__()
+        self.entry_name = row.name
+        self._row: Row | None = row
+        self._runs: tuple[str, tuple[datetime, ...]] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield ConsoleHeader()
+        with VerticalScroll(id="detail"):
+            yield Static(markup=False, id="detail-title")
+            with Container(id="detail-columns"):
+                yield Static(markup=False, id="detail-facts")
+                yield Static(markup=False, id="detail-definition")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.query_one("#detail").focus()
+        self._draw()
+
+    @property
+    def row(self) -> Row | None:
+        """The entry; None once it was deleted."""
+        return self._row
+
+    def follow(self, delta: Delta) -> None:
+        """Take in a change of the model."""
+        if delta.all or self.entry_name in delta.changed or self.entry_name in delta.removed:
+            self._row = self.app.model.rows.get(self.entry_name)
+            self._draw()
+
+    def tick(self) -> None:
+        """A second passed."""
+        if self._row is not None:
+            self._draw_facts(self._row.view, self._row)
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll the page."""
+        self.query_one("#detail").scroll_relative(y=lines, animate=False)
+
+    def _draw(self) -> None:
+        row = self._row
+        title = self.query_one("#detail-title", Static)
+        columns = self.query_one("#detail-columns")
+        columns.display = row is not None
+        if row is None:
+            title.update(Text(f"{clean(self.entry_name, 400)}\n\n✗ deleted: it is gone. esc: back"))
+            return
+        view = row.view
+        title.update(Text(clean(row.name, 400), style="bold"))
+        self._draw_facts(view, row)
+        self.query_one("#detail-definition", Static).update(_definition(view))
+        key = f"{row.version} {view.next_run_at}"
+        if self._runs is None or self._runs[0] != key:
+            self._runs = (key, ())
+            self.run_worker(self._work_out(key, view), exit_on_error=False, group="runs")
+
+    async def _work_out(self, key: str, view: EntryView) -> None:
+        schedule, first = view.schedule, view.next_run_at
+        if schedule is None or first is None or view.error or view.pause or not view.enabled:
+            return
+        now = datetime.fromtimestamp(self.app.model.now(), UTC)
+        try:
+            runs = await in_thread(lambda: next_runs(schedule, first, now))
+        except Exception:
+            # The first is in Redis; what follows cannot be computed, and is left out.
+            runs = (first,)
+        if self._runs is not None and self._runs[0] == key:
+            self._runs = (key, runs)
+            self.tick()
+
+    def _draw_facts(self, view: EntryView, row: Row) -> None:
+        self.query_one("#detail-facts", Static).update(self._facts(view, row))
+
+    def _facts(self, view: EntryView, row: Row) -> Table:
+        model, zone = self.app.model, self.app.zone
+        now = model.now()
+        shown = now if model.live else None
+        status = row.status_at(shown)
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(width=10)
+        table.add_column(ratio=1, overflow="fold")
+
+        def line(label: str, text: str, style: str = "") -> None:
+            table.add_row(Text(label, style="dim"), Text(text, style=style))
+
+        colour = self.app.status_style(status)
+        line("status", status_text(status), colour)
+        if reason := row.reason_at(shown):
+            line("", clean(reason, 1000), colour)
+        if view.schedule is not None:
+            line("schedule", clean(row.facts.schedule, 300))
+            text = clean(schedule_text(view.schedule), 500)
+            if text and text != row.facts.schedule:
+                line("", text, "dim")
+        line("task", clean(view.task, 300) or "-")
+        for label, value in (("args", view.args), ("kwargs", view.kwargs)):
+            if value:
+                line(label, clean(_json(value), 500))
+        if view.options:
+            line("options", clean(_json(dict(view.options)), 500))
+        if not view.enabled:
+            line("enabled", "no: switched off in its definition")
+        if view.pause is not None:
+            when = f", {ago(view.pause.at.timestamp(), now)}" if view.pause.at else ""
+            line("paused", f"by {clean(view.pause.by or 'somebody')}{when}")
+            if view.pause.note:
+                line("", f"“{clean(view.pause.note, 500)}”")
+        if view.override:
+            line("override", clean(_json(dict(view.override)), 500))
+        line("", "")
+        self._last(view, line, now, zone)
+        line("", "")
+        self._next(view, line, now, zone)
+        return table
+
+    def _last(self, view: EntryView, line: _Line, now: float, zone: tzinfo) -> None:
+        last = view.last_run_at.timestamp() if view.last_run_at and view.total_run_count else None
+        if last is None:
+            line("last run", "never")
+        else:
+            line("last run", f"{timestamp(last, zone)}  {ago(last, now)}")
+            line("runs", f"{view.total_run_count:,} so far")
+        outcome = view.outcome
+        if outcome is None:
+            if last is not None:
+                line("outcome", "not known: no worker reported it")
+            return
+        took = f" in {_seconds(outcome.runtime)}" if outcome.runtime is not None else ""
+        when = f", {ago(outcome.at.timestamp(), now)}" if outcome.at else ""
+        where = f" on {clean(outcome.worker, 100)}" if outcome.worker else ""
+        style = self.app.status_style("failed") if outcome.status == "errored" else ""
+        line("outcome", f"{clean(outcome.status, 40)}{took}{when}{where}", style)
+        if outcome.error:
+            line("", clean(outcome.error, 1000))
+        if outcome.task_id:
+            line("task id", clean(outcome.task_id, 100))
+
+    def _next(self, view: EntryView, line: _Line, now: float, zone: tzinfo) -> None:
+        if view.error:
+            line("next runs", "none: the scheduler cannot run it")
+        elif view.pause is not None:
+            line("next runs", "none while it is paused")
+        elif not view.enabled:
+            line("next runs", "none while it is switched off")
+        elif view.next_run_at is None:
+            line("next runs", "none: no date from now on matches")
+        else:
+            runs = self._runs[1] if self._runs else ()
+            for index, run in enumerate(runs or (view.next_run_at,)):
+                when = f"{timestamp(run, zone):<29} {countdown(run.timestamp(), now)}"
+                line("next runs" if index == 0 else "", when)
+
+
+def _definition(view: EntryView) -> Text:
+    try:
+        text = json.dumps(json.loads(view.definition or ""), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        text = view.definition or "there is no definition"
+    return Text("\n".join(clean_lines(text)))
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError, TypeError):
+        return str(value)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 60 else duration(seconds)

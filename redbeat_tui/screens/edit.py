@@ -1,0 +1,210 @@
+"""The editor of a schedule: text, what it means, its next runs, and then saving it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, tzinfo
+from functools import partial
+
+from celery import Celery
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Button, Static
+
+from redbeat_core.record import EntryView
+
+from ..background import in_thread
+from ..format import countdown, timestamp, truncate, width
+from ..preview import RUNS, Preview, preview, schedule_text
+from ..sanitize import clean
+from ..widgets.field import Field
+from .dialog import Dialog, button, plain
+
+#: Seconds without a key before what was typed is worked out.
+PAUSE = 0.15
+
+EXAMPLES = "every 30s  ·  0 9 * * mon-fri  ·  FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9;BYMINUTE=0"
+
+#: Writes it: the preview, the note and the entry that the operator saw -> the entry that is
+#: to be compared with from now on, or None when it is saved.
+Save = Callable[[Preview, str, EntryView], Awaitable[EntryView | None]]
+
+
+class EditScreen(Dialog[bool]):
+    """Edits one entry's schedule; dismissed with True once it is saved."""
+
+    heading = "Edit the schedule"
+    BINDINGS = [
+        # ctrl+s is taken by some terminals and by tmux: it is never the only key.
+        Binding("f2,ctrl+s", "save", show=False, priority=True),
+        Binding("left,right", "nothing", show=False),
+    ]
+
+    def __init__(
+        self, view: EntryView, app: Celery, zone: tzinfo, now: Callable[[], float], save: Save
+    ) -> None:
+        """
+        :param app: gives crontabs their time zone.
+        :param zone: that the next runs are shown in.
+        :param now: the present in Unix seconds.
+        """
+        super().__init__()
+        self.view = view
+        self._celery = app
+        self._zone = zone
+        self._now = now
+        self._save = save
+        self._preview: Preview | None = None
+        self._wanted = ""
+        self._working = False
+        self._saving = False
+        self._timer: Timer | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield plain(clean(self.view.name, limit=200), classes="subject")
+        yield plain(clean(self.view.task, limit=200), classes="sub-subject")
+        yield Field(schedule_text(self.view.schedule), "every 30s", id="text", classes="boxed")
+        yield Static("", markup=False, id="problem")
+        yield Static("", markup=False, id="runs")
+        yield plain(EXAMPLES, classes="examples")
+        with Horizontal(classes="labelled field-row"):
+            yield plain("note", classes="label")
+            yield Field(placeholder="optional, everybody sees it", id="note")
+        with Horizontal(classes="buttons"):
+            yield button("Cancel", "esc", id="cancel")
+            yield button("Save", "⏎ or F2", id="save", classes="main")
+
+    def on_mount(self) -> None:
+        self.query_one("#box").border_subtitle = Content("")
+        field = self.query_one("#text", Field)
+        field.focus()
+        field.cursor_position = len(field.value)
+        self._work_out()
+
+    @property
+    def text(self) -> str:
+        """The schedule as typed."""
+        return self.query_one("#text", Field).value
+
+    # What it means
+
+    def on_input_changed(self, event: Field.Changed) -> None:
+        event.stop()
+        if event.input.id != "text":
+            return
+        if self._timer is not None:
+            self._timer.stop()
+        self.query_one("#runs").set_class(True, "stale")
+        self._timer = self.set_timer(PAUSE, self._work_out)
+
+    def _work_out(self) -> None:
+        """Work out what was typed, in a thread; what is typed meanwhile is next."""
+        self._wanted = self.text
+        if not self._working:
+            self._working = True
+            self.run_worker(self._work(), exit_on_error=False, group="preview")
+
+    async def _work(self) -> None:
+        try:
+            while self._preview is None or self._preview.text != self._wanted:
+                text, now = self._wanted, datetime.fromtimestamp(self._now(), UTC)
+                look = partial(preview, text, self._celery, self.view.last_run_at, now)
+                found = await in_thread(look)
+                self._preview = found
+                if text == self._wanted:
+                    self._draw(found)
+        finally:
+            self._working = False
+
+    def _draw(self, found: Preview) -> None:
+        problem = self.query_one("#problem", Static)
+        runs = self.query_one("#runs", Static)
+        runs.set_class(False, "stale")
+        problem.set_class(bool(found.error), "error")
+        if found.error:
+            problem.update(Content(self._pointed(found)))
+            runs.update(Content(""))
+        else:
+            problem.update(Content("✓ " + clean(found.words, limit=300)))
+            runs.update(self._runs(found))
+
+    def _pointed(self, found: Preview) -> str:
+        """The error, under a caret at the column where it is."""
+        error = "✗ " + clean(found.error, limit=300)
+        if found.column is None:
+            return error
+        field = self.query_one("#text", Field)
+        column = width(clean(found.text)[: found.column]) - field.scroll_offset.x
+        if 0 <= column < max(1, field.content_size.width):
+            # One more: the field's own padding.
+            return " " * (column + 1) + "▲\n" + error
+        return f"\n{error} (at column {found.column + 1})"
+
+    def _runs(self, found: Preview) -> Content:
+        now = self._now()
+        lines = [
+            (f"  {timestamp(run, self._zone):<31}", f"{countdown(run.timestamp(), now)}")
+            for run in found.runs
+        ]
+        count = len(lines)
+        title = f"next {RUNS} runs" if count == RUNS else f"only {count} more to come"
+        parts: list[Content] = [Content.styled(title, "dim")]
+        parts += [Content.assemble("\n", when, (until, "dim")) for when, until in lines]
+        return Content("").join(parts)
+
+    # Saving
+
+    def on_input_submitted(self, event: Field.Submitted) -> None:
+        event.stop()
+        self.action_save()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        if event.button.id == "save":
+            self.action_save()
+        else:
+            self.action_cancel()
+
+    def action_nothing(self) -> None:
+        """The arrows belong to the text."""
+
+    def action_save(self) -> None:
+        """Save what was typed, if its meaning has been on the screen."""
+        found = self._preview
+        if self._saving:
+            return
+        if found is None or found.text != self.text:
+            if self._timer is not None:
+                self._timer.stop()
+            self._work_out()
+            self._say("Look at the next runs, then save again.")
+        elif found.error or found.schedule is None:
+            self._say("This cannot be saved yet: see what is wrong above.")
+            self.query_one("#text").focus()
+        else:
+            self._saving = True
+            self._say("Saving…")
+            self.run_worker(self._write(found), exit_on_error=False, group="save")
+
+    async def _write(self, found: Preview) -> None:
+        try:
+            note = self.query_one("#note", Field).value.strip()
+            current = await self._save(found, note, self.view)
+        finally:
+            self._saving = False
+        if current is None:
+            self.dismiss(True)
+            return
+        self._say("")
+        if current is not self.view:
+            # The operator has seen what is there now: compare with that from here on.
+            self.view = current
+            self._say("Not saved. Your text is kept; saving again replaces what is there now.")
+        self.query_one("#text").focus()
+
+    def _say(self, text: str) -> None:
+        box = self.query_one("#box")
+        box.border_subtitle = Content(f" {truncate(text, 64)} " if text else "")

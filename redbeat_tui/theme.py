@@ -1,0 +1,52 @@
+"""The console's colours: calm, and never the only carrier of what is said.
+
+With ``NO_COLOR`` the terminal's own two colours are all that is used.
+"""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="redbeat",
+    dark=True,
+    primary="#5fa8d3",
+    secondary="#7f8c9b",
+    accent="#62b6cb",
+    success="#7fb77e",
+    warning="#e0b15e",
+    error="#e5737a",
+    foreground="#d5dae0",
+    background="#0e1216",
+    surface="#13181e",
+    panel="#1b222a",
+    variables={
+        "border": "#36404b",
+        "block-cursor-foreground": "#ffffff",
+        "block-cursor-background": "#2c4a63",
+        "input-selection-background": "#2c4a63",
+        "scrollbar": "#2b343e",
+        "scrollbar-background": "#13181e",
+    },
+)
+LIGHT = Theme(
+    name="redbeat-light",
+    dark=False,
+    primary="#1f6f9f",
+    secondary="#5c6773",
+    accent="#0f7388",
+    success="#2f7d32",
+    warning="#96650a",
+    error="#b3303a",
+    foreground="#1d232a",
+    background="#f4f6f8",
+    surface="#ffffff",
+    panel="#e6eaee",
+    variables={"border": "#b4bec8"},
+)
+THEMES = (DARK, LIGHT)
+
+
+def theme_name(*, no_color: bool) -> str:
+    """The theme to start with."""
+    return "ansi-dark" if no_color else DARK.name

@@ -1,0 +1,289 @@
+"""What each action does: asks where it must, writes through the operations, says what came of it.
+
+Called by name from the registry in ``actions.py``; each takes the app. Those that wait are
+coroutines, which the app runs as workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from textual.app import SuspendNotSupported
+
+from redbeat_core.operations import ConflictError, NotFoundError
+from redbeat_core.record import EntryView, decode_record
+
+from .format import ago, countdown, timestamp
+from .preview import Preview, schedule_text
+from .sanitize import clean
+from .screens.ask import Answer, AskScreen, Question
+from .screens.conflict import ConflictScreen
+from .screens.detail import DetailScreen
+from .screens.edit import EditScreen
+from .screens.help import HelpScreen
+
+if TYPE_CHECKING:
+    from .app import ConsoleApp
+
+
+def short(name: str) -> str:
+    """A name for a sentence."""
+    return clean(name, limit=60)
+
+
+# Entry
+
+
+def show(app: ConsoleApp) -> None:
+    """Open the detail of the entry."""
+    row = app.selected_row()
+    if row is not None and not isinstance(app.screen, DetailScreen):
+        app.push_screen(DetailScreen(row))
+
+
+async def pause_or_resume(app: ConsoleApp) -> None:
+    """Pause the entry, or resume it when it is paused."""
+    view = _view(app)
+    if view is None:
+        return
+    pausing = view.pause is None
+    answer = await app.ask(AskScreen(_pause_question(view) if pausing else _resume(app, view)))
+    if not isinstance(answer, Answer):
+        return
+    verb = app.operations.pause if pausing else app.operations.resume
+
+    def write(version: str) -> object:
+        return verb(view.name, version=version, note=answer.note)
+
+    if await _write(app, view, write, "Pause anyway" if pausing else "Resume anyway"):
+        app.say(f"{short(view.name)} is {'paused' if pausing else 'resumed'}.")
+
+
+def _pause_question(view: EntryView) -> Question:
+    return Question(
+        "Pause",
+        view.name,
+        (("task", view.task or "-"),),
+        "It will not run by its schedule until somebody resumes it.",
+        "Pause",
+        enter=True,
+    )
+
+
+def _resume(app: ConsoleApp, view: EntryView) -> Question:
+    assert view.pause is not None
+    when = f", {ago(view.pause.at.timestamp(), app.model.now())}" if view.pause.at else ""
+    facts = [("paused", f"by {view.pause.by or 'somebody'}{when}")]
+    if view.pause.note:
+        facts.append(("because", view.pause.note))
+    return Question(
+        "Resume",
+        view.name,
+        tuple(facts),
+        "It will run by its schedule again.",
+        "Resume",
+        enter=True,
+    )
+
+
+async def trigger(app: ConsoleApp) -> None:
+    """Run the entry once now, and follow that run."""
+    view = _view(app)
+    if view is None:
+        return
+    facts = [("task", view.task or "-")]
+    if view.args:
+        facts.append(("args", repr(view.args)))
+    if view.kwargs:
+        facts.append(("kwargs", repr(view.kwargs)))
+    if view.next_run_at is not None and view.pause is None:
+        due = countdown(view.next_run_at.timestamp(), app.model.now())
+        facts.append(("next run", f"{timestamp(view.next_run_at, app.zone)}  {due}"))
+    text = "It runs once now; its schedule stays as it is."
+    if view.pause is not None:
+        text = "It is paused, and stays so; this one run is made all the same."
+    if app.leader_missing:
+        text += " No beat leads now: it will run when one does."
+    answer = await app.ask(AskScreen(Question("Run now", view.name, tuple(facts), text, "Run now")))
+    if not isinstance(answer, Answer):
+        return
+    found: list[str] = []
+
+    def write(version: str) -> object:
+        found.append(app.operations.trigger(view.name, version=version, note=answer.note))
+        return found
+
+    if await _write(app, view, write, "Run anyway"):
+        app.follow(found[-1], view.name)
+
+
+async def edit(app: ConsoleApp) -> None:
+    """Edit the schedule."""
+    view = _view(app)
+    if view is None:
+        return
+    if view.error is not None and view.schedule is None:
+        app.say(
+            f"{short(view.name)} is unreadable: what you save replaces its schedule.", "warning"
+        )
+
+    async def save(found: Preview, note: str, seen: EntryView) -> EntryView | None:
+        return await _save(app, found, note, seen)
+
+    screen = EditScreen(view, app.options.app, app.zone, app.model.now, save)
+    await app.ask(screen)
+
+
+async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> EntryView | None:
+    """Write an edited schedule; what to compare with next when it was not saved."""
+    schedule = found.schedule
+    assert schedule is not None
+    view = seen
+    while True:
+        edit_schedule = partial(app.operations.edit_schedule, version=view.version, note=note)
+        try:
+            record = await app.call(partial(edit_schedule, seen.name, schedule))
+        except ConflictError as exc:
+            if exc.current is None:
+                app.complain(f"{exc}. Your text is kept in the editor.")
+                return view
+            current = decode_record(exc.current, app.options.app)
+            anyway = "Save mine anyway"
+            if not await app.push_screen_wait(ConflictScreen(view, current, anyway, found.text)):
+                return current
+            view = current
+            continue
+        except NotFoundError as exc:
+            app.complain(f"{exc}. Your text is kept in the editor.")
+            return view
+        except Exception as exc:
+            app.complain(app.sentence(exc))
+            return view
+        after = decode_record(record, app.options.app)
+        text = schedule_text(after.schedule) or found.words
+        app.say(f"{short(seen.name)} is saved: {clean(text, 80)}.")
+        return None
+
+
+async def delete(app: ConsoleApp) -> None:
+    """Delete the entry."""
+    view = _view(app)
+    if view is None:
+        return
+    facts = [("task", view.task or "-")]
+    if text := schedule_text(view.schedule):
+        facts.append(("schedule", text))
+    question = Question(
+        "Delete",
+        view.name,
+        tuple(facts),
+        "This cannot be undone. An entry that comes from the code's beat_schedule is back when "
+        "beat starts again.",
+        "Delete",
+        danger=True,
+    )
+    answer = await app.ask(AskScreen(question))
+    if not isinstance(answer, Answer):
+        return
+
+    def write(version: str) -> object:
+        app.operations.delete(view.name, version=version, note=answer.note)
+        return True
+
+    if await _write(app, view, write, "Delete anyway"):
+        app.say(f"{short(view.name)} is deleted.")
+
+
+async def _write(
+    app: ConsoleApp, view: EntryView, write: Callable[[str], Any], anyway: str
+) -> bool:
+    """Write on the version seen; when it changed meanwhile show both and ask again.
+
+    :returns: whether it was written.
+    """
+    while True:
+        try:
+            await app.call(partial(write, view.version))
+        except ConflictError as exc:
+            if exc.current is None:
+                app.complain(str(exc))
+                return False
+            current = decode_record(exc.current, app.options.app)
+            if not await app.push_screen_wait(ConflictScreen(view, current, anyway)):
+                return False
+            view = current
+        except Exception as exc:
+            app.complain(app.sentence(exc))
+            return False
+        else:
+            return True
+
+
+def _view(app: ConsoleApp) -> EntryView | None:
+    row = app.selected_row()
+    return row.view if row is not None else None
+
+
+# View
+
+
+def open_filter(app: ConsoleApp) -> None:
+    """Type a filter."""
+    if isinstance(app.screen, DetailScreen):
+        app.say("The filter is for the table: press esc to go back to it.", "warning")
+    else:
+        app.table_screen.open_filter()
+
+
+def next_sort(app: ConsoleApp) -> None:
+    """Sort by the next column."""
+    if isinstance(app.screen, DetailScreen):
+        app.say("Sorting is for the table: press esc to go back to it.", "warning")
+    else:
+        app.table_screen.next_sort()
+
+
+def refresh(app: ConsoleApp) -> None:
+    """Read everything again."""
+    app.read_again()
+
+
+def back(app: ConsoleApp) -> None:
+    """Out of the detail, or out of the filter."""
+    if isinstance(app.screen, DetailScreen):
+        app.pop_screen()
+    elif not app.table_screen.clear_filter():
+        app.say("There is nothing to leave here; q leaves the console.")
+
+
+# Console
+
+
+def show_help(app: ConsoleApp) -> None:
+    """Show all keys."""
+    from .actions import ACTIONS
+
+    app.push_screen(HelpScreen(ACTIONS.values(), read_only=app.options.read_only))
+
+
+def open_palette(app: ConsoleApp) -> None:
+    """Find an action by name."""
+    app.action_command_palette()
+
+
+def suspend(app: ConsoleApp) -> None:
+    """Back to the shell for a moment."""
+    try:
+        app.action_suspend_process()
+    except SuspendNotSupported:
+        app.say("This terminal cannot suspend the console.", "warning")
+
+
+def leave(app: ConsoleApp) -> None:
+    """Out of the detail, or out of the console."""
+    if isinstance(app.screen, DetailScreen):
+        app.pop_screen()
+    else:
+        app.exit(0)

@@ -1,0 +1,65 @@
+"""A text field of one line that never draws what it was not typed to draw."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
+from textual.widgets import Input
+
+from ..sanitize import clean
+
+#: More than a person types; a paste of a whole file is cut here.
+MAX_LENGTH = 4000
+
+
+class Field(Input):
+    """An input whose content is plain text, pasted control characters included.
+
+    Several pasted lines become one, separated by spaces, instead of being lost after the
+    first.
+    """
+
+    BINDINGS = [Binding("escape", "cancel", show=False)]
+
+    class Cancelled(Message):
+        """Escape was pressed in the field."""
+
+        def __init__(self, field: Field) -> None:
+            super().__init__()
+            self.field = field
+
+        @property
+        def control(self) -> Field:
+            """The field."""
+            return self.field
+
+    def __init__(
+        self,
+        value: str = "",
+        placeholder: str = "",
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(
+            clean(value, limit=MAX_LENGTH),
+            placeholder,
+            id=id,
+            classes=classes,
+            max_length=MAX_LENGTH,
+            select_on_focus=False,
+            compact=True,
+        )
+
+    def action_cancel(self) -> None:
+        """Tell the parent."""
+        self.post_message(self.Cancelled(self))
+
+    def _on_paste(self, event: events.Paste) -> None:
+        text = clean(" ".join(event.text.split()), limit=MAX_LENGTH)
+        if text:
+            start, end = self.selection
+            self.replace(text, start, end)
+        event.prevent_default()
+        event.stop()

@@ -1,0 +1,137 @@
+"""The two lines on top: which server, who leads, is this live, how many of what.
+
+Two lines always, whatever there is to say, so that nothing below them ever moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.style import Style
+from textual.widget import Widget
+
+from ..sanitize import clean
+from .line import Part, fit
+
+#: State of the connection -> glyph, word, component class.
+_LINKS = {
+    "live": ("●", "live", "header--good"),
+    "catching-up": ("◐", "catching up", "header--warn"),
+    "connecting": ("◌", "connecting", "header--warn"),
+    "disconnected": ("○", "disconnected", "header--bad"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFacts:
+    """What the header says.
+
+    :ivar server: the URL without its password.
+    :ivar link: ``connecting``, ``catching-up``, ``live`` or ``disconnected``.
+    :ivar reason: why it is not live, in words.
+    :ivar leader: who leads, in words; empty: not known yet.
+    :ivar warning: the leader is missing or a stranger: draw it so.
+    :ivar standbys: beats that wait; None: not known.
+    :ivar entries: all entries.
+    :ivar shown: entries that the filter lets through.
+    :ivar filter_text: the filter in force; empty: none.
+    :ivar troubles: word -> how many, in the order to show; zeros are left out.
+    """
+
+    server: str
+    link: str = "connecting"
+    reason: str = ""
+    leader: str = ""
+    warning: bool = False
+    standbys: int | None = None
+    delivery: str = ""
+    entries: int = 0
+    shown: int = 0
+    filter_text: str = ""
+    read_only: bool = False
+    troubles: tuple[tuple[str, int], ...] = ()
+
+
+class ConsoleHeader(Widget):
+    """Draws :class:`HeaderFacts`."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES = {
+        "header--name",
+        "header--dim",
+        "header--good",
+        "header--warn",
+        "header--bad",
+        "header--badge",
+    }
+
+    facts: reactive[HeaderFacts | None] = reactive(None)
+
+    def render(self) -> Content:
+        facts = self.facts
+        if facts is None:
+            return Content("")
+        width = self.size.width
+        return Content("\n").join([self._first(facts, width), self._second(facts, width)])
+
+    def _style(self, name: str) -> Style:
+        return self.get_visual_style(name, partial=True)
+
+    def _first(self, facts: HeaderFacts, width: int) -> Content:
+        glyph, word, style = _LINKS.get(facts.link, ("?", clean(facts.link), "header--warn"))
+        left = [
+            Part(" redbeat ", self._style("header--name")),
+            Part(" " + clean(facts.server), keep=8),
+        ]
+        right = [Part(f"{glyph} {word} ", self._style(style))]
+        if facts.read_only:
+            right[:0] = [Part(" read-only ", self._style("header--badge")), Part("  ")]
+        return fit(left, right, width)
+
+    def _second(self, facts: HeaderFacts, width: int) -> Content:
+        dim = self._style("header--dim")
+        if facts.link == "disconnected":
+            style = self._style("header--bad")
+            left = [Part(" " + clean(facts.reason or "Redis cannot be reached"), style, keep=10)]
+        else:
+            left = self._leader(facts)
+        return fit(left, self._counts(facts, dim), width)
+
+    def _leader(self, facts: HeaderFacts) -> list[Part]:
+        dim = self._style("header--dim")
+        if not facts.leader:
+            return [Part(" asking who leads", dim)]
+        if facts.warning:
+            parts = [Part(" ▲ ", self._style("header--warn"))]
+        else:
+            parts = [Part(" leader ", dim)]
+        style = self._style("header--warn") if facts.warning else Style()
+        parts.append(Part(clean(facts.leader), style, keep=8))
+        if facts.standbys:
+            parts.append(Part(f" +{facts.standbys} standby", dim, optional=True))
+        elif facts.standbys == 0:
+            parts.append(Part(" no standby", dim, optional=True))
+        if facts.delivery:
+            parts.append(Part(f"  {clean(facts.delivery)}", dim, optional=True))
+        return parts
+
+    def _counts(self, facts: HeaderFacts, dim: Style) -> list[Part]:
+        parts: list[Part] = []
+        if facts.filter_text:
+            parts += [
+                Part("filter ", dim),
+                Part(clean(facts.filter_text, limit=200), self._style("header--warn"), keep=4),
+                Part(f"  {facts.shown:,} of {facts.entries:,}"),
+            ]
+        else:
+            noun = "entry" if facts.entries == 1 else "entries"
+            parts.append(Part(f"{facts.entries:,} {noun}"))
+        colours = {"failed": "header--bad", "invalid": "header--bad", "late": "header--warn"}
+        for word, count in facts.troubles:
+            if count:
+                style = self._style(colours[word]) if word in colours else dim
+                parts += [Part(" · ", dim), Part(f"{count:,} {word}", style)]
+        parts.append(Part(" "))
+        return parts

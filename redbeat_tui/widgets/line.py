@@ -1,0 +1,66 @@
+"""One line of styled parts, fitted to a width: the left side, a gap, the right side. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from textual.content import Content
+from textual.style import Style
+
+from ..format import truncate
+from ..format import width as cell_width
+
+PLAIN = Style()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some text in one style.
+
+    :ivar text: sanitized already.
+    :ivar keep: it may be cut down to this many cells when the line is too long; None: never.
+    :ivar optional: it is left out, instead, when the line is too long.
+    """
+
+    text: str
+    style: Style = PLAIN
+    keep: int | None = None
+    optional: bool = False
+
+
+def fit(left: Sequence[Part], right: Sequence[Part], width: int) -> Content:
+    """One line of *width* cells. What is optional goes first, then the cuttable parts of the
+    left side are cut, then those of the right side, then whatever is left over."""
+    sides = [list(left), list(right)]
+    if _width(sides) > width:
+        sides = [[part for part in side if not part.optional] for side in sides]
+    for side in sides:
+        for index, part in enumerate(side):
+            over = _width(sides) - width
+            if over > 0 and part.keep is not None:
+                cells = max(part.keep, cell_width(part.text) - over)
+                side[index] = replace(part, text=truncate(part.text, cells))
+    over = _width(sides) - width
+    if over > 0:
+        sides[0] = _cut(sides[0], max(0, sum(cell_width(p.text) for p in sides[0]) - over))
+    gap = max(0, width - sum(cell_width(part.text) for side in sides for part in side))
+    line = [*sides[0], Part(" " * gap), *sides[1]]
+    return Content.assemble(*((part.text, part.style) for part in line))
+
+
+def _width(sides: Sequence[Sequence[Part]]) -> int:
+    """Cells that both sides need, with a gap of two between them."""
+    cells = sum(cell_width(part.text) for side in sides for part in side)
+    return cells + (2 if all(sides) else 0)
+
+
+def _cut(parts: Sequence[Part], cells: int) -> list[Part]:
+    kept: list[Part] = []
+    for part in parts:
+        if cells <= 0:
+            break
+        text = truncate(part.text, cells)
+        kept.append(replace(part, text=text))
+        cells -= cell_width(text)
+    return kept

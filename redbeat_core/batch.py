@@ -329,7 +329,7 @@ class BatchRunner:
         data["missed"] = job.plan.missed
         notes = [self._store.event(events.RUN_DISPATCHED, job.name, data)]
         if job.plan.missed:
-            missed = {"nominal": job.nominal, "count": job.plan.missed}
+            missed: dict[str, Any] = {"nominal": job.nominal, "count": job.plan.missed}
             missed["reason"] = "one run stands for all that came due meanwhile"
             notes.append(self._store.event(events.RUN_MISSED, job.name, missed))
         if job.plan.finished:

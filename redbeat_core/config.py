@@ -65,8 +65,8 @@ def _number(low: float, high: float, *, whole: bool = False) -> Callable[[str, A
     kind = "a whole number" if whole else "a number"
 
     def check(name: str, value: Any) -> Any:
-        types: tuple[type, ...] = (int,) if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, types) or not low <= value <= high:
+        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not fits or not low <= value <= high:
             raise _fail(name, value, f"it must be {kind} from {low:g} to {high:g}")
         return value
 

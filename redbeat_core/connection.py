@@ -52,6 +52,8 @@ UNREACHABLE: tuple[type[Exception], ...] = (
     MasterNotFoundError,
     OSError,
 )
+#: The same, and whatever else a server answers in place of a result.
+TROUBLE: tuple[type[Exception], ...] = (*UNREACHABLE, exceptions.RedisError)
 
 
 class ConnectionProblem(Exception):
@@ -196,18 +198,22 @@ def _sentinel(url: str, own: dict[str, Any], settings: dict[str, Any], use_ssl: 
     if isinstance(use_ssl, dict):
         settings |= {"ssl": True, **use_ssl}
     nodes = [tuple(node) for node in nodes]
-    sentinel = Sentinel(nodes, sentinel_kwargs=own.get("sentinel_kwargs"), **settings)
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+        nodes, sentinel_kwargs=own.get("sentinel_kwargs"), **settings
+    )
     return sentinel.master_for(own.get("service_name", "master"))
 
 
 def _cluster(url: str, own: dict[str, Any], settings: dict[str, Any], tls: dict[str, Any]) -> Any:
     from redis.cluster import ClusterNode, RedisCluster
 
+    make_node: Any = ClusterNode
+
     parts = urlsplit(url)
     nodes = [
-        ClusterNode(node["host"], int(node["port"])) if isinstance(node, dict) else node
+        make_node(node["host"], int(node["port"])) if isinstance(node, dict) else node
         for node in own.get("startup_nodes") or ()
-    ] or [ClusterNode(parts.hostname or "localhost", parts.port or 6379)]
+    ] or [make_node(parts.hostname or "localhost", parts.port or 6379)]
     if parts.password:
         settings.setdefault("password", parts.password)
     if parts.username:
@@ -336,6 +342,7 @@ def check_eviction(client: Any, action: str, url: str) -> None:
 
 __all__ = [
     "REDBEAT_REDIS_KEY",
+    "TROUBLE",
     "UNREACHABLE",
     "ConnectionProblem",
     "RetryingConnection",

@@ -55,7 +55,7 @@ class Sent:
     broker_down: bool = False
 
 
-class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc]
+class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
     """Stands in for kombu's Redis client and pipeline while a message is put: notes each command
     instead of sending it, with kombu's own key prefixing."""
 
@@ -66,7 +66,8 @@ class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc]
 
     def _note(self, *words: Any) -> int:
         if self.global_keyprefix:
-            words = tuple(self._prefix_args(words))
+            prefixed: Callable[..., Any] = self._prefix_args
+            words = tuple(prefixed(words))
         texts = [word if isinstance(word, str | bytes) else str(word) for word in words]
         self._commands.append((self._database, texts))
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy, deepcopy
 from datetime import MINYEAR, UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from celery.beat import ScheduleEntry
 from .config import ensure_conf
 from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
 from .keys import check_name
-from .record import EntryRecord, definition_of
+from .record import EntryRecord, bind, definition_of
 from .schedules import next_occurrence, rrule
 from .store import ConflictError, ScheduleStore, score_text, store_for
 
@@ -24,7 +25,7 @@ DEFINITION = ("name", "task", "args", "kwargs", "options", "schedule", "enabled"
 _JUST_MADE = timedelta(minutes=1)
 
 
-class RedBeatSchedulerEntry(ScheduleEntry):  # type: ignore[misc]
+class RedBeatSchedulerEntry(ScheduleEntry):
     """One scheduled task, stored in Redis.
 
     :param name: its name, unique below the key prefix.
@@ -56,6 +57,8 @@ class RedBeatSchedulerEntry(ScheduleEntry):  # type: ignore[misc]
             **clsargs,
         )
         self.enabled = enabled
+        if self.schedule is not None:
+            bind(self.schedule, self.app)
         self._unsaved_and_never_run = clsargs.get("last_run_at") is None
         ensure_conf(self.app)
 
@@ -120,15 +123,21 @@ class RedBeatSchedulerEntry(ScheduleEntry):  # type: ignore[misc]
         record = store.get(store.keys.name(key))
         if record is None or (record.definition is None and record.fault is None):
             raise KeyError(key)
-        return cls.from_record(record, app)
+        entry = cls.from_record(record, app)
+        # The caller may change these; decoded definitions are shared.
+        entry.args, entry.kwargs, entry.options = deepcopy(
+            (entry.args, entry.kwargs, entry.options)
+        )
+        entry.schedule = bind(copy(entry.schedule), entry.app)
+        return entry
 
     @classmethod
     def from_record(cls, record: EntryRecord, app: Celery | None = None) -> RedBeatSchedulerEntry:
-        """The entry that *record* holds.
+        """The entry that *record* holds; do not change the members of what it holds.
 
         :raises DecodeError: it cannot run, with the reason.
         """
-        definition = {name: definition_of(record).get(name) for name in DEFINITION}
+        definition: dict[str, Any] = {name: definition_of(record).get(name) for name in DEFINITION}
         if definition["enabled"] is None:
             definition["enabled"] = True
         meta = decode_meta(record.meta)

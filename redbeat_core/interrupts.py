@@ -31,18 +31,18 @@ def interrupts_held_back() -> Iterator[None]:
     def note(signum: int, _frame: FrameType | None) -> None:
         arrived.append(signum)
 
-    previous: dict[int, Any] = {}
-    for signum in HELD_BACK:
-        handler = signal.getsignal(signum)
+    previous: dict[signal.Signals, Any] = {}
+    for held in HELD_BACK:
+        handler = signal.getsignal(held)
         # None: set by C code, which we could not put back.
         if handler is not None:
-            previous[signum] = handler
-            signal.signal(signum, note)
+            previous[held] = handler
+            signal.signal(held, note)
     try:
         yield
     finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
+        for held, handler in previous.items():
+            signal.signal(held, handler)
         for signum in arrived:
             signal.raise_signal(signum)
 

@@ -23,7 +23,7 @@ from .decoder import DecodeError, decode_meta, encode_definition
 from .entry import DEFINITION
 from .keys import InvalidNameError, check_name
 from .planning import next_after_edit
-from .record import EntryRecord, definition_of, json_object
+from .record import EntryRecord, bind, definition_of, json_object
 from .schedules import format_schedule
 from .store import ConflictError as StoreConflict
 from .store import ScheduleStore, score_text
@@ -269,11 +269,10 @@ class Operations:
             ) from None
         definition = {member: known.get(member) for member in DEFINITION}
         definition["enabled"] = known.get("enabled", True)
-        definition["schedule"].app = self.app
         return definition
 
     def _score(self, schedule: Any, record: EntryRecord) -> float:
-        schedule.app = self.app
+        bind(schedule, self.app)
         try:
             last_run_at = decode_meta(record.meta)["last_run_at"]
         except DecodeError as exc:

@@ -59,7 +59,7 @@ class EntryRecord:
 
     def patched(self, fields: Mapping[str, str | None], score: float | None) -> EntryRecord:
         """This record after a change that set *fields* (None: removed) and *score*."""
-        known = {name: value for name, value in fields.items() if name in FIELDS}
+        known: dict[str, Any] = {name: value for name, value in fields.items() if name in FIELDS}
         if "definition" in known:
             known["fault"] = None
         return replace(self, score=score, **known)
@@ -168,6 +168,19 @@ def definition_of(record: EntryRecord) -> dict[str, Any]:
     return definition
 
 
+def bind(schedule: BaseSchedule, app: Celery) -> BaseSchedule:
+    """Give *schedule* the app whose time zone it is meant in.
+
+    Decoded schedules are shared between the records with the same text, and Celery's schedules
+    keep the zone of the first app they had.
+    """
+    if schedule._app is not app:
+        schedule.app = app
+        for kept in ("tz", "utc_enabled"):
+            schedule.__dict__.pop(kept, None)
+    return schedule
+
+
 def decode_record(record: EntryRecord, app: Celery | None = None) -> EntryView:
     """Decode *record*. Never raises for what is in it: ``error`` holds the reason.
 
@@ -203,7 +216,7 @@ def decode_record(record: EntryRecord, app: Celery | None = None) -> EntryView:
         "enabled": definition.get("enabled", True),
     }
     if app is not None:
-        common["schedule"].app = app
+        bind(common["schedule"], app)
     try:
         meta = decode_meta(record.meta)
     except DecodeError as exc:

@@ -10,7 +10,6 @@ import celery
 from celery import Celery
 from celery.beat import Scheduler
 from celery.utils.log import get_logger
-from redis import exceptions
 
 from . import connection
 from .audit import Auditor
@@ -19,7 +18,7 @@ from .claims import ClaimStore
 from .config import DEFAULT_LOCK_TIMEOUT, ConfigError, RedBeatConfig, ensure_conf
 from .connection import (
     REDBEAT_REDIS_KEY,
-    UNREACHABLE,
+    TROUBLE,
     ConnectionProblem,
     RetryingConnection,
     explain,
@@ -53,7 +52,7 @@ LOOK_EVERY = 1.0
 _AWAY_FIRST, _AWAY_MOST = 0.1, 2.0
 
 
-class RedBeatScheduler(Scheduler):  # type: ignore[misc]
+class RedBeatScheduler(Scheduler):
     """A Celery beat scheduler whose schedule lives in Redis.
 
     Use it with ``celery beat -S redbeat_core.RedBeatScheduler``. Nothing is written before this
@@ -179,12 +178,12 @@ class RedBeatScheduler(Scheduler):  # type: ignore[misc]
         """One look at Redis; returns seconds to wait."""
         try:
             pause = self._lead() if self._is_leader() else self._stand_by()
-        except (*UNREACHABLE, exceptions.RedisError) as exc:
+        except TROUBLE as exc:
             return self._away(exc)
         if self._away_wait:
             self._away_wait = 0.0
             logger.warning("beat: Redis is back")
-        return min(pause, self.max_interval)
+        return float(min(pause, self.max_interval))
 
     def _is_leader(self) -> bool:
         if self._leading and self.lease.held:
@@ -243,7 +242,7 @@ class RedBeatScheduler(Scheduler):  # type: ignore[misc]
         try:
             connection.check_cluster(client, config.key_prefix, config.redis_url)
             connection.check_eviction(client, config.key_expiry_check, config.redis_url)
-        except (*UNREACHABLE, exceptions.RedisError) as exc:
+        except TROUBLE as exc:
             problem = explain(exc, config.redis_url)
             if problem.permanent:
                 raise problem from None

@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from redis import exceptions
-
 from . import events
-from .connection import UNREACHABLE, explain
+from .connection import TROUBLE, explain
 from .events import Changes, Event, Link, Reconciled, Sequencer, Snapshot, parse_event
 from .record import EntryRecord
 from .store import PAGE, ScheduleStore
@@ -70,7 +68,7 @@ class EventStream:
                 yield Link("live")
                 wait = _RETRY_FIRST
                 yield from self._listen(pubsub, stop)
-            except (*UNREACHABLE, exceptions.RedisError) as exc:
+            except TROUBLE as exc:
                 yield Link("disconnected", str(explain(exc, self._url)))
                 stop.wait(wait)
                 wait = min(wait * 2, _RETRY_MOST)
@@ -201,7 +199,7 @@ class Wakeup:
                     if message is not None and self._matters(message.get("data")):
                         self._on_event()
                     wait = _RETRY_FIRST
-            except (*UNREACHABLE, exceptions.RedisError):
+            except TROUBLE:
                 # The tick reports it; without the subscription it looks once a second.
                 self._stop.wait(wait)
                 wait = min(wait * 2, _RETRY_MOST)
@@ -235,5 +233,5 @@ def _drain(pubsub: Any) -> list[Event]:
 def _close(pubsub: Any) -> None:
     try:
         pubsub.close()
-    except (*UNREACHABLE, exceptions.RedisError):
+    except TROUBLE:
         return

@@ -12,10 +12,9 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.utils.log import get_logger
-from redis import exceptions
 
 from . import events
-from .connection import UNREACHABLE
+from .connection import TROUBLE
 from .store import ScheduleStore, store_for
 
 logger = get_logger(__name__)
@@ -102,7 +101,7 @@ class Reporter:
         }
         try:
             self._store.record_outcome(str(run["entry"]), type_, outcome, about)
-        except (*UNREACHABLE, exceptions.RedisError) as exc:
+        except TROUBLE as exc:
             # The task matters more than the report of it.
             logger.warning("The outcome of %s could not be reported: %s", request.id, exc)
 

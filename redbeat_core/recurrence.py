@@ -59,14 +59,14 @@ def advance(schedule: BaseSchedule, nominal: datetime, now: datetime) -> Advance
     if every is not None:
         missed = (now - nominal) // every
         return Advance(_plus(nominal, (missed + 1) * every), missed)
-    missed, last = 0, nominal
+    missed = 0
     for run in _runs(schedule, nominal):
         if run > now:
             return Advance(run, missed)
         if missed == MISSED_LIMIT:
             # Rules and crontabs do not depend on the run before; a rounded interval starts anew.
             return Advance(next_occurrence(schedule, now), missed, more=True)
-        missed, last = missed + 1, run
+        missed += 1
     return Advance(None, missed)
 
 

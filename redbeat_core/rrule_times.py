@@ -23,9 +23,11 @@ from itertools import product
 from math import gcd
 
 from dateutil.easter import easter
-from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY
 
 from .zones import TICK, elapsed, wall_clock
+
+#: dateutil's numbers for the frequencies.
+YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
 
 #: Periods in 400 years, after which weekdays and leap years come round again.
 _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
@@ -44,7 +46,7 @@ class Parts:
 
     :ivar freq: dateutil's constant, YEARLY (0) to SECONDLY (6).
     :ivar wkst: first day of the week, Monday is 0.
-    :ivar byweekday: (weekday, n); n is 0 for every such weekday.
+    :ivar byweekday: (weekday, n); n is 0 for every such weekday, and below MONTHLY always.
     """
 
     freq: int
@@ -82,10 +84,8 @@ class Rule:
         self._yeardays = frozenset(parts.byyearday)
         self._easters = frozenset(parts.byeaster)
         self._weeknos = frozenset(parts.byweekno)
-        # Below a month "the second Monday" says nothing; dateutil reads it as "Mondays".
-        nth = parts.freq <= MONTHLY
-        self._weekdays = frozenset(day for day, n in parts.byweekday if not (n and nth))
-        self._nth = frozenset((day, n) for day, n in parts.byweekday if n and nth)
+        self._weekdays = frozenset(day for day, n in parts.byweekday if not n)
+        self._nth = frozenset((day, n) for day, n in parts.byweekday if n)
         self._nth_of_year = parts.freq == YEARLY and not parts.bymonth
         self._any_day = not (
             self._months
@@ -136,30 +136,28 @@ class Rule:
     def _periods(self, at: datetime) -> Iterator[list[date]]:
         """The days of each period from the one at or before *at*."""
         start, step = self.start.date(), self.interval
-        match self.parts.freq:
-            case 0:
-                first = start.year + (at.year - start.year) // step * step
-                for year in range(first, date.max.year + 1, step):
-                    yield self._days_of_year(year)
-            case 1:
-                month = start.year * 12 + start.month - 1
-                now = at.year * 12 + at.month - 1
-                first = month + (now - month) // step * step
-                for index in range(first, (date.max.year + 1) * 12, step):
-                    yield self._days_of_month(index // 12, index % 12 + 1)
-            case 2:
-                week = start.toordinal() - (start.weekday() - self.parts.wkst) % 7
-                first = week + (at.toordinal() - week) // (7 * step) * 7 * step
-                for monday in range(first, _LAST_DAY - 6, 7 * step):
-                    # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
-                    days = range(max(monday, start.toordinal()), monday + 7)
-                    yield [day for day in map(date.fromordinal, days) if self._matches(day)]
-            case _:
-                day = start.toordinal()
-                first = day + (at.toordinal() - day) // step * step
-                for ordinal in range(first, _LAST_DAY + 1, step):
-                    today = date.fromordinal(ordinal)
-                    yield [today] if self._matches(today) else []
+        if self.parts.freq == YEARLY:
+            first = start.year + (at.year - start.year) // step * step
+            for year in range(first, date.max.year + 1, step):
+                yield self._days_of_year(year)
+        elif self.parts.freq == MONTHLY:
+            month = start.year * 12 + start.month - 1
+            first = month + (at.year * 12 + at.month - 1 - month) // step * step
+            for index in range(first, (date.max.year + 1) * 12, step):
+                yield self._days_of_month(index // 12, index % 12 + 1)
+        elif self.parts.freq == WEEKLY:
+            week = start.toordinal() - (start.weekday() - self.parts.wkst) % 7
+            first = week + (at.toordinal() - week) // (7 * step) * 7 * step
+            for monday in range(first, _LAST_DAY - 6, 7 * step):
+                # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
+                days = range(max(monday, start.toordinal()), monday + 7)
+                yield [day for day in map(date.fromordinal, days) if self._matches(day)]
+        else:
+            day = start.toordinal()
+            first = day + (at.toordinal() - day) // step * step
+            for ordinal in range(first, _LAST_DAY + 1, step):
+                today = date.fromordinal(ordinal)
+                yield [today] if self._matches(today) else []
 
     def _days_of_year(self, year: int) -> list[date]:
         months = sorted(self._months) or range(1, 13)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from celery import Celery
 from celery.schedules import BaseSchedule, schedstate
@@ -138,7 +138,7 @@ class rrule(BaseSchedule):
             freq=self.freq,
             interval=self.interval,
             wkst=_wkst(self.wkst),
-            byweekday=_weekdays(self.byweekday),
+            byweekday=_weekdays(self.byweekday, self.freq),
             **{name: _numbers(name, getattr(self, name)) for name in RANGES},
         )
 
@@ -184,7 +184,7 @@ class rrule(BaseSchedule):
     def __repr__(self) -> str:
         return f"<rrule: {', '.join(f'{name}: {getattr(self, name)}' for name in FIELDS)}>"
 
-    def __copy__(self) -> rrule:
+    def __copy__(self) -> Self:
         twin = self.__class__.__new__(self.__class__)
         twin.__dict__.update(self.__dict__)
         return twin
@@ -245,16 +245,16 @@ def _numbers(name: str, value: Any) -> Numbers:
     low, high, signed = RANGES[name]
     items = _items(name, value)
     for item in items:
-        if isinstance(item, int) and not isinstance(item, bool):
-            if low <= item <= high or (signed and low <= -item <= high):
-                continue
+        whole = isinstance(item, int) and not isinstance(item, bool)
+        if whole and (low <= item <= high or (signed and low <= -item <= high)):
+            continue
         also = f" or {-high} to {-low}" if signed and low else ""
         least = -high if signed and not low else low
         raise ValueError(f"{name} holds {shown(item)}, which is not within {least} to {high}{also}")
     return tuple(sorted(set(items)))
 
 
-def _weekdays(value: Any) -> tuple[tuple[int, int], ...]:
+def _weekdays(value: Any, freq: int) -> tuple[tuple[int, int], ...]:
     found: set[tuple[int, int]] = set()
     for item in _items("byweekday", value):
         day = item.weekday if isinstance(item, weekday) else item
@@ -264,7 +264,8 @@ def _weekdays(value: Any) -> tuple[tuple[int, int], ...]:
                 f"byweekday holds {shown(item)}; a weekday is 0 (Monday) to 6 (Sunday), "
                 "with n from 1 to 53 or -1 to -53"
             )
-        found.add((day, n))
+        # Below a month "the second Monday" says nothing; dateutil reads it as "Mondays".
+        found.add((day, n if freq <= MONTHLY else 0))
     return tuple(sorted(found))
 
 

@@ -84,9 +84,7 @@ def _datetime_to_wire(moment: datetime) -> dict[str, Any]:
     zone: str | float = "UTC"
     if moment.tzinfo is not None:
         key = getattr(moment.tzinfo, "key", None)
-        zone = (
-            key if isinstance(key, str) else (moment.utcoffset() or timedelta()).total_seconds()
-        )
+        zone = key if isinstance(key, str) else (moment.utcoffset() or timedelta()).total_seconds()
     wire = {
         "__type__": "datetime",
         "year": moment.year,
@@ -252,7 +250,10 @@ def _moment(fields: dict[str, Any], name: str) -> datetime | None:
             f"{name} and {name}_tz must be numbers: Unix seconds, and minutes from UTC"
         )
     _offset(f"{name}_tz", minutes * 60)
-    return from_timestamp(value, minutes)
+    try:
+        return from_timestamp(value, minutes)
+    except (ValueError, OverflowError, OSError):
+        raise DecodeError(f"{name} {shown(value)} is not within the years 1 to 9999") from None
 
 
 def _offset(name: str, seconds: float) -> timezone:

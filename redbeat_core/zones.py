@@ -21,7 +21,9 @@ DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 
 #: Names that all mean UTC, so that a zone of this name says no more than an offset of zero.
-UTC_NAMES = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Universal", "Zulu", "Etc/Zulu"})
+UTC_NAMES = frozenset(
+    {"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Universal", "Zulu", "Etc/Zulu", "GMT", "Etc/GMT"}
+)
 
 
 class UnknownZoneError(ValueError):

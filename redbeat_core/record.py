@@ -68,7 +68,11 @@ class EntryRecord:
 def version_of(definition: str | None, policy: str | None, state: str | None) -> str:
     """The version of an entry with these fields. ``version()`` in the Lua scripts is its twin."""
     text = "\0".join((definition or "", policy or "", state or ""))
-    return hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no text that Redis gave, but an event may hold anything
+        raw = text.encode("utf-8", "surrogatepass")
+    return hashlib.sha1(raw, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,16 @@ def from_score(score: float | None) -> datetime | None:
 
 
 def _moment(value: object) -> datetime | None:
-    return from_score(float(value)) if isinstance(value, int | float) else None
+    return from_score(_number(value))
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # JSON has integers of any size
+        return None
 
 
 def _pause(value: object) -> Pause | None:
@@ -260,12 +273,11 @@ def _pause(value: object) -> Pause | None:
 def _outcome(value: dict[str, Any]) -> Outcome | None:
     if not isinstance(value.get("status"), str):
         return None
-    runtime = value.get("runtime")
     return Outcome(
         status=value["status"],
         at=_moment(value.get("at")),
         task_id=str(value.get("task_id", "")),
-        runtime=float(runtime) if isinstance(runtime, int | float) else None,
+        runtime=_number(value.get("runtime")),
         error=str(value.get("error") or ""),
         worker=str(value.get("worker") or ""),
     )

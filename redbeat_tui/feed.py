@@ -1,9 +1,10 @@
 """The threads that talk to Redis for the console, and the mailbox that the app empties.
 
-``redbeat-feed`` follows the event stream and makes rows of snapshots; ``redbeat-facts`` polls
-the health of the schedule; ``redbeat-warm`` decodes the rows of a large snapshot ahead of use.
-None of them touches a widget or the model's state: the app calls :meth:`Feed.drain` from its own
-thread, 4 to 10 times a second, and what has arrived is applied there.
+``redbeat-feed`` follows the event stream and makes rows of snapshots; ``redbeat-decode`` decodes
+the rows of a large one while they are on the screen already; ``redbeat-facts`` polls the health
+of the schedule. None of them touches a widget or the model's state: the app calls
+:meth:`Feed.drain` from its own thread, 4 to 10 times a second, and what has arrived is applied
+there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from redbeat_core.health import Health, read_health
 from redbeat_core.store import ScheduleStore
 from redbeat_core.stream import EventStream
 
-from .model import Delta, Item, Model, Prepared
+from .model import LARGE, Decoded, Delta, Item, Model, Prepared
 
 #: Seconds between two looks at the health.
 HEALTH_INTERVAL = 2.0
@@ -32,6 +33,10 @@ _SLICE = 250
 #: further; Redis then drops the subscription, and the log fills the gap.
 _WAITING = 2_000
 _RETRY = 2.0
+#: Rows that are reported as decoded at a time.
+_DECODED = 2_000
+
+_Mail = Item | Prepared | Decoded
 
 
 class Source(Protocol):
@@ -69,7 +74,7 @@ class Feed:
         self._health_interval = health_interval
         self._stop = threading.Event()
         self._room = threading.Condition()
-        self._mailbox: deque[Item | Prepared] = deque()
+        self._mailbox: deque[_Mail] = deque()
         self._threads: list[threading.Thread] = []
         self._newest: Prepared | None = None
         self.health: Health | None = None
@@ -127,9 +132,7 @@ class Feed:
             try:
                 for item in self._source.follow(self._stop):
                     if isinstance(item, Snapshot):
-                        prepared = self._model.prepare(item)
-                        self._post(prepared)
-                        self._warm(prepared)
+                        self._begin(self._model.prepare(item, defer=True))
                     else:
                         self._post(item)
                     if self._stop.is_set():
@@ -140,28 +143,37 @@ class Feed:
                 self._post(Link("disconnected", _reason(exc, self._url)))
             self._stop.wait(_RETRY)
 
-    def _post(self, item: Item | Prepared) -> None:
+    def _begin(self, prepared: Prepared) -> None:
+        self._newest = prepared
+        if len(prepared.rows) <= LARGE:
+            for row in prepared.rows.values():
+                row.warm()
+            self._post(prepared)
+            return
+        self._post(prepared)
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._run("redbeat-decode", lambda: self._decode(prepared))
+
+    def _post(self, item: _Mail) -> None:
         with self._room:
             while len(self._mailbox) >= _WAITING and not self._stop.is_set():
                 self._room.wait(0.5)
             self._mailbox.append(item)
 
-    def _warm(self, prepared: Prepared) -> None:
-        rows = list(prepared.rows.values())
-        # The soonest first: they are what is looked at.
-        rows.sort(key=lambda row: row.record.score if (row.record.score or -1) > 0 else 1e18)
-
-        def warm() -> None:
-            for row in rows:
-                if self._stop.is_set() or self._newest is not prepared:
-                    return
-                row.warm()
-                # Gives the drawing thread its turn: it must never wait for this.
-                time.sleep(0)
-
-        self._newest = prepared
-        self._run("redbeat-warm", warm)
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
+    def _decode(self, prepared: Prepared) -> None:
+        """Decode what was put off, the soonest due first: it is what is looked at."""
+        done: list[str] = []
+        for row in prepared.rows.values():
+            if self._stop.is_set() or self._newest is not prepared:
+                return
+            row.warm()
+            done.append(row.name)
+            if len(done) == _DECODED:
+                self._post(Decoded(frozenset(done)))
+                done.clear()
+            # Gives the drawing thread its turn: it must never wait for this.
+            time.sleep(0)
+        self._post(Decoded(frozenset(done)))
 
     def _poll(self) -> None:
         while not self._stop.is_set():

@@ -115,7 +115,7 @@ def _pair(whole: int, large: int, large_name: str, small: int, small_name: str) 
 
 def at(when: float | None, now: float, zone: tzinfo = UTC) -> str:
     """*when* on the clock of *zone*: ``14:05:00`` today, ``Mon 24 Nov 09:00`` on another day,
-    ``24 Nov 2027 09:00`` in another year."""
+    ``2027-11-24 09:00`` in another year."""
     if when is None or not isfinite(when):
         return NOTHING
     try:
@@ -129,7 +129,7 @@ def at(when: float | None, now: float, zone: tzinfo = UTC) -> str:
     day = f"{moment.day} {_MONTHS[moment.month - 1]}"
     if moment.year == today.year:
         return f"{_DAYS[moment.weekday()]} {day} {clock}"
-    return f"{day} {moment.year} {clock}"
+    return f"{moment.year:04}-{moment.month:02}-{moment.day:02} {clock}"
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from math import inf, isfinite
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
 from .filter import Filter
 from .model import Delta
-from .row import STATUSES, Row
+from .row import STATUSES, Facts, Row
+
+#: What a row is sorted by, and its name.
+_Key = tuple[Any, str]
+_T = TypeVar("_T")
 
 _URGENCY = {status: index for index, status in enumerate(STATUSES)}
 
@@ -17,31 +21,24 @@ _URGENCY = {status: index for index, status in enumerate(STATUSES)}
 _BATCH = 64
 
 
-def _by_next(row: Row) -> float:
-    record = row.record
-    score = record.score
-    if score is None or score < 0 or not isfinite(score):
-        return inf
-    # Only what may be paused or disabled needs decoding: with 100,000 entries that is the
-    # difference between a blink and seconds.
-    if (record.state or "false" in (record.definition or "")) and row.facts.due is None:
-        return inf
-    return score
-
-
 def _by_last(row: Row) -> float:
-    last = row.facts.last_run
+    last = row.facts.last_run if row.ready else None
     return -last if last is not None else inf
+
+
+def _by_fact(fact: Callable[[Facts], str]) -> Callable[[Row], tuple[bool, str]]:
+    # Those that are not decoded yet come last.
+    return lambda row: (False, fact(row.facts).casefold()) if row.ready else (True, "")
 
 
 #: What the table can be sorted by: column -> a key. Ties are in order of name.
 SORTS: Mapping[str, Callable[[Row], Any]] = {
-    "next": _by_next,
+    "next": lambda row: row.waits_until,
     "name": lambda row: row.name.casefold(),
-    "task": lambda row: row.facts.task.casefold(),
-    "schedule": lambda row: row.facts.schedule.casefold(),
+    "task": _by_fact(lambda facts: facts.task),
+    "schedule": _by_fact(lambda facts: facts.schedule),
     "last": _by_last,
-    "status": lambda row: _URGENCY.get(row.status, 0),
+    "status": lambda row: _URGENCY.get(row.status, 0) if row.ready else len(STATUSES),
 }
 
 
@@ -58,8 +55,8 @@ class Listing:
         self.reverse = reverse
         self.filter = Filter("")
         self.rows: list[Row] = []
-        self._keys: list[tuple[Any, str]] = []
-        self._key_of: dict[str, tuple[Any, str]] = {}
+        self._keys: list[_Key] = []
+        self._key_of: dict[str, _Key] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -94,47 +91,55 @@ class Listing:
             self.arrange(rows, now=now)
             return True
         names = delta.changed | delta.removed
+        if self.filter or self.sort not in ("next", "name"):
+            names |= delta.decoded
         if not names:
             return False
         key = SORTS[self.sort]
         new = [
             ((key(row), name), row)
-            for name in delta.changed
+            for name in names
             if (row := rows.get(name)) is not None and self.filter.matches(row, now)
         ]
+        old = sorted(
+            (key_, bisect_left(self._keys, key_))
+            for name in names
+            if (key_ := self._key_of.pop(name, None)) is not None
+        )
+        if not old and not new:
+            return False
+        new.sort(key=_key_of_pair)
+        self._key_of.update((key_[1], key_) for key_, _ in new)
         if len(names) < _BATCH:
-            return self._insert(names, new)
-        ordered = reversed(self.rows) if self.reverse else self.rows
-        pairs = [
-            (key_, row)
-            for key_, row in zip(self._keys, ordered, strict=True)
-            if key_[1] not in names
-        ]
-        pairs += new
-        pairs.sort(key=_key_of_pair)  # two sorted runs, nearly: this merges them
-        self._take(pairs)
+            self._edit([index for _, index in old], new)
+        else:
+            self._rebuild([index for _, index in old], new)
         return True
 
-    def _insert(self, names: frozenset[str], new: list[tuple[tuple[Any, str], Row]]) -> bool:
-        changed = bool(new)
-        for name in names:
-            old = self._key_of.pop(name, None)
-            if old is not None:
-                index = bisect_left(self._keys, old)
-                del self._keys[index]
-                del self.rows[self._place(index, len(self._keys) + 1)]
-                changed = True
+    def _edit(self, old: list[int], new: list[tuple[_Key, Row]]) -> None:
+        """Take out and put in one by one: for a few."""
+        for index in reversed(old):
+            del self.rows[self._place(index)]
+            del self._keys[index]
         for key, row in new:
             index = bisect_left(self._keys, key)
-            self.rows.insert(len(self.rows) - index if self.reverse else index, row)
             self._keys.insert(index, key)
-            self._key_of[row.name] = key
-        return changed
+            self.rows.insert(self._place(index), row)
 
-    def _place(self, index: int, count: int) -> int:
-        return count - 1 - index if self.reverse else index
+    def _rebuild(self, old: list[int], new: list[tuple[_Key, Row]]) -> None:
+        """The same in one pass, for many: what lies between two changes is copied as a piece."""
+        rows = self.rows[::-1] if self.reverse else self.rows
+        kept_keys, kept_rows = _without(self._keys, old), _without(rows, old)
+        places = [bisect_left(kept_keys, key) for key, _ in new]
+        self._keys = _with(kept_keys, places, [key for key, _ in new])
+        merged = _with(kept_rows, places, [row for _, row in new])
+        self.rows[:] = merged[::-1] if self.reverse else merged
 
-    def _take(self, pairs: list[tuple[tuple[Any, str], Row]]) -> None:
+    def _place(self, index: int) -> int:
+        """Where in ``rows`` the row with the key at *index* is, as long as ``_keys`` has it."""
+        return len(self._keys) - 1 - index if self.reverse else index
+
+    def _take(self, pairs: list[tuple[_Key, Row]]) -> None:
         self._keys = [key for key, _ in pairs]
         self._key_of = {key[1]: key for key in self._keys}
         self.rows[:] = [row for _, row in pairs]
@@ -142,5 +147,26 @@ class Listing:
             self.rows.reverse()
 
 
-def _key_of_pair(pair: tuple[tuple[Any, str], Row]) -> tuple[Any, str]:
+def _key_of_pair(pair: tuple[_Key, Row]) -> _Key:
     return pair[0]
+
+
+def _without(items: list[_T], places: list[int]) -> list[_T]:
+    """*items* but those at *places*, which are in order."""
+    kept: list[_T] = []
+    start = 0
+    for place in places:
+        kept += items[start:place]
+        start = place + 1
+    return kept + items[start:]
+
+
+def _with(items: list[_T], places: list[int], new: list[_T]) -> list[_T]:
+    """*items* with each of *new* in front of what was at its place; the places are in order."""
+    merged: list[_T] = []
+    start = 0
+    for place, item in zip(places, new, strict=True):
+        merged += items[start:place]
+        merged.append(item)
+        start = place
+    return merged + items[start:]

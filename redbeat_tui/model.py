@@ -39,14 +39,27 @@ _SAME_CLOCK = 2.0
 
 Item = Link | Snapshot | Changes | Reconciled
 
+#: A snapshot of more entries than this is on the screen before all of it is decoded.
+LARGE = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A snapshot that is rows already, made off the drawing thread."""
+    """A snapshot that is rows already, made off the drawing thread.
+
+    :ivar rows: the soonest due first.
+    """
 
     rows: dict[str, Row]
     seq: int
     taken_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Rows of a large snapshot that were decoded since, off the drawing thread."""
+
+    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,8 @@ class Delta:
     :ivar changed: names of the rows that are new or other than before.
     :ivar removed: names of the rows that are gone.
     :ivar all: the rows were replaced as a whole; the two sets are empty.
+    :ivar decoded: names of rows that did not change, but can now be filtered and sorted by what
+        is in them: see :attr:`~redbeat_tui.row.Row.ready`.
     :ivar facts: the link, the leader or a beat changed: what a header shows.
     :ivar events: what was told, in order, heartbeats left out.
     """
@@ -65,9 +80,10 @@ class Delta:
     all: bool = False
     facts: bool = False
     events: tuple[Event, ...] = ()
+    decoded: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.changed or self.removed or self.all or self.facts or self.events)
+        return self != _NOTHING
 
     def then(self, other: Delta) -> Delta:
         """This change and *other* after it, as one."""
@@ -79,7 +95,11 @@ class Delta:
             removed=(self.removed - other.changed) | other.removed,
             facts=facts,
             events=events,
+            decoded=self.decoded | other.decoded,
         )
+
+
+_NOTHING = Delta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +162,18 @@ class Model:
         """The present by the leader's clock, which its due times are told in: Unix seconds."""
         return self._clock() + self._skew
 
-    def prepare(self, snapshot: Snapshot) -> Prepared:
-        """Turn *snapshot* into rows. Touches nothing of the model: for another thread."""
-        app = self._app
-        rows = {record.name: Row(record, app) for record in snapshot.records}
-        return Prepared(rows, snapshot.seq, snapshot.taken_at)
+    def prepare(self, snapshot: Snapshot, *, defer: bool = False) -> Prepared:
+        """Turn *snapshot* into rows. Touches nothing of the model: for another thread.
 
-    def apply(self, item: Item | Prepared) -> Delta:
+        :param defer: where there are many, leave them to be decoded by a thread that then
+            passes :class:`Decoded` to :meth:`apply`.
+        """
+        app, deferred = self._app, defer and len(snapshot.records) > LARGE
+        rows = [Row(record, app, deferred=deferred) for record in snapshot.records]
+        rows.sort(key=_soonest)
+        return Prepared({row.name: row for row in rows}, snapshot.seq, snapshot.taken_at)
+
+    def apply(self, item: Item | Prepared | Decoded) -> Delta:
         """Take in what the event stream said. Never raises for what is in it.
 
         Repeating it changes nothing: events carry state, not steps.
@@ -163,6 +188,8 @@ class Model:
             return Delta(facts=changed)
         if isinstance(item, Reconciled):
             return self._reconcile(item)
+        if isinstance(item, Decoded):
+            return Delta(decoded=item.names & self._rows.keys())
         if isinstance(item, Snapshot):
             item = self.prepare(item)
         self._rows = item.rows
@@ -260,6 +287,10 @@ class Model:
             delivery=told.delivery or (known.delivery if known else ""),
         )
         self.beats[token] = self.leader
+
+
+def _soonest(row: Row) -> float:
+    return row.waits_until
 
 
 def _fields(data: Mapping[str, Any]) -> dict[str, str | None]:

@@ -7,8 +7,10 @@ another row, and a widget sees by ``is`` whether it must draw.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from redbeat_core.events import (
@@ -51,6 +53,9 @@ _OF_OUTCOME = {
     "revoked": "revoked",
 }
 
+#: What the definition of every disabled entry has in it, and that of few others.
+_DISABLED = re.compile(r'"enabled"\s*:\s*false')
+
 #: An outcome that is older than the last dispatch by this much is of an earlier run, in seconds.
 #: The two times come from the clocks of two machines.
 _CLOCKS = 5.0
@@ -85,7 +90,7 @@ class Row:
     :ivar event: the last event about this entry since the snapshot, if there was one.
     """
 
-    __slots__ = ("_app", "_facts", "_text", "_words", "event", "record")
+    __slots__ = ("_app", "_deferred", "_facts", "_text", "_words", "event", "record")
 
     def __init__(
         self,
@@ -93,14 +98,18 @@ class Row:
         app: Celery | None = None,
         event: Event | None = None,
         before: Row | None = None,
+        *,
+        deferred: bool = False,
     ) -> None:
         """
         :param app: gives crontabs their time zone.
+        :param deferred: another thread will :meth:`warm` it; see :attr:`ready`.
         :param before: the row that this one replaces; what did not change is taken from it.
         """
         self.record = record
         self.event = event
         self._app = app
+        self._deferred = deferred
         self._facts: Facts | None = None
         self._text: str | None = None
         # A run changes neither the schedule nor its description, which costs the most.
@@ -133,10 +142,29 @@ class Row:
             return facts
         return self._facts
 
+    @property
+    def ready(self) -> bool:
+        """Whether filters and sorting should look into it. One of many that another thread is
+        still decoding is passed over, rather than decoded while somebody waits."""
+        return not self._deferred or self._facts is not None
+
     def warm(self) -> None:
         """Decode now what drawing, sorting and filtering will ask for. For another thread."""
         if self._facts is None:
             _ = self.facts
+
+    @property
+    def waits_until(self) -> float:
+        """The next due time in Unix seconds, infinite when it waits for none. Cheap: decodes
+        only what may be paused or disabled."""
+        score = self.record.score
+        if score is None or score < 0:
+            return inf
+        if (self.record.state or _DISABLED.search(self.record.definition or "")) and (
+            self.facts.due is None
+        ):
+            return inf
+        return score
 
     @property
     def status(self) -> str:

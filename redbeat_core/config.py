@@ -34,7 +34,7 @@ SCHEMES = (
     "rediss-cluster",
 )
 SECRET = "***"
-_SECRET_WORDS = ("password", "passwd", "secret", "token", "url", "credential")
+_SECRET_WORDS = ("password", "passwd", "secret", "token", "credential")
 
 
 class ConfigError(ValueError):
@@ -43,18 +43,21 @@ class ConfigError(ValueError):
 
 def redact(name: str, value: object) -> str:
     """*value* as text for a message, without what may be a secret."""
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
     if isinstance(value, Mapping):
         inner = ", ".join(f"{key!r}: {redact(str(key), item)}" for key, item in value.items())
         return "{" + inner + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(redact(name, item) for item in value) + "]"
-    if isinstance(value, str) and "://" in value:
+    if not isinstance(value, str):
+        return f"of type {type(value).__name__}"
+    if any(word in name.lower() for word in _SECRET_WORDS):
+        return SECRET
+    if "://" in value:
         # Imported here: connection imports this module.
         from .connection import safe_url
 
         return repr(safe_url(value))
-    secret = any(word in name.lower() for word in _SECRET_WORDS)
-    return SECRET if secret and value is not None else repr(value)
+    return repr(f"{SECRET}@{value.rpartition('@')[2]}" if "@" in value else value)
 
 
 def _fail(name: str, value: object, allowed: str) -> ConfigError:

@@ -162,10 +162,14 @@ class Operations:
                 override = {"by": self.actor, "at": self._clock(), "note": note}
                 override["replaced"] = replaced or _text(before["schedule"])
                 state["override"] = override
-            score = self._score(schedule, record) if definition["enabled"] else -1.0
+            text = _encode(definition)
+            due = self._score(schedule, record)
+            if due < 0:
+                raise InvalidEntryError("this schedule has no run to come: nothing was written")
+            score = due if definition["enabled"] else -1.0
             return {
                 "steps": [
-                    ("set", "definition", _encode(definition)),
+                    ("set", "definition", text),
                     ("set", "due", score_text(score)),
                     *([("set", "state", json.dumps(state))] if state else []),
                 ],

@@ -89,6 +89,7 @@ class Reporter:
             "status": type_.rpartition(".")[2],
             "at": time.time(),
             "task_id": str(request.id),
+            "attempt": int(getattr(request, "retries", None) or 0),
             "run_at": run.get("nominal"),
             "runtime": runtime,
             "error": _line(error),

@@ -95,21 +95,21 @@ def _add_tasks(app: Celery, url: str) -> None:
         }
         client.rpush(RAN, json.dumps(run))
 
-    @app.task(name="shop.record", bind=True)
+    @app.task(name="shop.record", bind=True, shared=False)
     def record(self: Any, *args: Any, **kwargs: Any) -> None:
         write_down(self)
 
-    @app.task(name="shop.fail", bind=True)
+    @app.task(name="shop.fail", bind=True, shared=False)
     def fail(self: Any, text: str = "out of stock", **kwargs: Any) -> None:
         write_down(self)
         raise ValueError(text)
 
-    @app.task(name="shop.slow", bind=True)
+    @app.task(name="shop.slow", bind=True, shared=False)
     def slow(self: Any, seconds: float = 1.0, **kwargs: Any) -> None:
         write_down(self)
         time.sleep(seconds)
 
-    @app.task(name="shop.retry", bind=True, max_retries=1, default_retry_delay=0)
+    @app.task(name="shop.retry", bind=True, shared=False, max_retries=1, default_retry_delay=0)
     def retry(self: Any, *args: Any, **kwargs: Any) -> None:
         write_down(self)
         if self.request.retries == 0:

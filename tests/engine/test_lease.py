@@ -1,0 +1,185 @@
+"""The lease: one leader, who knows when it is no longer one."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from redbeat_core import events
+from redbeat_core.health import read_health
+from redbeat_core.lease import Lease
+from redbeat_core.store import ScheduleStore, store_for
+from tests.support.waiting import wait_for
+
+Make = Callable[..., Lease]
+LOCK = "redbeat::lock"
+
+
+@pytest.fixture
+def store(app: Celery) -> ScheduleStore:
+    return store_for(app)
+
+
+@pytest.fixture
+def make_lease(store: ScheduleStore) -> Iterator[Make]:
+    made: list[Lease] = []
+
+    def make(timeout: float = 30.0, **more: Any) -> Lease:
+        made.append(Lease(store, LOCK, timeout, **more))
+        return made[-1]
+
+    yield make
+    for lease in made:
+        lease.stop()
+
+
+def leaders(store: ScheduleStore) -> list[Any]:
+    found = (e for e in store.log_after(0) if e.type == events.LEADER_CHANGED)
+    return [event.data["leader"] for event in found]
+
+
+def test_one_leads_and_the_other_learns_who(store: ScheduleStore, make_lease: Make) -> None:
+    first, second = make_lease(), make_lease()
+    assert first.acquire().held
+    attempt = second.acquire()
+    assert not attempt.held
+    assert attempt.holder == first.token
+    assert 0 < attempt.wait <= 30
+    assert (first.held, second.held) == (True, False)
+    assert leaders(store) == [first.token]
+
+
+def test_taking_it_twice_is_no_change(store: ScheduleStore, make_lease: Make) -> None:
+    lease = make_lease()
+    assert lease.acquire().held
+    assert lease.acquire().held
+    assert leaders(store) == [lease.token]
+
+
+def test_releasing_hands_over_at_once_and_says_so(store: ScheduleStore, make_lease: Make) -> None:
+    first, second = make_lease(), make_lease()
+    first.acquire()
+    assert first.release()
+    assert not first.held
+    assert second.acquire().held
+    assert not first.release()
+    assert second.held
+    assert leaders(store) == [first.token, None, second.token]
+
+
+def test_the_token_names_host_and_process(client: redis.Redis, make_lease: Make) -> None:
+    import os
+    import socket
+
+    lease = make_lease()
+    lease.acquire()
+    token = client.get(LOCK)
+    assert token == lease.token
+    assert str(token).startswith(f"{socket.gethostname()}:{os.getpid()}:")
+
+
+def test_a_lease_that_another_has_is_given_up(client: redis.Redis, make_lease: Make) -> None:
+    lost = threading.Event()
+    lease = make_lease(timeout=0.3, on_lost=lost.set)
+    lease.acquire()
+    client.set(LOCK, "somebody else")
+    lease.start()
+    assert lost.wait(10)
+    assert not lease.held
+    assert client.get(LOCK) == "somebody else"
+
+
+def test_the_thread_keeps_a_lease_past_its_length(client: redis.Redis, make_lease: Make) -> None:
+    lease = make_lease(timeout=0.5)
+    lease.acquire()
+    lease.start()
+    seen: set[int] = set()
+
+    def renewed() -> bool:
+        left = client.pttl(LOCK)
+        assert left > 0
+        seen.add(int(left) // 50)
+        return len(seen) > 3 and client.get(LOCK) == lease.token
+
+    wait_for(renewed)
+    assert lease.held
+
+
+def test_without_a_lock_everybody_leads(store: ScheduleStore) -> None:
+    lease = Lease(store, None, 10)
+    assert lease.held
+    assert lease.acquire().held
+    assert lease.renew()
+    assert not lease.release()
+
+
+def test_the_original_lock_excludes_ours_and_ours_excludes_it(
+    client: redis.Redis, make_lease: Make
+) -> None:
+    theirs = client.lock(LOCK, timeout=30)
+    assert theirs.acquire(blocking=False)
+    ours = make_lease()
+    assert not ours.acquire().held
+    theirs.release()
+    assert ours.acquire().held
+    assert not client.lock(LOCK, timeout=30).acquire(blocking=False)
+
+
+def test_health_tells_who_leads_and_who_stands_by(store: ScheduleStore, make_lease: Make) -> None:
+    facts = {"role": "leader", "delivery": "exactly-once", "timezone": "Europe/Berlin"}
+    leader = make_lease(facts=lambda: facts)
+    standby = make_lease(facts=lambda: {**facts, "role": "standby"})
+    leader.acquire()
+    leader.heartbeat()
+    standby.heartbeat()
+    health = read_health(store)
+    assert health.leader is not None
+    assert health.leader.token == leader.token
+    assert health.leader.delivery == "exactly-once"
+    assert health.leader.timezone == "Europe/Berlin"
+    assert not health.leader.foreign
+    assert health.standbys == 1
+    assert health.server.version
+
+
+def test_health_knows_a_foreign_leader(store: ScheduleStore, client: redis.Redis) -> None:
+    client.set(LOCK, "0123456789abcdef", px=60000)
+    health = read_health(store)
+    assert health.leader is not None
+    assert health.leader.foreign
+    client.delete(LOCK)
+    assert read_health(store).leader is None
+
+
+def test_a_beat_that_fell_silent_is_forgotten(
+    store: ScheduleStore, client: redis.Redis, make_lease: Make
+) -> None:
+    old = {"token": "old", "host": "h", "pid": 1, "role": "leader", "at": 1}
+    client.hset("redbeat::beats", mapping={"old": json.dumps(old), "odd": "no json"})
+    lease = make_lease(facts=lambda: {"role": "standby"})
+    lease.heartbeat()
+    assert set(client.hkeys("redbeat::beats")) == {lease.token}
+    lease.stop()
+    assert client.hkeys("redbeat::beats") == []
+
+
+def test_a_heartbeat_carries_the_position_of_the_log_and_is_not_in_it(
+    store: ScheduleStore, make_lease: Make
+) -> None:
+    lease = make_lease()
+    lease.acquire()
+    pubsub = store.client.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe(store.keys.events)
+    pubsub.ping()
+    lease.heartbeat()
+    heard = [pubsub.get_message(timeout=5) for _ in range(3)]
+    (event,) = [events.parse_event(m["data"]) for m in heard if m and m["type"] == "message"]
+    assert event is not None
+    assert event.type == events.BEAT_HEARTBEAT
+    assert event.seq == store.last_seq() == 1

@@ -1,0 +1,209 @@
+"""The entries of beat_schedule: installed by the leader, the operator's will respected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.schedules import crontab, schedule
+
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core.operations import Operations
+from redbeat_core.record import decode_record
+from redbeat_core.store import store_for
+from tests.support.shop import make_app
+
+Make = Callable[..., RedBeatScheduler]
+ORDERS = {"task": "shop.record", "schedule": 60.0}
+
+
+@pytest.fixture
+def beat_with(url: str) -> Iterator[Make]:
+    """A scheduler that leads with these static entries; the one before has ended."""
+    running: list[RedBeatScheduler] = []
+
+    def start(**static: Any) -> RedBeatScheduler:
+        while running:
+            running.pop().close()
+        app = make_app(url)
+        app.conf.beat_schedule = static
+        running.append(RedBeatScheduler(app))
+        running[0]._step()
+        assert running[0]._leading
+        return running[0]
+
+    yield start
+    for scheduler in running:
+        scheduler.close()
+
+
+def view(app: Celery, name: str = "orders") -> Any:
+    record = store_for(app).get(name)
+    return record and decode_record(record, app)
+
+
+def types(app: Celery, name: str = "orders") -> list[str]:
+    return [event.type for event in store_for(app).log_after(0) if event.subject == name]
+
+
+def test_nothing_is_written_before_the_beat_leads(app: Celery, url: str) -> None:
+    scheduler = RedBeatScheduler(make_app(url, {"beat_schedule": {"orders": ORDERS}}))
+    assert store_for(app).client.keys("*") == []
+    scheduler.close()
+
+
+def test_a_standby_leaves_the_leaders_entries_alone(app: Celery, url: str, beat_with: Make) -> None:
+    beat_with(orders=ORDERS)
+    other = {**ORDERS, "schedule": 5.0}
+    standby = RedBeatScheduler(make_app(url, {"beat_schedule": {"orders": other}}))
+    standby._step()
+    assert not standby._leading
+    assert view(app).schedule == schedule(60.0)
+    standby.close()
+
+
+def test_they_are_installed_and_remembered(
+    app: Celery, client: redis.Redis, beat_with: Make
+) -> None:
+    beat_with(orders=ORDERS, nightly={"task": "shop.record", "schedule": crontab(hour=3)})
+    assert client.smembers("redbeat::statics") == {"orders", "nightly"}
+    assert view(app, "nightly").schedule == crontab(hour=3)
+
+
+def test_a_restart_changes_nothing_that_is_the_same(
+    app: Celery, client: redis.Redis, beat_with: Make
+) -> None:
+    beat_with(orders=ORDERS)
+    before = client.hgetall("redbeat:orders"), client.zscore("redbeat::schedule", "redbeat:orders")
+    beat_with(orders=ORDERS)
+    after = client.hgetall("redbeat:orders"), client.zscore("redbeat::schedule", "redbeat:orders")
+    assert before == after
+    assert types(app) == [events.ENTRY_CREATED]
+
+
+def test_what_is_gone_from_the_code_is_removed(
+    app: Celery, client: redis.Redis, beat_with: Make
+) -> None:
+    RedBeatSchedulerEntry("dynamic", "shop.record", 60.0, app=app).save()
+    beat_with(orders=ORDERS, other=ORDERS)
+    beat_with(other=ORDERS)
+    assert view(app) is None
+    assert types(app) == [events.ENTRY_CREATED, events.ENTRY_DELETED]
+    assert client.smembers("redbeat::statics") == {"other"}
+    assert view(app, "dynamic") is not None
+
+
+def test_a_change_in_the_code_is_taken_and_the_runs_are_kept(app: Celery, beat_with: Make) -> None:
+    beat_with(orders=ORDERS)
+    next(RedBeatSchedulerEntry.from_key("redbeat:orders", app=app))
+    before = view(app)
+    beat_with(orders={**ORDERS, "schedule": 90.0, "args": [1]})
+    after = view(app)
+    assert after.schedule == schedule(90.0)
+    assert after.args == [1]
+    assert (after.total_run_count, after.last_run_at) == (1, before.last_run_at)
+
+
+def test_an_operators_pause_survives_a_restart(app: Celery, beat_with: Make) -> None:
+    beat_with(orders=ORDERS)
+    Operations(store_for(app), app=app, actor="ann@ops").pause("orders", note="wait")
+    beat_with(orders={**ORDERS, "args": ["new"]})
+    after = view(app)
+    assert after.enabled is False
+    assert after.pause.note == "wait"
+    assert after.next_run_at is None
+    assert after.args == ["new"]
+
+
+def test_a_resume_after_the_restart_ends_the_pause(app: Celery, beat_with: Make) -> None:
+    beat_with(orders=ORDERS)
+    operations = Operations(store_for(app), app=app)
+    operations.pause("orders")
+    beat_with(orders=ORDERS)
+    operations.resume("orders")
+    beat_with(orders=ORDERS)
+    assert view(app).enabled is True
+    assert view(app).next_run_at is not None
+
+
+def test_an_operators_edit_survives_a_restart(app: Celery, beat_with: Make) -> None:
+    beat_with(orders=ORDERS)
+    operations = Operations(store_for(app), app=app, actor="ann@ops")
+    operations.edit_schedule("orders", schedule(5.0), note="catch up")
+    operations.edit_schedule("orders", schedule(7.0), note="not that fast")
+    beat_with(orders={**ORDERS, "args": ["new"]})
+    after = view(app)
+    assert after.schedule == schedule(7.0)
+    assert after.override["by"] == "ann@ops"
+    assert after.args == ["new"]
+
+
+def test_a_new_schedule_in_the_code_ends_an_operators_edit(app: Celery, beat_with: Make) -> None:
+    beat_with(orders=ORDERS)
+    Operations(store_for(app), app=app).edit_schedule("orders", schedule(5.0))
+    beat_with(orders={**ORDERS, "schedule": 120.0})
+    assert view(app).schedule == schedule(120.0)
+    assert view(app).override is None
+
+
+def test_one_static_entry_that_cannot_be_harms_no_other(
+    app: Celery, beat_with: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    beat_with(
+        **{
+            "orders": ORDERS,
+            "objects": {**ORDERS, "kwargs": {"x": object()}},
+            "nothing": {},
+            ":colon": ORDERS,
+            "unknown": {**ORDERS, "shedule": 5},
+        }
+    )
+    assert view(app) is not None
+    for name in ("objects", "nothing", ":colon", "unknown"):
+        assert f"{name!r} of beat_schedule is left out" in caplog.text
+
+
+def test_a_broken_static_entry_is_repaired_by_the_code(
+    app: Celery, client: redis.Redis, beat_with: Make
+) -> None:
+    beat_with(orders=ORDERS)
+    client.hset("redbeat:orders", "definition", "{oops")
+    beat_with(orders=ORDERS)
+    assert view(app).error is None
+
+
+def test_a_static_entry_whose_key_is_no_hash_is_reported_and_left(
+    client: redis.Redis, beat_with: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.set("redbeat:orders", "precious")
+    beat_with(orders=ORDERS, other=ORDERS)
+    assert client.get("redbeat:orders") == "precious"
+    assert "'orders' could not be written" in caplog.text
+    assert client.zscore("redbeat::schedule", "redbeat:other") is not None
+
+
+def test_a_static_entry_that_fell_out_of_the_schedule_is_put_back(
+    app: Celery, client: redis.Redis, beat_with: Make
+) -> None:
+    beat_with(orders=ORDERS)
+    client.zrem("redbeat::schedule", "redbeat:orders")
+    beat_with(orders=ORDERS)
+    assert view(app).next_run_at is not None
+
+
+def test_subclasses_may_set_their_own_entry(url: str, app: Celery) -> None:
+    class MyEntry(RedBeatSchedulerEntry):
+        pass
+
+    class MyScheduler(RedBeatScheduler):
+        Entry = MyEntry
+        max_interval = 7
+
+    scheduler = MyScheduler(make_app(url, {"beat_schedule": {"orders": ORDERS}}))
+    scheduler._step()
+    assert scheduler.max_interval == 7
+    assert type(scheduler.schedule["orders"]) is MyEntry
+    scheduler.close()

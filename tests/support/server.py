@@ -81,6 +81,7 @@ class Server:
         self._program = program(kind)
         self._directory = Path(tempfile.mkdtemp(prefix="redbeat-test-server-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = False
         self._options = {
             "bind": "127.0.0.1",
             "dir": str(self._directory),
@@ -119,12 +120,22 @@ class Server:
         """Start the process and wait until it answers. Does nothing when it runs already."""
         if self.running:
             return self
-        words = [self._program, "--port", str(self.port)]
-        for name, value in self._options.items():
-            words += [f"--{name}", value]
-        self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
-        wait_for(self._answers, 15, what=f"the {self.kind} on port {self.port}")
-        return self
+        while True:
+            words = [self._program, "--port", str(self.port)]
+            for name, value in self._options.items():
+                words += [f"--{name}", value]
+            self._process = subprocess.Popen(
+                words, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            wait_for(self._settled, 15, what=f"the {self.kind} on port {self.port}")
+            if self.running:
+                self._started = True
+                return self
+            # At the first start another program may have taken the port since it was found free.
+            assert not self._started, f"the server did not come back:\n{self.log()}"
+            assert "in use" in self.log(), f"the server did not start:\n{self.log()}"
+            self.port = free_port()
+            (self._directory / "log").unlink()
 
     def stop(self) -> None:
         """End the process politely (SIGTERM)."""
@@ -168,8 +179,10 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answers(self) -> bool:
-        assert self.running, f"the server ended at its start:\n{self.log()}"
+    def _settled(self) -> bool:
+        """Whether it has either come up or given up."""
+        if not self.running:
+            return True
         try:
             with self.client() as client:
                 return bool(client.ping())

@@ -67,3 +67,11 @@ def test_the_programs_under_test_see_no_settings_of_this_machine(
     assert child.wait() == 0
     assert "elsewhere" not in child.log
     assert os.environ["REDBEAT_REDIS_URL"]
+
+
+def test_a_server_whose_port_was_taken_meanwhile_takes_another(server: Server) -> None:
+    rival = Server()
+    rival.port = server.port
+    with rival:
+        assert rival.port != server.port
+        assert rival.running

@@ -132,16 +132,17 @@ def _days(rule: rrule, parts: Parts) -> str:
     if parts.byweekday and parts.freq <= MONTHLY and not parts.bymonthday:
         found = _nth(parts)
         if found is not None:
-            whole = "month" if parts.freq == MONTHLY or parts.bymonth else "year"
-            each = f"each {whole}" if parts.interval == 1 else f"{often}:".removesuffix(":")
-            months = f" in {_named(parts.bymonth, _MONTHS, 1)}" if parts.bymonth else ""
-            return f"{found} of {each}{months}"
+            each = f"each {period}" if parts.interval == 1 else often
+            if not parts.bymonth:
+                return f"{found} of {each}"
+            every = "" if parts.interval == 1 else f", {often}"
+            return f"{found} of {_named(parts.bymonth, _MONTHS, 1)}{every}"
     terms = [often]
     days = parts.byweekday
     if parts.freq == WEEKLY and not _names_days(parts):
         days = ((start.weekday(), 0),)
-    monthdays = parts.bymonthday
-    months = parts.bymonth
+    monthdays: Sequence[int] = parts.bymonthday
+    months: Sequence[int] = parts.bymonth
     if parts.freq <= MONTHLY and not _names_days(parts):
         monthdays = (start.day,)
         if parts.freq == YEARLY and not months:
@@ -173,7 +174,7 @@ def _names_days(parts: Parts) -> bool:
 
 
 def _nth(parts: Parts) -> str | None:
-    """ "last Friday", "second Tuesday", "last weekday"; None when it is nothing so simple."""
+    """As in "last Friday" or "last weekday"; None when it is nothing so simple."""
     if parts.byyearday or parts.byweekno or parts.byeaster:
         return None
     if len(parts.byweekday) == 1 and parts.byweekday[0][1] and not parts.bysetpos:

@@ -208,8 +208,8 @@ def _time(word: Word, what: str) -> tuple[datetime, bool, bool]:
         )
     *numbers, utc = match.groups()
     try:
-        year, month, day, *clock = (int(number or 0) for number in numbers)
-        moment = datetime.combine(date(year, month, day), time(*clock))
+        year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
+        moment = datetime.combine(date(year, month, day), time(hour, minute, second))
     except ValueError as exc:
         raise word.error(f"{what} {word.text} is no time: {exc}") from None
     return moment, utc is not None, match.group(4) is None

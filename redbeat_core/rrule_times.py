@@ -1,9 +1,8 @@
-"""When a recurrence rule (RFC 5545) occurs: seek, zones, daylight saving, bounded search.
+"""When a recurrence rule (RFC 5545) occurs, on a clock without a zone: seek, bounded search.
 
-Pure. :class:`Rule` is the arithmetic on local times without a zone; :class:`Recurrence` puts
-it into a zone, with COUNT and UNTIL. The semantics are those of ``dateutil.rrule``, which the
-tests compare with; dateutil itself has no seek (its cost grows with the age of the rule, to
-minutes) and walks to the year 9999 for a rule that never matches.
+Pure; :mod:`redbeat_core.zoned_rule` puts a rule into a zone. The semantics are those of
+``dateutil.rrule``, which the tests compare with; dateutil itself has no seek (its cost grows
+with the age of the rule, to minutes) and walks to the year 9999 for a rule that never matches.
 
 Seek: the periods of a rule (its years, months, weeks, days, hours, ...) are numbered from the
 one that holds DTSTART, and every INTERVAL-th counts, so the period at any time is a division
@@ -17,24 +16,23 @@ import calendar
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import product
 from math import gcd
 
 from dateutil.easter import easter
 
-from .zones import TICK, elapsed, wall_clock
-
 #: dateutil's numbers for the frequencies.
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
 
 #: Periods in 400 years, after which weekdays and leap years come round again.
 _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
-_UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
+#: The length of a tick, for the frequencies below a day.
+UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
 #: Jumps over hours, minutes and seconds that do not match, before a rule is given up.
 _MAX_JUMPS = 200_000
-_DAY_SECONDS = 86_400
+DAY_SECONDS = 86_400
 _LAST_DAY = date.max.toordinal()
 
 Numbers = tuple[int, ...]
@@ -206,7 +204,7 @@ class Rule:
 
     def _by_clock(self, at: datetime) -> Iterator[datetime]:
         """HOURLY and finer: walk the ticks of the clock, and jump where nothing matches."""
-        parts, unit = self.parts, _UNIT_SECONDS[self.parts.freq]
+        parts, unit = self.parts, UNIT_SECONDS[self.parts.freq]
         step = unit * self.interval
         base = _seconds(self.start) // unit * unit
         if not self._reachable(base, step):
@@ -218,7 +216,7 @@ class Rule:
         matching_day, jumps = -1, 0
         while jumps < _MAX_JUMPS:
             tick = base + -((base - earliest) // step) * step
-            day, second = divmod(tick, _DAY_SECONDS)
+            day, second = divmod(tick, DAY_SECONDS)
             if day > _LAST_DAY:
                 return
             if day != matching_day:
@@ -229,11 +227,11 @@ class Rule:
             jumps += 1
             hour, minute = second // 3600, second // 60 % 60
             if day != matching_day:
-                earliest = matching_day * _DAY_SECONDS
+                earliest = matching_day * DAY_SECONDS
             elif hours and hour not in hours:
-                earliest = (second // 3600 + 1) * 3600 + day * _DAY_SECONDS
+                earliest = (second // 3600 + 1) * 3600 + day * DAY_SECONDS
             elif minutes and minute not in minutes:
-                earliest = (second // 60 + 1) * 60 + day * _DAY_SECONDS
+                earliest = (second // 60 + 1) * 60 + day * DAY_SECONDS
             elif seconds and second % 60 not in seconds:
                 earliest = tick + _wait(parts.bysecond, second % 60)
             else:
@@ -270,8 +268,8 @@ class Rule:
         All ticks are congruent to DTSTART modulo gcd(step, a day): a step of two minutes from
         an even minute never comes to an odd one.
         """
-        parts, unit = self.parts, _UNIT_SECONDS[self.parts.freq]
-        common = gcd(step, _DAY_SECONDS)
+        parts, unit = self.parts, UNIT_SECONDS[self.parts.freq]
+        common = gcd(step, DAY_SECONDS)
         rest = base % common
         hours = parts.byhour or range(24)
         minutes = (parts.byminute or range(60)) if unit <= 60 else (0,)
@@ -279,88 +277,6 @@ class Rule:
         return any(
             (h * 3600 + m * 60 + s) % common == rest for h, m, s in product(hours, minutes, seconds)
         )
-
-
-@dataclass(frozen=True)
-class Recurrence:
-    """A rule in a zone.
-
-    :ivar dtstart: aware; its zone is the one in which the rule's hours are meant.
-    :ivar until: aware, the last instant that may occur; None: for ever.
-    """
-
-    parts: Parts
-    dtstart: datetime
-    count: int | None = None
-    until: datetime | None = None
-
-    def after(self, moment: datetime) -> Iterator[datetime]:
-        """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
-        moment = moment.astimezone(UTC)
-        start = self.dtstart.astimezone(UTC)
-        if self.count is None:
-            stream = self._stream(max(moment, start - TICK))
-        elif self.parts.plain:
-            stream = self._stream(max(moment, start - TICK), self._last_of_count())
-        else:
-            stream = self._counted(moment, start)
-        for instant in stream:
-            if self.until is not None and instant > self.until:
-                return
-            yield instant
-
-    def _stream(self, moment: datetime, last: datetime | None = None) -> Iterator[datetime]:
-        zone = self.dtstart.tzinfo or UTC
-        for instant in self._wall(zone, moment) if self._by_wall else self._even(zone, moment):
-            if last is not None and instant > last:
-                return
-            yield instant
-
-    @property
-    def _by_wall(self) -> bool:
-        return self.parts.freq <= DAILY
-
-    def _wall(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
-        rule = _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
-        return wall_clock(zone, moment, rule.times_from)
-
-    def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
-        start = self.dtstart.astimezone(UTC)
-
-        def local_after(local: datetime, offset: timedelta) -> datetime | None:
-            rule = _rule(self.parts, (start + offset).replace(tzinfo=None))
-            return next(rule.times_from(local + TICK), None)
-
-        instant = elapsed(zone, moment, local_after)
-        while instant is not None:
-            yield instant
-            instant = elapsed(zone, instant, local_after)
-
-    def _counted(self, moment: datetime, start: datetime) -> Iterator[datetime]:
-        for number, instant in enumerate(self._stream(start - TICK)):
-            if number >= (self.count or 0):
-                return
-            if instant > moment:
-                yield instant
-
-    def _last_of_count(self) -> datetime:
-        """The COUNT-th occurrence of a plain rule, which needs no counting."""
-        if not self.count:
-            return datetime.min.replace(tzinfo=UTC)
-        seconds = {WEEKLY: 7 * _DAY_SECONDS, DAILY: _DAY_SECONDS, **_UNIT_SECONDS}
-        span = (self.count - 1) * self.parts.interval * seconds[self.parts.freq]
-        try:
-            if not self._by_wall:
-                return self.dtstart.astimezone(UTC) + timedelta(seconds=span)
-            local = self.dtstart.replace(tzinfo=None) + timedelta(seconds=span)
-            return local.replace(tzinfo=self.dtstart.tzinfo).astimezone(UTC)
-        except OverflowError:
-            return datetime.max.replace(tzinfo=UTC)
-
-
-@lru_cache(maxsize=4096)
-def _rule(parts: Parts, start: datetime) -> Rule:
-    return Rule(parts, start)
 
 
 def _completed(parts: Parts, start: datetime) -> Parts:
@@ -393,7 +309,7 @@ def _clock(parts: Parts) -> tuple[time, ...]:
 
 def _seconds(local: datetime) -> int:
     """Whole seconds of *local* since a fixed day, rounded up."""
-    day = local.toordinal() * _DAY_SECONDS
+    day = local.toordinal() * DAY_SECONDS
     second = local.hour * 3600 + local.minute * 60 + local.second
     return day + second
 

@@ -10,10 +10,21 @@ from typing import Any, Self
 from celery import Celery
 from celery.schedules import BaseSchedule, schedstate
 from celery.utils.time import maybe_make_aware
-from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, weekday
+from dateutil.rrule import weekday
 from dateutil.rrule import rrule as dateutil_rrule
 
-from .rrule_times import Numbers, Parts, Recurrence
+from .rrule_times import (
+    DAILY,
+    HOURLY,
+    MINUTELY,
+    MONTHLY,
+    SECONDLY,
+    WEEKLY,
+    YEARLY,
+    Numbers,
+    Parts,
+)
+from .zoned_rule import Recurrence
 from .zones import iana_name
 
 #: The arguments of an rrule that say when it occurs, in celery-redbeat's order.

@@ -1,0 +1,130 @@
+"""Schedules of every kind, for property tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from celery.schedules import crontab, schedule
+from dateutil.rrule import weekday
+from hypothesis import strategies as st
+
+from redbeat_core.schedules import rrule
+
+ZONES = (
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Asia/Kolkata",
+    "America/Sao_Paulo",
+    "Pacific/Apia",
+)
+
+zones: st.SearchStrategy[tzinfo] = st.one_of(
+    st.just(UTC),
+    st.sampled_from(ZONES).map(ZoneInfo),
+    st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+)
+
+
+def moments(first: int = 2000, last: int = 2035) -> st.SearchStrategy[datetime]:
+    """Whole seconds, UTC."""
+    return st.datetimes(
+        datetime(first, 1, 1), datetime(last, 1, 1), timezones=st.just(UTC)
+    ).map(lambda moment: moment.replace(microsecond=0))
+
+
+def some(low: int, high: int, *, signed: bool = False) -> st.SearchStrategy[list[int] | None]:
+    """Nothing, or a few numbers."""
+    number = st.integers(low, high)
+    if signed:
+        number = st.one_of(number, number.map(lambda n: -n))
+    return st.one_of(st.none(), st.none(), st.lists(number, min_size=1, max_size=4, unique=True))
+
+
+def _weekdays(freq: int, of_month: bool) -> st.SearchStrategy[Any]:
+    plain = st.lists(st.integers(0, 6).map(weekday), min_size=1, max_size=3, unique=True)
+    if freq > 1:
+        return st.one_of(st.none(), plain)
+    limit = 5 if of_month else 53
+    n = st.integers(1, limit).flatmap(lambda n: st.sampled_from((n, -n)))
+    nth = st.lists(st.builds(weekday, st.integers(0, 6), n), min_size=1, max_size=2, unique=True)
+    return st.one_of(st.none(), plain, nth)
+
+
+@st.composite
+def rule_arguments(draw: st.DrawFn, freqs: tuple[int, ...] = tuple(range(7))) -> dict[str, Any]:
+    """Arguments of an rrule but for its dtstart: most of them match now and then."""
+    freq = draw(st.sampled_from(freqs))
+    found: dict[str, Any] = {
+        "freq": freq,
+        "interval": draw(st.integers(1, 4) | st.integers(1, 100)),
+        "wkst": draw(st.none() | st.integers(0, 6)),
+        "bymonth": draw(some(1, 12)),
+        "byhour": draw(some(0, 23)),
+        "byminute": draw(some(0, 59)),
+        "bysecond": draw(some(0, 59)),
+    }
+    days = draw(st.sampled_from(("monthday", "weekday", "yearday", "weekno", "easter", "none")))
+    if days == "monthday":
+        found["bymonthday"] = draw(some(1, 31, signed=True))
+    if days in ("weekday", "monthday", "weekno"):
+        found["byweekday"] = draw(_weekdays(freq, freq == 1 or found["bymonth"] is not None))
+    if days == "yearday":
+        found["byyearday"] = draw(some(1, 365, signed=True))
+    if days == "weekno" and freq == 0:
+        found["byweekno"] = draw(some(1, 53) | st.just([-1]))
+    if days == "easter":
+        found["byeaster"] = draw(some(0, 60, signed=True))
+    if freq <= 3:
+        found["bysetpos"] = draw(some(1, 6, signed=True))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> rrule:
+    """Rules with everything that a rule may have."""
+    arguments = draw(rule_arguments())
+    start = draw(moments(2015, 2030)).astimezone(draw(zones))
+    if draw(st.booleans()):
+        arguments["count"] = draw(st.integers(1, 50))
+    elif draw(st.booleans()):
+        arguments["until"] = start.astimezone(UTC) + timedelta(seconds=draw(st.integers(0, 10**9)))
+    return rrule(dtstart=start, **arguments)
+
+
+intervals = st.builds(
+    schedule,
+    st.timedeltas(timedelta(microseconds=1), timedelta(days=10_000)),
+    st.booleans(),
+)
+
+
+def _field(low: int, high: int) -> st.SearchStrategy[Any]:
+    number = st.integers(low, high)
+    item = st.one_of(
+        number.map(str),
+        st.just("*"),
+        st.tuples(number, number).map(lambda pair: f"{pair[0]}-{pair[1]}"),
+        st.tuples(number, number, st.integers(1, 9)).map(lambda t: f"{t[0]}-{t[1]}/{t[2]}"),
+        st.integers(1, 99).map(lambda step: f"*/{step}"),
+    )
+    return st.one_of(
+        st.just("*"),
+        number,
+        item,
+        st.lists(item, min_size=1, max_size=3).map(",".join),
+        st.lists(number, min_size=1, max_size=5),
+        st.sets(number, min_size=1, max_size=5),
+    )
+
+
+crontabs = st.builds(
+    crontab,
+    minute=_field(0, 59),
+    hour=_field(0, 23),
+    day_of_week=_field(0, 6) | st.sampled_from(("mon-fri", "sunday", "sat,sun", "fri-mon")),
+    day_of_month=_field(1, 28),
+    month_of_year=_field(1, 12) | st.sampled_from(("jan", "mar-oct", "december")),
+)

@@ -1,0 +1,203 @@
+"""What happens to schedules when clocks change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from celery import Celery
+from celery.schedules import BaseSchedule, crontab, schedule
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redbeat_core.schedules import next_occurrence, occurrences, parse_schedule, rrule
+from redbeat_core.zones import next_change
+
+from .strategies import ZONES, crontabs, moments, rules
+
+BERLIN = ZoneInfo("Europe/Berlin")
+#: In Berlin 02:00 to 03:00 does not exist on the 29th of March 2026, and 02:00 to 03:00 comes
+#: twice on the 25th of October.
+SPRING = datetime(2026, 3, 28, 12, tzinfo=UTC)
+AUTUMN = datetime(2026, 10, 24, 12, tzinfo=UTC)
+
+
+def in_zone(name: str, made: crontab) -> crontab:
+    app = Celery(set_as_current=False)
+    app.conf.timezone = name
+    made.app = app
+    return made
+
+
+def local(made: BaseSchedule, after: datetime, count: int, zone: tzinfo = BERLIN) -> list[str]:
+    found = occurrences(made, anchor=None, now=after, count=count)
+    return [moment.astimezone(zone).strftime("%d %H:%M%z")[:-2] for moment in found]
+
+
+def berlin(text: str) -> BaseSchedule:
+    return parse_schedule(f"DTSTART;TZID=Europe/Berlin:20260101T000000 {text}", now=SPRING)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        in_zone("Europe/Berlin", crontab(minute=30, hour=2)),
+        berlin("FREQ=DAILY;BYHOUR=2;BYMINUTE=30"),
+        berlin("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR=2;BYMINUTE=30"),
+    ],
+)
+def test_a_time_that_does_not_exist_is_moved_forward_and_one_that_comes_twice_runs_once(
+    made: BaseSchedule,
+) -> None:
+    assert local(made, SPRING, 2) == ["29 03:30+02", "30 02:30+02"]
+    assert local(made, AUTUMN, 2) == ["25 02:30+02", "26 02:30+01"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        in_zone("Europe/Berlin", crontab(minute=30)),
+        berlin("FREQ=HOURLY;BYMINUTE=30"),
+        berlin("FREQ=MINUTELY;BYMINUTE=30"),
+    ],
+)
+def test_what_runs_every_hour_runs_every_elapsed_hour(made: BaseSchedule) -> None:
+    spring = datetime(2026, 3, 29, 0, tzinfo=UTC)
+    autumn = datetime(2026, 10, 24, 23, 45, tzinfo=UTC)
+    assert local(made, spring, 3) == ["29 01:30+01", "29 03:30+02", "29 04:30+02"]
+    assert local(made, autumn, 3) == ["25 02:30+02", "25 02:30+01", "25 03:30+01"]
+
+
+def test_a_shifted_time_that_falls_on_another_runs_once_and_in_order() -> None:
+    made = in_zone("Europe/Berlin", crontab(minute="0,30", hour="2,3"))
+    expected = ["29 03:00+02", "29 03:30+02", "30 02:00+02"]
+    assert local(made, SPRING, 3) == expected
+    assert local(berlin("FREQ=DAILY;BYHOUR=2,3;BYMINUTE=0,30"), SPRING, 3) == expected
+    # From between the two, where the moved times lie on both sides.
+    assert local(made, datetime(2026, 3, 29, 1, 10, tzinfo=UTC), 1) == ["29 03:30+02"]
+
+
+def test_nine_in_the_morning_is_nine_in_the_morning_all_the_year() -> None:
+    made = rrule("DAILY", dtstart=datetime(2026, 1, 1, 9, tzinfo=BERLIN))
+    assert local(made, datetime(2026, 1, 10, 12, tzinfo=UTC), 1) == ["11 09:00+01"]
+    assert local(made, datetime(2026, 7, 10, 12, tzinfo=UTC), 1) == ["11 09:00+02"]
+
+
+def test_a_fixed_offset_stays_where_it_is() -> None:
+    start = datetime(2026, 1, 1, 9, tzinfo=timezone(timedelta(hours=1)))
+    made = rrule("DAILY", dtstart=start)
+    assert local(made, datetime(2026, 7, 10, 12, tzinfo=UTC), 1) == ["11 10:00+02"]
+
+
+def test_a_day_that_a_country_skipped_runs_on_the_next() -> None:
+    apia = ZoneInfo("Pacific/Apia")  # went from the 29th to the 31st of December 2011
+    made = rrule("DAILY", dtstart=datetime(2011, 12, 1, 9, tzinfo=apia))
+    found = local(made, datetime(2011, 12, 29, 12, tzinfo=UTC), 3, apia)
+    assert found == ["29 09:00-10", "31 09:00+14", "01 09:00+14"]
+
+
+def test_seven_hours_are_seven_hours_across_a_change() -> None:
+    made = rrule("HOURLY", interval=7, dtstart=datetime(2026, 3, 28, 20, tzinfo=BERLIN))
+    found = occurrences(made, anchor=None, now=SPRING, count=200)
+    assert {after - before for before, after in pairwise(found)} == {timedelta(hours=7)}
+
+
+def test_a_rule_below_a_day_keeps_to_its_local_hours_across_a_change() -> None:
+    made = berlin("FREQ=MINUTELY;INTERVAL=30;BYHOUR=9")
+    assert local(made, SPRING, 3) == ["29 09:00+02", "29 09:30+02", "30 09:00+02"]
+    winter = datetime(2026, 10, 24, 8, tzinfo=UTC)
+    assert local(made, winter, 2) == ["25 09:00+01", "25 09:30+01"]
+
+
+def test_count_counts_across_a_change() -> None:
+    made = berlin("FREQ=HOURLY;BYHOUR=9,10;COUNT=400")
+    found = occurrences(made, anchor=None, now=datetime(2025, 1, 1, tzinfo=UTC), count=1000)
+    assert len(found) == 400
+    plain = rrule("DAILY", count=200, dtstart=datetime(2026, 1, 1, 9, tzinfo=BERLIN))
+    found = occurrences(plain, anchor=None, now=datetime(2025, 1, 1, tzinfo=UTC), count=1000)
+    assert len(found) == 200
+    assert {moment.astimezone(BERLIN).hour for moment in found} == {9}
+
+
+@settings(max_examples=200, deadline=None)
+@given(rules(), moments(2020, 2030))
+def test_a_rule_never_gives_an_instant_twice_nor_goes_back(made: rrule, now: datetime) -> None:
+    found = occurrences(made, anchor=None, now=now, count=10)
+    assert all(before < after for before, after in pairwise([now, *found]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(rules(), moments(2020, 2030))
+def test_a_walk_gives_the_same_runs_as_single_steps(made: rrule, now: datetime) -> None:
+    walked = occurrences(made, anchor=None, now=now, count=5)
+    step: datetime | None = now
+    steps = []
+    while len(steps) < 5 and step is not None:
+        step = next_occurrence(made, step)
+        steps.append(step)
+    assert [moment for moment in steps if moment is not None] == walked
+
+
+@settings(max_examples=300, deadline=None)
+@given(crontabs, st.sampled_from(ZONES), moments(2010, 2030), st.integers(-200, 200))
+def test_a_crontab_runs_when_its_clock_shows_the_time(
+    made: crontab, zone: str, somewhere: datetime, minutes: int
+) -> None:
+    # Often near a change of the clock, where it matters.
+    change = next_change(ZoneInfo(zone), somewhere, somewhere + timedelta(days=400))
+    now = (change or somewhere) + timedelta(minutes=minutes)
+    made = in_zone(zone, made)
+    found = occurrences(made, anchor=None, now=now, count=5)
+    assert all(before < after for before, after in pairwise([now, *found]))
+    for moment in found:
+        shown = moment.astimezone(ZoneInfo(zone))
+        if shown.utcoffset() == (moment - timedelta(days=1.5)).astimezone(shown.tzinfo).utcoffset():
+            assert shown.minute in made.minute
+            assert shown.hour in made.hour
+            assert shown.day in made.day_of_month
+            assert shown.month in made.month_of_year
+            assert shown.isoweekday() % 7 in made.day_of_week
+
+
+@settings(max_examples=200, deadline=None)
+@given(crontabs, moments(2010, 2030), st.integers(1, 3 * 24 * 60))
+def test_a_crontab_in_utc_misses_no_minute(made: crontab, now: datetime, minutes: int) -> None:
+    made = in_zone("UTC", made)
+    end = now + timedelta(minutes=minutes)
+    minute = now.replace(second=0) + timedelta(minutes=1)
+    expected = []
+    while minute <= end:
+        if (
+            minute.minute in made.minute
+            and minute.hour in made.hour
+            and minute.day in made.day_of_month
+            and minute.month in made.month_of_year
+            and minute.isoweekday() % 7 in made.day_of_week
+        ):
+            expected.append(minute)
+        minute += timedelta(minutes=1)
+    found = occurrences(made, anchor=None, now=now, count=len(expected) + 1)
+    assert [moment for moment in found if moment <= end] == expected
+
+
+@pytest.mark.parametrize(
+    ("every", "after", "expected"),
+    [
+        (timedelta(hours=1), "2026-03-29T00:20:00", "2026-03-29T01:00:00"),
+        (timedelta(hours=1), "2026-10-24T23:59:00", "2026-10-25T00:00:00"),
+        (timedelta(hours=1), "2026-10-25T00:10:00", "2026-10-25T01:00:00"),
+        (timedelta(days=1), "2026-03-28T12:00:00", "2026-03-28T23:00:00"),
+        (timedelta(days=1), "2026-03-29T12:00:00", "2026-03-29T22:00:00"),
+        (timedelta(days=2), "2026-10-24T12:00:00", "2026-10-25T23:00:00"),
+    ],
+)
+def test_a_relative_interval_is_rounded_to_the_clock_across_a_change(
+    every: timedelta, after: str, expected: str
+) -> None:
+    app = Celery(set_as_current=False)
+    app.conf.timezone = "Europe/Berlin"
+    made = schedule(every, relative=True, app=app)
+    moment = datetime.fromisoformat(after).replace(tzinfo=UTC)
+    assert next_occurrence(made, moment) == datetime.fromisoformat(expected).replace(tzinfo=UTC)

@@ -200,11 +200,24 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         """What is stored as ``definition``."""
         return {name: getattr(self, name) for name in DEFINITION}
 
+    def checked_definition(self) -> str:
+        """The JSON of the definition, read back once: what could not be read is not written.
+
+        :raises InvalidNameError: the name is empty or starts with ``:``.
+        :raises DecodeError: it could not run, with the reason.
+        :raises TypeError: something in it has no JSON form.
+        """
+        check_name(self.name)
+        text = encode_definition(self.definition)
+        decode_definition(text)
+        return text
+
     def save(self) -> RedBeatSchedulerEntry:
         """Store it: the definition is replaced, what is known of its runs is kept.
 
         :raises InvalidNameError: the name is empty or starts with ``:``.
-        :raises DecodeError: something in it has no JSON form.
+        :raises DecodeError: it could not run, with the reason.
+        :raises TypeError: something in it has no JSON form.
         """
         self._store.change(**self.save_change())
         self._unsaved_and_never_run = False
@@ -212,11 +225,11 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     def save_change(self) -> dict[str, Any]:
         """The arguments of :meth:`ScheduleStore.change` that save this entry."""
-        check_name(self.name)
+        text = self.checked_definition()
         score = self.score
         meta = {"last_run_at": self.last_run_at}
         steps = [
-            ("set", "definition", encode_definition(self.definition)),
+            ("set", "definition", text),
             ("setnx", "meta", encode_meta(meta)),
             ("set", "due", score_text(score)),
         ]

@@ -42,12 +42,10 @@ def update_from_dict(scheduler: RedBeatScheduler, wanted: dict[str, Any]) -> lis
     for name, item in wanted.items():
         try:
             entry = scheduler._maybe_entry(name, item)
-            scheduler.store.keys.entry(name)
+            entry.checked_definition()
             entries[name] = entry
-            encode_definition(entry.definition)
         except Exception as exc:
             # One entry that cannot be must not keep the others out; its code may raise anything.
-            entries.pop(name, None)
             kind = (
                 "" if isinstance(exc, InvalidNameError | DecodeError) else f"{type(exc).__name__}: "
             )

@@ -359,7 +359,7 @@ def test_an_interval_beyond_the_calendar_runs_once_and_is_finished(
     app: Celery, client: redis.Redis, make_scheduler: Make
 ) -> None:
     due_entry(app, "huge", every=60.0)
-    definition = client.hget("redbeat:huge", "definition") or ""
+    definition = str(client.hget("redbeat:huge", "definition"))
     client.hset("redbeat:huge", "definition", definition.replace("60.0", "86399999913600.0"))
     run(make_scheduler())
     assert len(queued(client)) == 1

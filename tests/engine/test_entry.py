@@ -105,6 +105,7 @@ def test_an_entry_that_never_ran_is_due_now(app: Celery, client: redis.Redis) ->
     client.hdel("redbeat:orders", "meta")
     loaded = RedBeatSchedulerEntry.from_key("redbeat:orders", app=app)
     assert loaded.last_run_at is None
+    assert loaded.due_at is not None
     assert abs(loaded.due_at - datetime.now(UTC)) < timedelta(seconds=5)
 
 

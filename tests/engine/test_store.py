@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -91,14 +92,15 @@ def test_a_key_that_is_no_hash_is_listed_with_the_reason(
 ) -> None:
     save(app)
     key = "redbeat:odd"
-    {
+    writes: dict[str, Callable[[], object]] = {
         "string": lambda: client.set(key, "x"),
         "list": lambda: client.rpush(key, "x"),
         "set": lambda: client.sadd(key, "x"),
         "zset": lambda: client.zadd(key, {"x": 1}),
         "stream": lambda: client.xadd(key, {"x": "1"}),
         "missing": lambda: None,
-    }[kind]()
+    }
+    writes[kind]()
     client.zadd("redbeat::schedule", {key: 5})
     views = {record.name: decode_record(record, app) for record in store.snapshot().records}
     assert views["orders"].error is None
@@ -110,8 +112,8 @@ def test_bytes_that_are_no_text_do_not_fail_their_neighbours(
     app: Celery, store: ScheduleStore, client: redis.Redis
 ) -> None:
     save(app)
-    client.execute_command("HSET", b"redbeat:\xff", "definition", b'{"name": "\xfe"')
-    client.execute_command("ZADD", "redbeat::schedule", "5", b"redbeat:\xff")
+    client.hset(b"redbeat:\xff", "definition", b'{"name": "\xfe"')  # type: ignore[arg-type]
+    client.zadd("redbeat::schedule", {b"redbeat:\xff": 5})
     views = [decode_record(record, app) for record in store.snapshot().records]
     assert sum(view.error is None for view in views) == 1
     (odd,) = (view for view in views if view.error is not None)

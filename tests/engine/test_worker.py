@@ -17,7 +17,7 @@ from tests.support.processes import Processes
 from tests.support.shop import make_app
 from tests.support.waiting import wait_for
 
-TASKS = {
+TASKS: dict[str, tuple[str, dict[str, Any], str]] = {
     "fine": ("shop.record", {}, "succeeded"),
     "broken": ("shop.fail", {"args": ["no \x1b[31mpaper"]}, "errored"),
     "slow": ("shop.slow", {"args": [0.01]}, "succeeded"),
@@ -43,13 +43,13 @@ def test_a_worker_reports_how_each_run_ended(app: Celery, url: str, processes: P
         record = store.get(name)
         return decode_record(record, app).outcome if record else None
 
-    for name, (_, _, status) in TASKS.items():
-        found = wait_for(
-            lambda name=name, status=status: (
-                outcome(name) if (outcome(name) and outcome(name).status == status) else None
-            ),
-            what=f"{name} to be {status}",
-        )
+    def ended() -> bool:
+        found = {name: outcome(name) for name in TASKS}
+        return all(found[n] and found[n].status == TASKS[n][2] for n in TASKS)
+
+    wait_for(ended)
+    for name in TASKS:
+        found = outcome(name)
         assert found.task_id
         assert found.at is not None
     assert outcome("broken").error == "ValueError: no \x1b[31mpaper"

@@ -283,7 +283,7 @@ async def test_an_entry_that_runs_takes_the_cursor_with_it_out_of_view() -> None
     async with console(rows) as (table, pilot):
         await pilot.press("down", "down")
         await pilot.pause()
-        table.set_rows(rows[:2] + rows[3:600] + [rows[2]] + rows[600:], NOW)
+        table.set_rows([*rows[:2], *rows[3:600], rows[2], *rows[600:]], NOW)
         await pilot.pause()
         assert table.selected_name == "entry-00002"
         assert cursor_line(table) == 3
@@ -292,7 +292,7 @@ async def test_an_entry_that_runs_takes_the_cursor_with_it_out_of_view() -> None
 async def test_until_somebody_moves_the_cursor_the_top_stays_in_view() -> None:
     rows = many(1000)
     async with console(rows) as (table, pilot):
-        table.set_rows(rows[1:600] + [rows[0]] + rows[600:], NOW)
+        table.set_rows([*rows[1:600], rows[0], *rows[600:]], NOW)
         await pilot.pause()
         assert table.scroll_offset.y == 0
         assert table.selected_name == "entry-00001"

@@ -227,6 +227,16 @@ def test_an_entry_that_cannot_run_is_not_touched(
     assert client.hgetall("redbeat:orders") == {"definition": "{oops"}
 
 
+def test_an_edit_repairs_an_entry_whose_schedule_alone_is_broken(
+    app: Celery, client: redis.Redis, operations: Operations
+) -> None:
+    save(app, args=[1], options={"queue": "q"})
+    text = str(client.hget("redbeat:orders", "definition"))
+    client.hset("redbeat:orders", "definition", text.replace('"interval"', '"intervall"'))
+    operations.edit_schedule("orders", schedule(60.0))
+    assert client.hget("redbeat:orders", "definition") == text
+
+
 def test_an_entry_that_cannot_run_can_be_deleted(
     client: redis.Redis, store: ScheduleStore, operations: Operations
 ) -> None:

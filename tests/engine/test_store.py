@@ -112,7 +112,7 @@ def test_bytes_that_are_no_text_do_not_fail_their_neighbours(
     app: Celery, store: ScheduleStore, client: redis.Redis
 ) -> None:
     save(app)
-    client.hset(b"redbeat:\xff", "definition", b'{"name": "\xfe"')  # type: ignore[arg-type]
+    client.hset(b"redbeat:\xff", "definition", b'{"name": "\xfe"')
     client.zadd("redbeat::schedule", {b"redbeat:\xff": 5})
     views = [decode_record(record, app) for record in store.snapshot().records]
     assert sum(view.error is None for view in views) == 1

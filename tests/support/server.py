@@ -185,7 +185,8 @@ class Server:
             return True
         try:
             with self.client() as client:
-                return bool(client.ping())
+                # On a port that was taken meanwhile it is somebody else who answers.
+                return bool(client.info("server")["process_id"] == self.pid)
         except redis.RedisError:
             return False
 

@@ -1,0 +1,167 @@
+"""celery-redbeat's beat and ours take turns on one database: no run is lost, none is doubled."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from redbeat import RedBeatSchedulerEntry as OriginalEntry
+from redbeat.schedules import rrule as original_rrule
+
+from redbeat_core import RedBeatSchedulerEntry, events
+from redbeat_core.schedules import rrule
+from redbeat_core.store import store_for
+from tests.support.journal import Journal
+from tests.support.processes import Process, Processes
+from tests.support.shop import make_app
+from tests.support.waiting import wait_for
+
+#: Both sides' lock, short: the original polls for it once in its loop interval.
+CONF: dict[str, Any] = {
+    "redbeat_lock_timeout": 2,
+    "timezone": "UTC",
+    "beat_schedule": {"static": {"task": "shop.record", "schedule": 1.0, "args": ["static"]}},
+}
+ORIGINAL = {"max_interval": 0.2, "conf": CONF}
+#: The rules began just now and end soon: the original counts occurrences from the first.
+START = datetime.now(UTC).replace(microsecond=0)
+EVERY = 2
+UNTIL = START + timedelta(minutes=15)
+SENT = re.compile(r"Sending due task (\S+) \(shop\.record\)")
+
+
+@pytest.fixture
+def original_app(url: str) -> Iterator[Celery]:
+    """The shop for celery-redbeat's classes: they keep their configuration on the app."""
+    app = make_app(url)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def names(app: Celery, original_app: Celery) -> list[str]:
+    """Entries by the API of either side, and the static one."""
+    every_two_seconds = {"dtstart": START, "until": UNTIL, "interval": EVERY}
+    OriginalEntry("theirs", "shop.record", 1.0, ["theirs"], app=original_app).save()
+    OriginalEntry(
+        "theirs-rrule",
+        "shop.record",
+        original_rrule("SECONDLY", app=original_app, **every_two_seconds),
+        ["theirs-rrule"],
+        app=original_app,
+    ).save()
+    RedBeatSchedulerEntry("ours", "shop.record", 1.0, ["ours"], app=app).save()
+    RedBeatSchedulerEntry(
+        "ours-rrule",
+        "shop.record",
+        rrule("SECONDLY", app=app, **every_two_seconds),
+        ["ours-rrule"],
+        app=app,
+    ).save()
+    return ["theirs", "theirs-rrule", "ours", "ours-rrule", "static"]
+
+
+def messages(client: redis.Redis) -> Counter[str]:
+    """How many messages of each entry the broker holds: nobody consumes them."""
+    found: Counter[str] = Counter()
+    for text in client.lrange("shop", 0, -1):
+        args, _, _ = json.loads(base64.b64decode(json.loads(text)["body"]))
+        found[args[0]] += 1
+    return found
+
+
+def slots(name: str, original: list[Process], journal: Journal) -> list[int]:
+    """The numbers of the rule's occurrences that were run, in the order of the runs.
+
+    Ours says the nominal time; the original, which only says when it sent, is never early and
+    runs once for all that is overdue.
+    """
+    times = [run.data["nominal"] for run in journal.dispatched(name)]
+    for process in original:
+        for line in process.log.splitlines():
+            sent = SENT.search(line)
+            if sent and sent[1] == name:
+                moment = datetime.strptime(line[1:24], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC)
+                times.append(moment.timestamp())
+    return sorted(int((moment - START.timestamp() + 0.01) // EVERY) for moment in times)
+
+
+def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
+    app: Celery, names: list[str], client: redis.Redis, processes: Processes
+) -> None:
+    store, journal = store_for(app), Journal(client)
+    definitions = {name: client.hget(f"redbeat:{name}", "definition") for name in names[:-1]}
+
+    def counts() -> dict[str, int]:
+        metas = {name: json.loads(client.hget(f"redbeat:{name}", "meta") or "{}") for name in names}
+        return {name: meta.get("total_run_count", 0) for name, meta in metas.items()}
+
+    def everything_runs(times: int = 2) -> None:
+        """Whoever leads now runs every entry a few times more; the counts go on."""
+        before = counts()
+        wait_for(
+            lambda: all(counts()[name] >= before[name] + times for name in names),
+            what=f"{times} more runs of each, from {before}",
+        )
+
+    # The original leads. Ours stands by, and leads when the original ends.
+    beats = [processes.original_beat("original-1", **ORIGINAL)]
+    beats[0].wait_for_log(SENT.pattern)
+    everything_runs()
+    ours = processes.beat("ours-1", conf=CONF)
+    ours.wait_for_log("Standing by")
+    assert journal.dispatched() == []
+    beats[0].terminate()
+    ours.wait_for_log("Acquired lock")
+    everything_runs()
+
+    # And back: the original waits for the lock, and gets it when ours ends.
+    beats.append(processes.original_beat("original-2", **ORIGINAL))
+    beats[1].wait_for_log("Acquiring lock")
+    everything_runs()
+    ours.terminate()
+    beats[1].wait_for_log("Acquired lock")
+    everything_runs()
+
+    # The original is killed: ours leads when the lock has run out.
+    ours = processes.beat("ours-2", conf=CONF)
+    ours.wait_for_log("Standing by")
+    beats[1].kill()
+    ours.wait_for_log("Acquired lock")
+    everything_runs()
+
+    # Nobody is there for a while, then the original.
+    ours.terminate()
+    beats.append(processes.original_beat("original-3", **ORIGINAL))
+    everything_runs()
+    beats[2].terminate()
+
+    # Each run is in the broker once, and in the entry's count once: none lost, none doubled.
+    by_ours = Counter(run.subject for run in journal.dispatched())
+    by_original = Counter(name for beat in beats for name in SENT.findall(beat.log))
+    for name in names:
+        assert messages(client)[name] == by_ours[name] + by_original[name] == counts()[name], name
+        assert by_ours[name] >= 4
+        assert by_original[name] >= 6
+
+    # No occurrence of a rule ran twice; those of ours that did not run are counted as missed.
+    for name in ("theirs-rrule", "ours-rrule"):
+        run = slots(name, beats, journal)
+        assert len(run) == len(set(run)), name
+        gaps = [b - a for a, b in zip(run, run[1:], strict=False) if b - a > 1]
+        print(f"{name}: {len(run)} runs, gaps of {gaps} occurrences at {4} hand-overs")
+
+    # Nothing was rewritten, and neither side complained.
+    for name, definition in definitions.items():
+        assert client.hget(f"redbeat:{name}", "definition") == definition
+    assert journal.events(events.ENTRY_INVALID) == []
+    assert set(store.scores()) >= set(names)
+    assert not [beat.name for beat in processes.started if "Traceback" in beat.log]

@@ -137,9 +137,9 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
         :raises DecodeError: it cannot run, with the reason.
         """
-        definition: dict[str, Any] = {name: definition_of(record).get(name) for name in DEFINITION}
-        if definition["enabled"] is None:
-            definition["enabled"] = True
+        known = definition_of(record)
+        definition: dict[str, Any] = {name: known.get(name) for name in DEFINITION}
+        definition["enabled"] = known.get("enabled", True)
         meta = decode_meta(record.meta)
         entry = cls(
             app=app,

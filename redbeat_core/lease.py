@@ -122,6 +122,13 @@ class Lease:
         wait = reply[2] / 1000 if reply[2] > 0 else self.timeout
         return Attempt(held=False, holder=str(reply[1]), wait=wait)
 
+    def describe(self) -> None:
+        """Tell the facts about this beat anew: as the leader's, and in a heartbeat."""
+        facts = {key: str(value) for key, value in self.facts().items()}
+        if self.lock is not None and facts:
+            self.store.client.hset(self.store.keys.leader, mapping=facts)
+        self.heartbeat()
+
     def renew(self) -> bool:
         """Keep the lease if it is still ours."""
         if self.lock is None:

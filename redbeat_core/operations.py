@@ -12,8 +12,10 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from celery import Celery
 from celery.app import app_or_default
@@ -28,12 +30,12 @@ from .schedules import format_schedule
 from .store import ConflictError as StoreConflict
 from .store import ScheduleStore, score_text
 
-T = TypeVar("T")
-
 #: Seconds after which a request that no scheduler took is reported as missed.
 TRIGGER_EXPIRES = 3600.0
 #: How often a verb without a version starts over when somebody was faster.
 _ATTEMPTS = 5
+#: Put in place of a schedule that cannot be read, to see whether the rest can.
+_ANY_SCHEDULE = {"__type__": "interval", "every": 60.0, "relative": False}
 
 
 class OperationError(Exception):
@@ -146,14 +148,15 @@ class Operations:
     def edit_schedule(
         self, name: str, schedule: Any, *, version: str | None = None, note: str = ""
     ) -> EntryRecord:
-        """Give an entry another schedule. It never runs at once: an interval goes on from the
-        last run, the others from now.
+        """Give an entry another schedule; one that cannot run for nothing but its schedule is
+        repaired by it. It never runs at once: an interval goes on from the last run, the others
+        from now.
 
         :raises OperationError: it was refused.
         """
 
         def change(record: EntryRecord) -> dict[str, Any]:
-            before = self._definition(record)
+            before = self._repairable(record)
             definition = {**before, "schedule": schedule}
             state = json_object(record.state)
             if name in self.store.statics():
@@ -271,9 +274,18 @@ class Operations:
             raise InvalidEntryError(
                 f"{record.name!r} cannot run ({exc}); repair its definition in Redis, or delete it"
             ) from None
-        definition = {member: known.get(member) for member in DEFINITION}
-        definition["enabled"] = known.get("enabled", True)
-        return definition
+        return _complete(known)
+
+    def _repairable(self, record: EntryRecord) -> dict[str, Any]:
+        """The definition, or what it is but for its schedule, if only that is broken."""
+        try:
+            definition_of(record)
+        except DecodeError:
+            loose = {**json_object(record.definition), "schedule": _ANY_SCHEDULE}
+            repaired = replace(record, definition=json.dumps(loose))
+            with suppress(DecodeError):
+                return _complete(definition_of(repaired))
+        return self._definition(record)
 
     def _score(self, schedule: Any, record: EntryRecord) -> float:
         bind(schedule, self.app)
@@ -283,6 +295,13 @@ class Operations:
             raise InvalidEntryError(f"{record.name!r} has a broken meta: {exc}") from None
         due = next_after_edit(schedule, last_run_at, datetime.fromtimestamp(self._clock(), UTC))
         return -1.0 if due is None else due.timestamp()
+
+
+def _complete(known: dict[str, Any]) -> dict[str, Any]:
+    """The members of a definition, all of them, in celery-redbeat's order."""
+    definition = {member: known.get(member) for member in DEFINITION}
+    definition["enabled"] = known.get("enabled", True)
+    return definition
 
 
 def _present(record: EntryRecord | None) -> EntryRecord | None:

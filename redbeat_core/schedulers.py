@@ -201,6 +201,8 @@ class RedBeatScheduler(Scheduler):
         mode = self.dispatcher.choose_mode()
         logger.info("beat: Acquired lock, leading as %s", self.lease.token)
         logger.info("beat: Delivery is %s: %s", mode, self.dispatcher.reason)
+        # Who leads was told before the mode was known.
+        self.lease.describe()
         return True
 
     _standby_wait = 0.0

@@ -192,7 +192,9 @@ class Model:
             return Delta(decoded=item.names & self._rows.keys())
         if isinstance(item, Snapshot):
             item = self.prepare(item)
-        self._rows = item.rows
+        # The same mapping as ever: somebody may hold on to it.
+        self._rows.clear()
+        self._rows.update(item.rows)
         self.seq = item.seq
         return Delta(all=True)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 from celery.schedules import BaseSchedule, crontab, schedule
@@ -25,6 +25,8 @@ _ADVERBS = ("yearly", "monthly", "weekly", "daily", "every hour", "every minute"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: The end of the calendar, in every zone.
+_END = datetime(9999, 12, 30, tzinfo=UTC)
 #: So many times of day are listed; more are given as hours and minutes.
 _MAX_TIMES = 4
 
@@ -111,7 +113,8 @@ def _rule(rule: rrule) -> str:
     if parts.freq < HOURLY or parts != Parts(parts.freq, parts.interval, parts.wkst):
         terms.append(_zone(rule))
     if rule.recurrence.until is not None:
-        terms.append(f"until {rule.recurrence.until.astimezone(start.tzinfo):%Y-%m-%d %H:%M}")
+        until = min(rule.recurrence.until, _END).astimezone(start.tzinfo)
+        terms.append(f"until {until:%Y-%m-%d %H:%M}")
     if rule.count is not None:
         terms.append("once" if rule.count == 1 else f"{rule.count} times")
     return " ".join(terms)

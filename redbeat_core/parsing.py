@@ -111,8 +111,11 @@ def _check_that_it_runs(found: BaseSchedule, now: datetime) -> None:
     if isinstance(found, rrule):
         if next_occurrence(found, now) is not None:
             return
-        if next(found.recurrence.after(datetime.min.replace(tzinfo=UTC)), None) is not None:
-            raise ScheduleError("the rule has no run to come: its COUNT or UNTIL is in the past")
+        until, start = found.recurrence.until, found.recurrence.dtstart.astimezone(UTC)
+        if until is not None and until <= now:
+            raise ScheduleError("the rule has no run to come: its UNTIL is in the past")
+        if next_occurrence(found, start - timedelta(seconds=1)) is not None:
+            raise ScheduleError("the rule has no run to come: all of its COUNT are in the past")
         raise ScheduleError("the rule never runs: no date in the calendar matches all its parts")
     if isinstance(found, crontab) and next_occurrence(copy.copy(found), now) is None:
         raise ScheduleError(NEVER)

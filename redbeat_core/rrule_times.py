@@ -31,7 +31,7 @@ _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 #: The length of a tick, for the frequencies below a day.
 UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
 #: Jumps over hours, minutes and seconds that do not match, before a rule is given up.
-_MAX_JUMPS = 200_000
+_MAX_JUMPS = 100_000
 DAY_SECONDS = 86_400
 _LAST_DAY = date.max.toordinal()
 
@@ -263,19 +263,22 @@ class Rule:
         return [offsets[index] for index in sorted(indexes) if 0 <= index < size]
 
     def _reachable(self, base: int, step: int) -> bool:
-        """Whether the steps ever land on an allowed time of day.
+        """Whether the steps ever land on an allowed time of an allowed weekday.
 
-        All ticks are congruent to DTSTART modulo gcd(step, a day): a step of two minutes from
+        All ticks are congruent to DTSTART modulo gcd(step, a week): a step of two minutes from
         an even minute never comes to an odd one.
         """
         parts, unit = self.parts, UNIT_SECONDS[self.parts.freq]
-        common = gcd(step, DAY_SECONDS)
+        common = gcd(step, 7 * DAY_SECONDS)
         rest = base % common
+        # Day 1 of the calendar, as `base` counts, was a Monday.
+        days = [day + 1 for day in self._weekdays] or range(7)
         hours = parts.byhour or range(24)
         minutes = (parts.byminute or range(60)) if unit <= 60 else (0,)
         seconds = (parts.bysecond or range(60)) if unit == 1 else (0,)
         return any(
-            (h * 3600 + m * 60 + s) % common == rest for h, m, s in product(hours, minutes, seconds)
+            (day * DAY_SECONDS + hour * 3600 + minute * 60 + second) % common == rest
+            for day, hour, minute, second in product(days, hours, minutes, seconds)
         )
 
 

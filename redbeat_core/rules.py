@@ -10,8 +10,8 @@ from typing import Any, Self
 from celery import Celery
 from celery.schedules import BaseSchedule, schedstate
 from celery.utils.time import maybe_make_aware
-from dateutil.rrule import weekday
 from dateutil.rrule import rrule as dateutil_rrule
+from dateutil.rrule import weekday
 
 from .rrule_times import (
     DAILY,
@@ -139,9 +139,11 @@ class rrule(BaseSchedule):
                 aware: datetime = maybe_make_aware(value, self.app.timezone)
             else:
                 aware = value
-            aware.astimezone(UTC)
+            in_range = aware.astimezone(UTC).year > 1 and aware.year > 1
         except OverflowError:
-            raise ValueError(f"{name} {value} is out of range") from None
+            in_range = False
+        if not in_range:
+            raise ValueError(f"{name} {value} is out of range: it must be in the years 2 to 9999")
         return aware
 
     def _parts(self) -> Parts:

@@ -214,7 +214,7 @@ def _read_rule(fields: dict[str, Any]) -> rrule:
     _only(fields, (*_RULE_KEYS, "dtstart", "dtstart_tz", "until", "until_tz"), required=("freq",))
     fields["dtstart"] = _moment(fields, "dtstart")
     fields["until"] = _moment(fields, "until")
-    return _rule(fields)
+    return rrule(**fields)
 
 
 def _read_zoned_rule(fields: dict[str, Any]) -> rrule:
@@ -231,13 +231,6 @@ def _read_zoned_rule(fields: dict[str, Any]) -> rrule:
         raise DecodeError(f"dtstart {shown(start)} must be a local time: its zone is in tz")
     fields["dtstart"] = local.replace(tzinfo=find_zone(zone), fold=int(fold))
     fields["until"] = _moment(fields, "until")
-    return _rule(fields)
-
-
-def _rule(fields: dict[str, Any]) -> rrule:
-    # dateutil takes these texts for what they are not, and celery-redbeat never writes them.
-    if isinstance(fields["freq"], bool) or fields.get("interval", 1) is None:
-        raise DecodeError("freq and interval must be numbers")
     return rrule(**fields)
 
 

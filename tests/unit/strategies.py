@@ -30,9 +30,9 @@ zones: st.SearchStrategy[tzinfo] = st.one_of(
 
 def moments(first: int = 2000, last: int = 2035) -> st.SearchStrategy[datetime]:
     """Whole seconds, UTC."""
-    return st.datetimes(
-        datetime(first, 1, 1), datetime(last, 1, 1), timezones=st.just(UTC)
-    ).map(lambda moment: moment.replace(microsecond=0))
+    return st.datetimes(datetime(first, 1, 1), datetime(last, 1, 1), timezones=st.just(UTC)).map(
+        lambda moment: moment.replace(microsecond=0)
+    )
 
 
 def some(low: int, high: int, *, signed: bool = False) -> st.SearchStrategy[list[int] | None]:

@@ -63,9 +63,7 @@ def test_a_nominal_time_to_come_is_the_next() -> None:
 )
 def test_missed_runs_are_counted_up_to_and_including_now(text: str, missed: int) -> None:
     made = parse_schedule(text, now=NOW - timedelta(days=10))
-    assert advance(made, NOW - timedelta(days=1), NOW) == Advance(
-        NOW + timedelta(hours=1), missed
-    )
+    assert advance(made, NOW - timedelta(days=1), NOW) == Advance(NOW + timedelta(hours=1), missed)
 
 
 def test_counting_missed_runs_has_a_bound_and_says_so() -> None:

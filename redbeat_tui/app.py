@@ -36,7 +36,7 @@ from .screens.detail import DetailScreen
 from .screens.table import TableScreen
 from .tally import Tally, count
 from .terminal import ConsoleDriver, crash_text, ending_on_signals
-from .theme import THEMES, theme_name
+from .theme import THEMES, status_colour, theme_name
 from .widgets.header import ConsoleHeader
 from .widgets.key_bar import Key, KeyBar, key_text
 
@@ -51,17 +51,6 @@ LINGER = 6.0
 PATIENCE = 10.0
 #: From this many rows on they are counted in a thread.
 MANY = 2000
-_LOOKS = {
-    "ok": "success",
-    "failed": "error",
-    "invalid": "error",
-    "late": "warning",
-    "retrying": "warning",
-    "revoked": "warning",
-    "paused": "warning",
-    "running": "accent",
-    "sent": "accent",
-}
 
 
 class ConsoleApp(App[int]):
@@ -153,9 +142,7 @@ class ConsoleApp(App[int]):
 
     def status_style(self, status: str) -> str:
         """The style that Rich draws *status* in."""
-        name = _LOOKS.get(status)
-        colour = getattr(self.current_theme, name) if name else None
-        return "" if colour is None or self.no_color else str(colour)
+        return "" if self.no_color else status_colour(self.current_theme, status)
 
     # Following the schedule
 

@@ -24,7 +24,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from .sanitize import clean
 
 #: What ends the console in order. ctrl+c is a key while it runs, not a signal.
-SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 class TerminalFile:

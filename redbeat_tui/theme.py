@@ -50,3 +50,26 @@ THEMES = (DARK, LIGHT)
 def theme_name(*, no_color: bool) -> str:
     """The theme to start with."""
     return "ansi-dark" if no_color else DARK.name
+
+
+_OF_STATUS = {
+    "ok": "success",
+    "good": "success",
+    "failed": "error",
+    "invalid": "error",
+    "bad": "error",
+    "late": "warning",
+    "retrying": "warning",
+    "revoked": "warning",
+    "paused": "warning",
+    "warn": "warning",
+    "running": "accent",
+    "sent": "accent",
+}
+
+
+def status_colour(theme: Theme, status: str) -> str:
+    """The colour of a status, or of an event's weight, as Rich spells it; empty: none."""
+    name = _OF_STATUS.get(status)
+    colour = getattr(theme, name) if name else None
+    return str(colour or "").removeprefix("ansi_")

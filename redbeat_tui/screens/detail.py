@@ -23,12 +23,15 @@ from ..model import Delta
 from ..preview import next_runs, schedule_text
 from ..row import Row
 from ..sanitize import clean, clean_lines
+from ..telling import clock, tell
 from ..widgets.header import ConsoleHeader
 from ..widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from ..app import ConsoleApp
 
+#: Events shown.
+LATELY = 8
 #: Adds a line to the facts: label, text, style.
 _Line = Callable[..., None]
 
@@ -61,6 +64,7 @@ class DetailScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#detail").focus()
+        self.query_one("#detail-definition").border_title = "definition"
         self._draw()
 
     @property
@@ -131,7 +135,8 @@ class DetailScreen(Screen[None]):
 
         colour = self.app.status_style(status)
         line("status", status_text(status), colour)
-        if reason := row.reason_at(shown):
+        reason = row.reason_at(shown) if view.pause is None else ""
+        if reason:
             line("", clean(reason, 1000), colour)
         if view.schedule is not None:
             line("schedule", clean(row.facts.schedule, 300))
@@ -144,7 +149,7 @@ class DetailScreen(Screen[None]):
                 line(label, clean(_json(value), 500))
         if view.options:
             line("options", clean(_json(dict(view.options)), 500))
-        if not view.enabled:
+        if not view.enabled and view.pause is None:
             line("enabled", "no: switched off in its definition")
         if view.pause is not None:
             when = f", {ago(view.pause.at.timestamp(), now)}" if view.pause.at else ""
@@ -154,12 +159,22 @@ class DetailScreen(Screen[None]):
         if view.override:
             line("override", clean(_json(dict(view.override)), 500))
         line("", "")
-        self._last(view, line, now, zone)
+        self._last(view, line, now, zone, told=reason)
         line("", "")
         self._next(view, line, now, zone)
+        self._lately(line, zone)
         return table
 
-    def _last(self, view: EntryView, line: _Line, now: float, zone: tzinfo) -> None:
+    def _lately(self, line: _Line, zone: tzinfo) -> None:
+        told = [event for event in self.app.model.recent if event.subject == self.entry_name]
+        if told:
+            line("", "")
+        for index, event in enumerate(reversed(told[-LATELY:])):
+            words, weight = tell(event)
+            text = f"{clock(event.time.timestamp(), zone)}  {words}"
+            line("lately" if index == 0 else "", text, self.app.status_style(weight))
+
+    def _last(self, view: EntryView, line: _Line, now: float, zone: tzinfo, *, told: str) -> None:
         last = view.last_run_at.timestamp() if view.last_run_at and view.total_run_count else None
         if last is None:
             line("last run", "never")
@@ -176,7 +191,7 @@ class DetailScreen(Screen[None]):
         where = f" on {clean(outcome.worker, 100)}" if outcome.worker else ""
         style = self.app.status_style("failed") if outcome.status == "errored" else ""
         line("outcome", f"{clean(outcome.status, 40)}{took}{when}{where}", style)
-        if outcome.error:
+        if outcome.error and outcome.error != told:
             line("", clean(outcome.error, 1000))
         if outcome.task_id:
             line("task id", clean(outcome.task_id, 100))

@@ -53,7 +53,7 @@ class Dialog(ModalScreen[Result | None]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="box", classes="danger" if self.danger else "")
-        box.border_title = Content(f" {self.heading} ")
+        box.border_title = Content(self.heading)
         with box:
             yield from self.body()
 

@@ -207,4 +207,4 @@ class EditScreen(Dialog[bool]):
 
     def _say(self, text: str) -> None:
         box = self.query_one("#box")
-        box.border_subtitle = Content(f" {truncate(text, 64)} " if text else "")
+        box.border_subtitle = Content(truncate(text, 64))

@@ -101,7 +101,7 @@ class HelpScreen(Dialog[None]):
 
 def _table(rows: Iterable[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
-    table.add_column(width=20)
+    table.add_column(width=18)
     table.add_column(ratio=1)
     for left, right in rows:
         table.add_row(Text(left, style="bold"), Text(right))

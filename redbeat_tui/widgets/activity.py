@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, tzinfo
-from typing import Any
+from datetime import tzinfo
 
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from redbeat_core import events
+from redbeat_core.events import Event
 
 from ..following import DISPATCHED, FAILED, REQUESTED, RUNNING, SUCCEEDED, Run
 from ..sanitize import clean
+from ..telling import clock, tell
 from .line import Part, fit
 
 #: Stage -> glyph, words, component class.
@@ -23,6 +22,12 @@ _STAGES = {
     RUNNING: ("▶", "running", "activity--active"),
     SUCCEEDED: ("✓", "succeeded", "activity--good"),
     FAILED: ("✗", "failed", "activity--bad"),
+}
+_LOOKS = {
+    "quiet": "activity--dim",
+    "good": "activity--dim",
+    "warn": "activity--warn",
+    "bad": "activity--bad",
 }
 
 
@@ -48,7 +53,7 @@ class Activity(Widget):
         """Show how far *run* is."""
         glyph, words, look = _STAGES[run.stage]
         parts = [
-            (_clock(run.at, zone), "activity--dim"),
+            (clock(run.at, zone), "activity--dim"),
             (f" {glyph} ", look),
             (clean(run.name, 200), ""),
             (f"  {words}", look),
@@ -59,14 +64,14 @@ class Activity(Widget):
             parts.append((f"  task {clean(run.task_id, 40)}", "activity--dim"))
         self._show(parts)
 
-    def show_event(self, event: events.Event, zone: tzinfo) -> None:
+    def show_event(self, event: Event, zone: tzinfo) -> None:
         """Show the last thing that happened."""
-        words, look = _WORDS.get(event.type, (_plain(event.type), ""))
+        words, weight = tell(event)
         parts = [
-            (_clock(event.time.timestamp(), zone), "activity--dim"),
+            (clock(event.time.timestamp(), zone), "activity--dim"),
             ("   ", ""),
             (clean(event.subject, 200), ""),
-            (f"  {words(event.data) if callable(words) else words}", look or "activity--dim"),
+            (f"  {words}", _LOOKS[weight]),
         ]
         self._show(parts)
 
@@ -83,65 +88,13 @@ class Activity(Widget):
 
     def render(self) -> Content:
         left = [
-            Part(text, self._look(look), keep=6 if index == 2 else None)
+            Part(text, self._look(look), keep=12 if index == 2 else None)
             for index, (text, look) in enumerate(self._left)
         ]
-        if len(left) > 4:
-            left[4] = Part(left[4].text, left[4].style, keep=8)
+        if len(left) > 3:
+            left[-1] = Part(left[-1].text, left[-1].style, keep=8)
         right = [Part(self._right + " ", self._look("activity--dim"))]
         return fit([Part(" "), *left], right, self.size.width)
 
     def _look(self, name: str) -> Style:
         return self.get_visual_style(name, partial=True) if name else Style()
-
-
-def _clock(when: float, zone: tzinfo) -> str:
-    try:
-        return f"{datetime.fromtimestamp(when, zone):%H:%M:%S}"
-    except (ValueError, OverflowError, OSError):
-        return "--:--:--"
-
-
-def _plain(type_: str) -> str:
-    """An event type that this version does not know, as words."""
-    return clean(type_.removeprefix("redbeat."), 40).replace(".", " ")
-
-
-def _by(words: str) -> Callable[[Mapping[str, Any]], str]:
-    def text(data: Mapping[str, Any]) -> str:
-        actor, note = data.get("actor"), data.get("note")
-        by = f" by {clean(actor, 60)}" if isinstance(actor, str) and actor else ""
-        why = f": {clean(note, 120)}" if isinstance(note, str) and note else ""
-        return words + by + why
-
-    return text
-
-
-def _because(words: str) -> Callable[[Mapping[str, Any]], str]:
-    def text(data: Mapping[str, Any]) -> str:
-        reason = data.get("reason")
-        return f"{words}: {clean(reason, 200)}" if isinstance(reason, str) and reason else words
-
-    return text
-
-
-_WORDS: Mapping[str, tuple[str | Callable[[Mapping[str, Any]], str], str]] = {
-    events.ENTRY_CREATED: (_by("created"), ""),
-    events.ENTRY_UPDATED: (_by("changed"), ""),
-    events.ENTRY_DELETED: (_by("deleted"), "activity--warn"),
-    events.ENTRY_PAUSED: (_by("paused"), "activity--warn"),
-    events.ENTRY_RESUMED: (_by("resumed"), ""),
-    events.ENTRY_INVALID: (_because("cannot run"), "activity--bad"),
-    events.ENTRY_FINISHED: ("has no run to come", ""),
-    events.RUN_REQUESTED: (_by("run requested"), ""),
-    events.RUN_DISPATCHED: ("dispatched", ""),
-    events.RUN_FAILED: (_because("could not be sent"), "activity--bad"),
-    events.RUN_SKIPPED: (_because("skipped"), "activity--warn"),
-    events.RUN_MISSED: (_because("missed"), "activity--warn"),
-    events.RUN_STARTED: ("running", ""),
-    events.RUN_SUCCEEDED: ("succeeded", ""),
-    events.RUN_ERRORED: ("failed", "activity--bad"),
-    events.RUN_RETRIED: ("is tried again", "activity--warn"),
-    events.RUN_REVOKED: ("revoked", "activity--warn"),
-    events.LEADER_CHANGED: (_because("the leader changed"), "activity--warn"),
-}

@@ -132,6 +132,9 @@ class ConsoleHeader(Widget):
         for word, count in facts.troubles:
             if count:
                 style = self._style(colours[word]) if word in colours else dim
-                parts += [Part(" · ", dim), Part(f"{count:,} {word}", style)]
+                # What is filtered for is what matters then.
+                spare = bool(facts.filter_text)
+                parts.append(Part(" · ", dim, optional=spare))
+                parts.append(Part(f"{count:,} {word}", style, optional=spare))
         parts.append(Part(" "))
         return parts

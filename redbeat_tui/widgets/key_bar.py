@@ -46,6 +46,8 @@ class KeyBar(Widget):
     """Draws the keys; a click on one is that key."""
 
     ALLOW_SELECT = False
+    # Not the style of links: these are keys.
+    auto_links = False
     COMPONENT_CLASSES = {"key-bar--key", "key-bar--title", "key-bar--off"}
 
     def __init__(self, keys: Sequence[Key] = (), *, id: str | None = None) -> None:

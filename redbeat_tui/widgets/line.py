@@ -30,13 +30,16 @@ class Part:
 
 
 def fit(left: Sequence[Part], right: Sequence[Part], width: int) -> Content:
-    """One line of *width* cells. What is optional goes first, then the cuttable parts of the
+    """One line of *width* cells. What is optional goes first (the
+    last of a side before those in front of it), then the cuttable parts of the
     left side are cut, then those of the right side, then whatever is left over."""
     sides = [list(left), list(right)]
-    if _width(sides) > width:
-        sides = [[part for part in side if not part.optional] for side in sides]
     for side in sides:
-        for index, part in enumerate(side):
+        for part in [part for part in reversed(side) if part.optional]:
+            if _width(sides) > width:
+                side.remove(part)
+    for side in sides:
+        for index, part in reversed(list(enumerate(side))):
             over = _width(sides) - width
             if over > 0 and part.keep is not None:
                 cells = max(part.keep, cell_width(part.text) - over)

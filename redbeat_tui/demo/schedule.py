@@ -7,8 +7,9 @@ application makes them.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from celery.schedules import crontab, schedule
 from dateutil import rrule as dateutil
@@ -71,7 +72,8 @@ def fill(app: Celery) -> None:
     """
     from redbeat_core import RedBeatSchedulerEntry
 
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = datetime.now(ZoneInfo(str(app.conf.timezone))).replace(microsecond=0)
+    opening = now.replace(hour=8, minute=0, second=0)
     every = timedelta
     entries: list[tuple[str, str, Any, dict[str, Any]]] = [
         ("check fraud", "payments.check_fraud", schedule(every(seconds=3)), {}),
@@ -110,7 +112,7 @@ def fill(app: Celery) -> None:
         (
             "start the winter sale",
             "campaign.start",
-            rrule("DAILY", dtstart=now + timedelta(days=12, hours=3), count=1),
+            rrule("DAILY", dtstart=opening + timedelta(days=12), count=1),
             {"args": ["winter"]},
         ),
         ("loyalty points", "mail.loyalty", schedule(every(seconds=30)), {}),

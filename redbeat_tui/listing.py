@@ -78,9 +78,14 @@ class Listing:
         self.sort = self.sort if sort is None else sort
         self.reverse = self.reverse if reverse is None else reverse
         key = SORTS[self.sort]
-        pairs = [((key(row), row.name), row) for row in self.filter.select(rows.values(), now)]
-        pairs.sort(key=_key_of_pair)
-        self._take(pairs)
+        found = self.filter.select(rows.values(), now)
+        keys = [(key(row), row.name) for row in found]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        self._keys = [keys[index] for index in order]
+        self._key_of = {key[1]: key for key in self._keys}
+        self.rows[:] = [found[index] for index in order]
+        if self.reverse:
+            self.rows.reverse()
 
     def update(self, rows: Mapping[str, Row], delta: Delta, now: float | None = None) -> bool:
         """Follow a change of *rows*.
@@ -138,13 +143,6 @@ class Listing:
     def _place(self, index: int) -> int:
         """Where in ``rows`` the row with the key at *index* is, as long as ``_keys`` has it."""
         return len(self._keys) - 1 - index if self.reverse else index
-
-    def _take(self, pairs: list[tuple[_Key, Row]]) -> None:
-        self._keys = [key for key, _ in pairs]
-        self._key_of = {key[1]: key for key in self._keys}
-        self.rows[:] = [row for _, row in pairs]
-        if self.reverse:
-            self.rows.reverse()
 
 
 def _key_of_pair(pair: tuple[_Key, Row]) -> _Key:

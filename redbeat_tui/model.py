@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -291,8 +292,8 @@ class Model:
         self.beats[token] = self.leader
 
 
-def _soonest(row: Row) -> float:
-    return row.waits_until
+def _soonest(row: Row) -> tuple[float, str]:
+    return row.waits_until, row.name
 
 
 def _fields(data: Mapping[str, Any]) -> dict[str, str | None]:
@@ -309,12 +310,15 @@ def _fields(data: Mapping[str, Any]) -> dict[str, str | None]:
 
 def _score(data: Mapping[str, Any], before: float | None) -> float | None:
     score = data.get("score", before)
-    if score is None or (isinstance(score, int | float) and not isinstance(score, bool)):
-        try:
-            return None if score is None else float(score)
-        except OverflowError:
-            return before
-    return before
+    if score is None:
+        return None
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        return before
+    try:
+        number = float(score)
+    except OverflowError:
+        return before
+    return before if isnan(number) else number
 
 
 def _beat(event: Event) -> Beat:

@@ -90,7 +90,7 @@ class Row:
     :ivar event: the last event about this entry since the snapshot, if there was one.
     """
 
-    __slots__ = ("_app", "_deferred", "_facts", "_text", "_words", "event", "record")
+    __slots__ = ("_app", "_deferred", "_facts", "_text", "_waits", "_words", "event", "record")
 
     def __init__(
         self,
@@ -112,6 +112,7 @@ class Row:
         self._deferred = deferred
         self._facts: Facts | None = None
         self._text: str | None = None
+        self._waits: float | None = None
         # A run changes neither the schedule nor its description, which costs the most.
         self._words: str | None = None
         if before is not None and before.record.definition == record.definition:
@@ -157,13 +158,16 @@ class Row:
     def waits_until(self) -> float:
         """The next due time in Unix seconds, infinite when it waits for none. Cheap: decodes
         only what may be paused or disabled."""
+        if self._waits is None:
+            self._waits = self._due()
+        return self._waits
+
+    def _due(self) -> float:
         score = self.record.score
-        if score is None or score < 0:
+        if score is None or not score >= 0:  # also what is no number
             return inf
-        if (self.record.state or _DISABLED.search(self.record.definition or "")) and (
-            self.facts.due is None
-        ):
-            return inf
+        if self.record.state or _DISABLED.search(self.record.definition or ""):
+            return score if self.facts.due is not None else inf
         return score
 
     @property

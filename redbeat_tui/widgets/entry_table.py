@@ -25,9 +25,10 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from ..listing import SORTS
 from ..row import Row
 from .entry_table_columns import GAP, MARGIN, Placed, Present, arrange, column_at, texts
-from .entry_table_drawing import Line, Painter, line_of
+from .entry_table_drawing import COMPONENTS, CSS, Line, Painter, line_of
 
 #: Lines that can be copied at a time.
 _COPIED = 10_000
@@ -52,58 +53,13 @@ class EntryTable(ScrollView, can_focus=True):
         Binding("enter", "select", "Details", show=False),
     ]
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "entry-table--header",
-        "entry-table--cursor",
-        "entry-table--muted",
-        "entry-table--stale",
-        "entry-table--good",
-        "entry-table--bad",
-        "entry-table--warning",
-        "entry-table--active",
-    }
-
-    DEFAULT_CSS = """
-    EntryTable {
-        background: $surface;
-        color: $foreground;
-        height: 1fr;
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-gutter: stable;
-        scrollbar-size-vertical: 1;
-
-        & > .entry-table--header { background: $panel; color: $foreground; text-style: bold; }
-        & > .entry-table--cursor {
-            background: $block-cursor-blurred-background;
-            color: $block-cursor-blurred-foreground;
-        }
-        &:focus > .entry-table--cursor {
-            background: $primary 45%;
-            color: $foreground;
-            text-style: bold;
-        }
-        & > .entry-table--muted { color: $text-muted; }
-        & > .entry-table--stale { color: $text-muted; text-style: dim; }
-        & > .entry-table--good { color: $text-success; }
-        & > .entry-table--bad { color: $text-error; text-style: bold; }
-        & > .entry-table--warning { color: $text-warning; }
-        & > .entry-table--active { color: $text-primary; }
-
-        &:ansi {
-            & > .entry-table--header { background: ansi_default; text-style: bold underline; }
-            & > .entry-table--cursor { background: ansi_default; text-style: reverse; }
-            &:focus > .entry-table--cursor { background: ansi_default; text-style: bold reverse; }
-            & > .entry-table--muted { color: ansi_bright_black; }
-            & > .entry-table--good { color: ansi_green; }
-            & > .entry-table--bad { color: ansi_red; text-style: bold; }
-            & > .entry-table--warning { color: ansi_yellow; }
-            & > .entry-table--active { color: ansi_cyan; }
-        }
-    }
-    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENTS
+    DEFAULT_CSS = CSS
 
     cursor: reactive[int] = reactive(0, repaint=False, init=False)
+    zone: reactive[tzinfo] = reactive[tzinfo](UTC, init=False)
+    ascii_only: reactive[bool] = reactive(False, init=False)
+    empty_text: reactive[str] = reactive("No entries", init=False)
 
     @dataclass
     class Highlighted(Message):
@@ -158,9 +114,8 @@ class EntryTable(ScrollView, can_focus=True):
         classes: str | None = None,
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
-        self.zone = zone
-        self.ascii_only = ascii_only
-        self.empty_text = "No entries"
+        self.set_reactive(EntryTable.zone, zone)
+        self.set_reactive(EntryTable.ascii_only, ascii_only)
         self._rows: Sequence[Row] = ()
         self._now = 0.0
         self._live = True
@@ -212,10 +167,6 @@ class EntryTable(ScrollView, can_focus=True):
                 self.scroll_to(y=top + index - old, animate=False, force=True)
         if self._moved:
             self._show_cursor_if_lost(before, top)
-        self._repaint()
-
-    def update_rows(self, names: object = None) -> None:
-        """Rows changed in place, their order did not: repaint those of them that are visible."""
         self._repaint()
 
     def tick(self, now: float, *, live: bool | None = None) -> None:
@@ -326,8 +277,9 @@ class EntryTable(ScrollView, can_focus=True):
         event.stop()
         if event.y == 0:
             column = column_at(self._placed, event.x)
-            if column is not None:
-                sort = "next" if column.key == "at" else column.key
+            sort = column.key if column is not None else ""
+            sort = "next" if sort == "at" else sort
+            if sort in SORTS:
                 self.post_message(self.HeaderClicked(self, sort))
             return
         index = self.scroll_offset.y + event.y - 1

@@ -24,6 +24,58 @@ if TYPE_CHECKING:
 #: Drawn lines that are kept: a screen has fewer, and scrolling back and forth stays cheap.
 _KEPT = 600
 
+#: The table's component classes: what a theme may restyle.
+COMPONENTS = {
+    "entry-table--header",
+    "entry-table--cursor",
+    "entry-table--muted",
+    "entry-table--stale",
+    "entry-table--good",
+    "entry-table--bad",
+    "entry-table--warning",
+    "entry-table--active",
+}
+
+CSS = """
+EntryTable {
+    background: $surface;
+    color: $foreground;
+    height: 1fr;
+    overflow-x: hidden;
+    overflow-y: auto;
+    scrollbar-gutter: stable;
+    scrollbar-size-vertical: 1;
+
+    & > .entry-table--header { background: $panel; color: $foreground; text-style: bold; }
+    & > .entry-table--cursor {
+        background: $block-cursor-blurred-background;
+        color: $block-cursor-blurred-foreground;
+    }
+    &:focus > .entry-table--cursor {
+        background: $primary 45%;
+        color: $foreground;
+        text-style: bold;
+    }
+    & > .entry-table--muted { color: $text-muted; }
+    & > .entry-table--stale { color: $text-muted; text-style: dim; }
+    & > .entry-table--good { color: $text-success; }
+    & > .entry-table--bad { color: $text-error; text-style: bold; }
+    & > .entry-table--warning { color: $text-warning; }
+    & > .entry-table--active { color: $text-primary; }
+
+    &:ansi {
+        & > .entry-table--header { background: ansi_default; text-style: bold underline; }
+        & > .entry-table--cursor { background: ansi_default; text-style: reverse; }
+        &:focus > .entry-table--cursor { background: ansi_default; text-style: bold reverse; }
+        & > .entry-table--muted { color: ansi_bright_black; }
+        & > .entry-table--good { color: ansi_green; }
+        & > .entry-table--bad { color: ansi_red; text-style: bold; }
+        & > .entry-table--warning { color: ansi_yellow; }
+        & > .entry-table--active { color: ansi_cyan; }
+    }
+}
+"""
+
 #: The component class that a status is drawn in.
 LOOKS: Mapping[str, str] = {
     "ok": "good",

@@ -146,7 +146,6 @@ async def test_nothing_from_redis_reaches_the_terminal_as_a_control() -> None:
 async def test_status_is_told_without_colour() -> None:
     async with console(SHOP) as (table, pilot):
         table.ascii_only = True
-        table.refresh()
         await pilot.pause()
         text = "\n".join(drawn(table))
         for status in ("^ late", "+ ok", "x failed", "> running", "= paused", "o disabled"):
@@ -171,9 +170,10 @@ async def test_an_empty_table_says_so() -> None:
         assert table.selected_row is None
         await pilot.press("down", "up", "end", "home", "pagedown", "enter")
         assert table.selected_name is None
+        table.lines_drawn.clear()
         table.empty_text = "Nothing matches"
-        table.refresh()
         await pilot.pause()
+        assert 2 in table.lines_drawn
         assert drawn(table)[2].strip() == "Nothing matches"
         table.set_rows(SHOP, NOW)
         await pilot.pause()

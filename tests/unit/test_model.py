@@ -165,6 +165,7 @@ def test_a_change_of_an_entry_that_is_not_there_makes_none() -> None:
         {"fields": None, "score": "soon"},
         {"score": True},
         {"score": 10**400},
+        {"score": float("nan")},
         {"reason": {"x": 1}},
     ],
 )

@@ -252,12 +252,14 @@ class BatchRunner:
             self._broker_wait = 0.0
         return done
 
+    def _task_id(self, job: _Job) -> str:
+        chosen = job.entry.options.get("task_id")
+        return chosen or task_id_of(self._store.keys.prefix + job.name, job.moment)
+
     def _send(self, job: _Job) -> Sent:
         scheduler = self._scheduler
         entry = job.entry
-        task_id = entry.options.get("task_id") or task_id_of(
-            self._store.keys.prefix + job.name, job.moment
-        )
+        task_id = self._task_id(job)
         trigger = job.request["id"] if job.request else None
         header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
         options = {**entry.options, "task_id": task_id}
@@ -290,7 +292,7 @@ class BatchRunner:
     def _commit_first(self, jobs: list[_Job], steps: list[Advance]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""
         scheduler = self._scheduler
-        advanced = [self._finish(job, Sent("", [])) for job in jobs] + steps
+        advanced = [self._finish(job, Sent(self._task_id(job), [])) for job in jobs] + steps
         if not advanced:
             return True
         results = self._store.commit(scheduler.lease.token, advanced, scheduler.lock_key)

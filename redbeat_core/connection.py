@@ -281,7 +281,7 @@ def explain(exc: BaseException, url: str) -> ConnectionProblem:
         )
     if isinstance(exc, ValueError | TypeError | AttributeError):
         return ConnectionProblem(
-            f"{where} with these options is no Redis address: {text}", permanent=True
+            f"{where} with redbeat_redis_options cannot be connected to: {text}", permanent=True
         )
     return ConnectionProblem(f"Redis at {where} answered: {text}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import celery
 from celery import Celery
 from celery.beat import Scheduler
-from celery.utils.log import get_logger
+from celery.utils.log import LoggingProxy, get_logger
 
 from . import connection
 from .audit import Auditor
@@ -78,8 +79,7 @@ class RedBeatScheduler(Scheduler):
             if not lazy:
                 self._check_server(client, config)
         except (ConfigError, ConnectionProblem) as exc:
-            # celery would show a traceback for anything else.
-            raise SystemExit(f"beat: {exc}") from None
+            raise _refusal(exc) from None
         # The static entries are installed when this beat begins to lead, not before.
         super().__init__(app, lazy=True, **kwargs)
         self.lock_key = lock_key or config.lock_key
@@ -236,15 +236,19 @@ class RedBeatScheduler(Scheduler):
         if not self._away_wait:
             logger.error("beat: %s; trying again until it answers", problem)
             logger.debug("beat: the error was", exc_info=exc)
+        # It may come back empty; with a lease, that is noticed by the lease.
+        self._installed = False
         self._away_wait = min(max(self._away_wait * 2, _AWAY_FIRST), _AWAY_MOST)
         return self._away_wait
 
     def _check_server(self, client: Any, config: RedBeatConfig) -> None:
         """Refuse a server that can never do; one that is only away is waited for."""
         try:
+            client.ping()
             connection.check_cluster(client, config.key_prefix, config.redis_url)
             connection.check_eviction(client, config.key_expiry_check, config.redis_url)
-        except TROUBLE as exc:
+        except (*TROUBLE, TypeError, ValueError) as exc:
+            # The last two: redis-py looks at its options when it makes the first connection.
             problem = explain(exc, config.redis_url)
             if problem.permanent:
                 raise problem from None
@@ -258,6 +262,16 @@ class RedBeatScheduler(Scheduler):
             "max_interval": self.max_interval,
             "celery": celery.__version__,
         }
+
+
+def _refusal(problem: Exception) -> SystemExit:
+    """What to raise to end beat with *problem* as its last word; celery would show a traceback
+    for anything but SystemExit."""
+    if isinstance(sys.stderr, LoggingProxy):
+        # Logged as a mere warning otherwise, which --loglevel may hide.
+        logger.critical("beat: %s", problem)
+        return SystemExit(1)
+    return SystemExit(f"beat: {problem}")
 
 
 def acquire_distributed_beat_lock(sender: Any = None, **_: Any) -> None:

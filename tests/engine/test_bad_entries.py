@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -37,8 +38,8 @@ DOCUMENTED = {
 
 def text(name: str, /, **changes: Any) -> bytes:
     """A good definition with *changes*; None takes a member away."""
-    whole = {"name": name, "task": "shop.record", "args": [], "kwargs": {}, "options": {}}
-    whole |= {"schedule": SECOND, "enabled": True, **changes}
+    whole: dict[str, Any] = {"name": name, "task": "shop.record", "args": [], "kwargs": {}}
+    whole |= {"options": {}, "schedule": SECOND, "enabled": True, **changes}
     return json.dumps({key: value for key, value in whole.items() if value is not None}).encode()
 
 
@@ -129,7 +130,8 @@ def put(raw: redis.Redis, name: str, bad: Bad) -> None:
     elif isinstance(bad.fields, list):
         raw.rpush(key, *bad.fields)
     elif bad.fields is not None:
-        raw.hset(key, mapping=dict(bad.fields))
+        for field, value in bad.fields.items():
+            raw.hset(key, field, value)
     raw.zadd(SCHEDULE, {key: time.time() + (3600 if bad.later else -5)})
 
 
@@ -157,7 +159,7 @@ def test_bad_entries_are_reported_and_left_alone_while_all_good_ones_run_on_time
     for name in good:
         journal.wait_for_runs(name, 4)
         times = [(run.data["nominal"], run.data["missed"]) for run in journal.dispatched(name)]
-        for (nominal, missed), (following, _) in zip(times, times[1:], strict=False):
+        for (nominal, missed), (following, _) in pairwise(times):
             assert following - nominal == pytest.approx(1.0 * (missed + 1), abs=1e-3)
     late = sorted(run.data["lateness"] for run in journal.dispatched(after=last.seq // 2))
     print(f"lateness: median {late[len(late) // 2] * 1000:.1f} ms, most {late[-1] * 1000:.1f} ms")

@@ -27,7 +27,8 @@ def journal(client: redis.Redis) -> Journal:
 @pytest.fixture
 def entry(app: Celery) -> str:
     """An entry that runs twice a second; its name."""
-    return RedBeatSchedulerEntry("stock", "shop.record", 0.5, app=app).save().name
+    RedBeatSchedulerEntry("stock", "shop.record", 0.5, app=app).save()
+    return "stock"
 
 
 def two_beats(processes: Processes, journal: Journal) -> tuple[Process, Process]:
@@ -62,9 +63,7 @@ def test_after_a_crash_of_the_leader_the_standby_dispatches_when_the_lease_is_ov
     assert change.seq < first.seq
     assert {pid_of(run) for run in journal.dispatched(after=died_at)} == {standby.pid}
     assert runs_twice(journal.dispatched()) == []
-    last = journal.dispatched()[-4]
     print(f"led {(change.time - journal.events()[died_at - 1].time).total_seconds():.2f} s after")
-    assert last.data["task_id"]
 
 
 def test_a_leader_that_is_told_to_end_hands_over_at_once(

@@ -56,12 +56,13 @@ def test_a_server_that_keeps_its_data_comes_back_and_nothing_is_dispatched_twice
     app.close()
 
 
+@pytest.mark.parametrize("lock", [LEASE, {"redbeat_lock_key": None}], ids=["lease", "no lease"])
 def test_a_server_that_comes_back_empty_gets_the_static_entries_again(
-    new_server: Callable[..., Server], processes: Processes
+    lock: dict[str, Any], new_server: Callable[..., Server], processes: Processes
 ) -> None:
     server = new_server()
     processes.url = server.url()
-    beat = processes.beat(conf={**LEASE, "beat_schedule": STATICS})
+    beat = processes.beat(conf={**lock, "beat_schedule": STATICS})
     with server.client() as client:
         journal = Journal(client)
         for _ in range(2):

@@ -91,11 +91,19 @@ def parse_crontab(text: str) -> crontab:
     for field, word in zip(_FIELDS, fields, strict=True):
         for item in word.split(","):
             _check(field, item)
-        arguments[field.argument] = word.text
+        arguments[field.argument] = _numbered(field, word.text)
     try:
         return crontab(**arguments)
     except ValueError:
         raise ScheduleError(NEVER, fields[2].column) from None
+
+
+def _numbered(field: _Field, text: str) -> str:
+    """*text* with months as numbers: Celery knows their names only since 5.5."""
+    if field.names is not _MONTHS:
+        return text
+    short = {name[:3]: str(number) for number, name in enumerate(_MONTHS, 1)}
+    return re.sub("[A-Za-z]+", lambda match: short[match.group()[:3].upper()], text)
 
 
 def _wrong_count(fields: list[Word], text: str) -> ScheduleError:

@@ -61,7 +61,7 @@ CRONTABS = [
     crontab(minute=(5, 25), hour="*/2"),
     crontab(minute="1,13,30-45,50-59/2"),
     crontab(0, 0, day_of_month=1),
-    crontab(0, 0, day_of_month="2-30/2", month_of_year="jan"),
+    crontab(0, 0, day_of_month="2-30/2", month_of_year="1"),
     crontab(0, 0, day_of_week="sunday"),
     crontab(0, 0, day_of_week="sat,sun"),
     crontab(0, 0, day_of_week=[1, 3]),

@@ -126,5 +126,5 @@ crontabs = st.builds(
     hour=_field(0, 23),
     day_of_week=_field(0, 6) | st.sampled_from(("mon-fri", "sunday", "sat,sun", "fri-mon")),
     day_of_month=_field(1, 28),
-    month_of_year=_field(1, 12) | st.sampled_from(("jan", "mar-oct", "december")),
+    month_of_year=_field(1, 12),
 )

@@ -317,13 +317,13 @@ def test_meta_that_cannot_be_read_says_why(text: str, reason: str) -> None:
     assert reason in str(caught.value)
 
 
-_FIELDS = st.sampled_from(
-    "__type__ name task args kwargs options schedule enabled every relative minute hour "
-    "day_of_week day_of_month month_of_year freq interval wkst count bysetpos bymonth bymonthday "
-    "byyearday byeaster byweekno byweekday byhour byminute bysecond dtstart dtstart_tz until "
-    "until_tz tz fold wkday n year month day second microsecond timezone last_run_at "
-    "total_run_count".split()
-)
+_SOME_NAMES = """__type__ name task args kwargs options schedule enabled every relative minute hour
+    day_of_week day_of_month month_of_year freq interval wkst count bysetpos bymonth bymonthday
+    byyearday byeaster byweekno byweekday byhour byminute bysecond dtstart dtstart_tz until
+    until_tz tz fold wkday n year month day second microsecond timezone last_run_at
+    total_run_count"""
+_SOME_VALUES = "interval crontab rrule rrule-tz weekday datetime UTC * */5 1-5 mon"
+_FIELDS = st.sampled_from(_SOME_NAMES.split())
 _SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -332,7 +332,7 @@ _SCALARS = st.one_of(
     st.sampled_from((10**400, -(10**400), 2**63, 10**18)),
     st.floats(),
     st.text(max_size=20),
-    st.sampled_from("interval crontab rrule rrule-tz weekday datetime UTC * */5 1-5 mon".split()),
+    st.sampled_from(_SOME_VALUES.split()),
 )
 _JSON = st.recursive(
     _SCALARS,
@@ -376,9 +376,10 @@ def _typed(draw: st.DrawFn) -> dict[str, Any]:
 @example('{"last_run_at": {"__type__": "datetime", "year": 1, "month": 1, "day": 1}}')
 def test_whatever_the_text_is_it_is_read_or_refused_with_a_sentence(text: str) -> None:
     for read in (decode_definition, decode_meta):
+        reason = "none"
         try:
             read(text)
         except DecodeError as exc:
-            assert str(exc)
-            assert len(str(exc)) < 600
-            assert "\n" not in str(exc)
+            reason = str(exc)
+        assert 0 < len(reason) < 600
+        assert "\n" not in reason

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from celery.schedules import BaseSchedule, crontab, schedule, solar
+from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
@@ -113,14 +113,6 @@ class Tides(BaseSchedule):
 )
 def test_anything_is_described_without_an_error(made: Any, words: str) -> None:
     assert describe(made) == words
-
-
-def test_a_schedule_of_another_type_has_no_angle_brackets() -> None:
-    try:
-        made = solar("sunset", -37.8, 144.96)
-    except Exception:  # needs a package of its own
-        pytest.skip("ephem is not installed")
-    assert "<" not in describe(made)
 
 
 @settings(max_examples=300, deadline=None)

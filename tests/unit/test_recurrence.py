@@ -166,13 +166,15 @@ def test_celery_redbeats_own_rules_are_understood() -> None:
     assert next_occurrence(theirs, NOW) == NOW + timedelta(days=1)
 
 
-class EveryPrimeMinute(BaseSchedule):  # type: ignore[misc, unused-ignore]
+class EveryPrimeMinute(BaseSchedule):
     """A schedule as a user may write one."""
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta:
         minutes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 62)
         minute = next(m for m in minutes if m > last_run_at.minute)
-        return last_run_at.replace(minute=0) + timedelta(minutes=minute) - self.now()
+        due = last_run_at.replace(minute=0) + timedelta(minutes=minute)
+        now: datetime = self.now()
+        return due - now
 
     def is_due(self, last_run_at: datetime) -> Any:
         return False, 60

@@ -133,7 +133,7 @@ def test_a_rule_never_gives_an_instant_twice_nor_goes_back(made: rrule, now: dat
 def test_a_walk_gives_the_same_runs_as_single_steps(made: rrule, now: datetime) -> None:
     walked = occurrences(made, anchor=None, now=now, count=5)
     step: datetime | None = now
-    steps = []
+    steps: list[datetime | None] = []
     while len(steps) < 5 and step is not None:
         step = next_occurrence(made, step)
         steps.append(step)

@@ -31,7 +31,12 @@ def made(**changes: Any) -> rrule:
 
 
 def test_the_attributes_are_what_celery_redbeat_has() -> None:
-    arguments = {"freq": "MONTHLY", "dtstart": START, "byweekday": [MO, FR(-1)], "count": 7}
+    arguments: dict[str, Any] = {
+        "freq": "MONTHLY",
+        "dtstart": START,
+        "byweekday": [MO, FR(-1)],
+        "count": 7,
+    }
     ours, theirs = rrule(**arguments), their_rrule(**arguments)
     for name in FIELDS:
         assert getattr(ours, name) == getattr(theirs, name), name

@@ -275,6 +275,8 @@ class EntryTable(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
+        if event.chain > 1:
+            event.prevent_default()  # which would mark the whole table as selected text
         if event.y == 0:
             column = column_at(self._placed, event.x)
             sort = column.key if column is not None else ""
@@ -306,7 +308,7 @@ class EntryTable(ScrollView, can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._forget()
+        self._painter.forget()
 
     def _forget(self) -> None:
         self._painter.forget()
@@ -361,6 +363,11 @@ class EntryTable(ScrollView, can_focus=True):
         return strip.apply_offsets(0, index)
 
     # Copying with the mouse
+
+    @property
+    def allow_select(self) -> bool:
+        """Also where this Textual takes what scrolls for a mere container."""
+        return self.ALLOW_SELECT
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The selected lines as they are drawn now."""

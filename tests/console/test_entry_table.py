@@ -231,6 +231,7 @@ async def test_the_mouse_moves_the_cursor_and_the_wheel_the_rows() -> None:
         await pilot.pause()
         told = pilot.app.told  # type: ignore[attr-defined]
         assert told[-1] == ("selected", "entry-00005")
+        assert not pilot.app.screen.selections, "two clicks mark no text"
         table.scroll_relative(y=10, animate=False)
         await pilot.pause()
         assert "entry-00010" in drawn(table)[1]

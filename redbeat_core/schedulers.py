@@ -51,6 +51,8 @@ __all__ = [
 LOOK_EVERY = 1.0
 #: Seconds between attempts while Redis is away: the first, and the most.
 _AWAY_FIRST, _AWAY_MOST = 0.1, 2.0
+#: redis-py looks at its options when it makes the first connection.
+_TROUBLE_AT_START: tuple[type[Exception], ...] = (*TROUBLE, TypeError, ValueError)
 
 
 class RedBeatScheduler(Scheduler):
@@ -227,6 +229,9 @@ class RedBeatScheduler(Scheduler):
             return 0
         if result.more:
             return 0
+        if result.next_at is None and not self.lock_key:
+            # Redis may have lost its data; elsewhere the loss of the lease tells.
+            self._installed = False
         self._auditor.look()
         due_in = LOOK_EVERY if result.next_at is None else result.next_at - time.time()
         return max(0.0, min(due_in, LOOK_EVERY))
@@ -236,8 +241,6 @@ class RedBeatScheduler(Scheduler):
         if not self._away_wait:
             logger.error("beat: %s; trying again until it answers", problem)
             logger.debug("beat: the error was", exc_info=exc)
-        # It may come back empty; with a lease, that is noticed by the lease.
-        self._installed = False
         self._away_wait = min(max(self._away_wait * 2, _AWAY_FIRST), _AWAY_MOST)
         return self._away_wait
 
@@ -247,8 +250,7 @@ class RedBeatScheduler(Scheduler):
             client.ping()
             connection.check_cluster(client, config.key_prefix, config.redis_url)
             connection.check_eviction(client, config.key_expiry_check, config.redis_url)
-        except (*TROUBLE, TypeError, ValueError) as exc:
-            # The last two: redis-py looks at its options when it makes the first connection.
+        except _TROUBLE_AT_START as exc:
             problem = explain(exc, config.redis_url)
             if problem.permanent:
                 raise problem from None

@@ -11,13 +11,13 @@ from __future__ import annotations
 import calendar
 from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from itertools import product
 
 from celery.schedules import crontab
 
-from .zones import TICK, elapsed, wall_clock
+from .zones import elapsed, wall_clock
 
 #: The Gregorian calendar repeats after this many months (400 years).
 _CYCLE_MONTHS = 4800
@@ -63,10 +63,6 @@ class CrontabTimes:
                         empty = 0
             month += 1
 
-    def local_after(self, local: datetime, _offset: timedelta) -> datetime | None:
-        """The first local time strictly after *local*."""
-        return next(self.local_from(local + TICK), None)
-
 
 @lru_cache(maxsize=4096)
 def _times(*sets: frozenset[int]) -> CrontabTimes:
@@ -87,10 +83,6 @@ def crontab_after(schedule: crontab, after: datetime) -> Iterator[datetime]:
     )
     zone = schedule.tz
     after = after.astimezone(UTC)
-    if not times.every_hour:
-        yield from wall_clock(zone, after, times.local_from)
-        return
-    instant = elapsed(zone, after, times.local_after)
-    while instant is not None:
-        yield instant
-        instant = elapsed(zone, instant, times.local_after)
+    if times.every_hour:
+        return elapsed(zone, after, lambda local, _offset: times.local_from(local))
+    return wall_clock(zone, after, times.local_from)

@@ -61,14 +61,10 @@ class Recurrence:
     def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
         start = self.dtstart.astimezone(UTC)
 
-        def local_after(local: datetime, offset: timedelta) -> datetime | None:
-            rule = _rule(self.parts, (start + offset).replace(tzinfo=None))
-            return next(rule.times_from(local + TICK), None)
+        def local_from(local: datetime, offset: timedelta) -> Iterator[datetime]:
+            return _rule(self.parts, (start + offset).replace(tzinfo=None)).times_from(local)
 
-        instant = elapsed(zone, moment, local_after)
-        while instant is not None:
-            yield instant
-            instant = elapsed(zone, instant, local_after)
+        return elapsed(zone, moment, local_from)
 
     def _counted(self, moment: datetime, start: datetime) -> Iterator[datetime]:
         for number, instant in enumerate(self._stream(start - TICK)):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -129,31 +129,38 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
 def elapsed(
     zone: tzinfo,
     after: datetime,
-    local_after: Callable[[datetime, timedelta], datetime | None],
+    local_from: Callable[[datetime, timedelta], Iterator[datetime]],
     *,
     horizon: timedelta = 5 * 366 * DAY,
-) -> datetime | None:
-    """The first instant (UTC) strictly after *after* that runs on elapsed time.
+) -> Iterator[datetime]:
+    """Instants (UTC) that run on elapsed time, strictly after *after*, ascending, none twice.
 
-    Between two clock changes local time runs evenly, so each such stretch is searched on its
+    Between two clock changes local time runs evenly, so each such stretch is walked on its
     own, with its own offset.
 
-    :param local_after: gives the first naive local time strictly after a naive local time,
+    :param local_from: gives the naive local times at or after a naive local time, ascending,
         for clocks that show a given UTC offset all along.
     :param horizon: how far to look for a stretch in which there is an occurrence, when one
         stretch has none at all.
     """
-    give_up = _plus(after, horizon)
-    start = after + TICK
-    while start <= give_up:
+    start = seen = after + TICK
+    while start <= _plus(seen, horizon):
         offset = offset_at(start, zone)
-        local = local_after((start + offset - TICK).replace(tzinfo=None), offset)
-        found = None if local is None else _minus(local, offset)
-        change = next_change(zone, start, found or give_up)
+        change, checked = None, start
+        for local in local_from((start + offset).replace(tzinfo=None), offset):
+            instant = _minus(local, offset)
+            if instant is None:
+                return
+            change = next_change(zone, checked, instant)
+            if change is not None:
+                break
+            seen = checked = instant
+            yield instant
+        else:
+            change = next_change(zone, checked, _plus(seen, horizon))
         if change is None:
-            return found
+            return
         start = change
-    return None
 
 
 def _minus(local: datetime, offset: timedelta) -> datetime | None:
@@ -175,7 +182,7 @@ def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | No
 
     Two changes that cancel each other within a day are not seen; no zone has had that.
     """
-    if iana_name(zone) is None and zone.utcoffset(None) is not None:
+    if isinstance(zone, timezone) or getattr(zone, "key", None) in UTC_NAMES:
         return None
     offset = offset_at(after, zone)
     low = after

@@ -202,7 +202,7 @@ class EditScreen(Dialog[bool]):
         if current is not self.view:
             # The operator has seen what is there now: compare with that from here on.
             self.view = current
-            self._say("Not saved. Your text is kept; saving again replaces what is there now.")
+            self._say("Not saved; your text is kept. Save again to replace theirs.")
         self.query_one("#text").focus()
 
     def _say(self, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import Screen
@@ -30,6 +31,16 @@ SORTS = {"next": "next run", "name": "name", "status": "status", "last": "last r
 PAUSE = 0.1
 
 
+class Entries(EntryTable):
+    """The table, in which enter on nothing is the app's to explain."""
+
+    def action_select(self) -> None:
+        """Open the entry, if there is one."""
+        if self.selected_name is None:
+            raise SkipAction
+        super().action_select()
+
+
 class TableScreen(Screen[None]):
     """All entries."""
 
@@ -42,7 +53,7 @@ class TableScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield ConsoleHeader()
-        yield EntryTable(id="entries", zone=self.app.zone)
+        yield Entries(id="entries", zone=self.app.zone)
         yield Activity(id="activity")
         with Horizontal(id="filter-bar"):
             yield Static("/", markup=False, id="filter-sign")

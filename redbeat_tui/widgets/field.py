@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input
@@ -55,6 +56,20 @@ class Field(Input):
     def action_cancel(self) -> None:
         """Tell the parent."""
         self.post_message(self.Cancelled(self))
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Textual lets a binding's key travel to the app and back, so that what was typed behind
+        # it arrives before it is obeyed: over a slow line ctrl+u would delete that too.
+        if event.is_printable:
+            return
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            try:
+                await self.run_action(binding.action)
+            except SkipAction:
+                return
+            event.stop()
+            event.prevent_default()
+            return
 
     def _on_paste(self, event: events.Paste) -> None:
         text = clean(" ".join(event.text.split()), limit=MAX_LENGTH)

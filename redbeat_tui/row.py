@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from celery.schedules import crontab
+
 from redbeat_core.events import (
     RUN_DISPATCHED,
     RUN_FAILED,
@@ -28,6 +30,7 @@ from .format import LATE_AFTER
 
 if TYPE_CHECKING:
     from celery import Celery
+    from celery.schedules import BaseSchedule
 
 #: Every status, the most urgent first.
 STATUSES = (
@@ -218,7 +221,7 @@ def facts_of(view: EntryView, words: str | None = None) -> Facts:
     :param words: the description of its schedule, where it is known already.
     """
     if words is None:
-        words = describe(view.schedule) if view.schedule is not None else ""
+        words = _words(view.schedule) if view.schedule is not None else ""
     status, reason = _status(view)
     waits = status not in ("invalid", "paused", "disabled", "finished")
     return Facts(
@@ -230,6 +233,23 @@ def facts_of(view: EntryView, words: str | None = None) -> Facts:
         status=status,
         reason=reason,
     )
+
+
+#: Crontabs in words, by their text: in words they cost half a millisecond, and of thousands of
+#: entries many run at the same times.
+_CRONTABS: dict[str, str] = {}
+
+
+def _words(schedule: BaseSchedule) -> str:
+    if type(schedule) is not crontab:
+        return describe(schedule)
+    text = repr(schedule)
+    words = _CRONTABS.get(text)
+    if words is None:
+        if len(_CRONTABS) >= 10_000:
+            _CRONTABS.clear()
+        words = _CRONTABS[text] = describe(schedule)
+    return words
 
 
 def _status(view: EntryView) -> tuple[str, str]:

@@ -1,97 +1,14 @@
-"""The table of entries: what it draws, where the cursor is, and how little it repaints."""
+"""The table of entries: what it draws, and how little it repaints."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
 from rich.cells import cell_len
-from textual.app import App, ComposeResult
-from textual.geometry import Region
-from textual.pilot import Pilot
-from textual.strip import Strip
 from textual.widgets import Input
 
 from redbeat_tui.row import Row
-from redbeat_tui.widgets.entry_table import EntryTable
 from tests.support.rows import NOW, meta, outcome, paused, record, row
-
-
-class Table(EntryTable):
-    """Counts what it draws."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines_drawn: list[int] = []
-        self.marked: list[Region | None] = []
-
-    def render_line(self, y: int) -> Strip:
-        self.lines_drawn.append(y)
-        return super().render_line(y)
-
-    def refresh(self, *regions: Region, **how: Any) -> Table:
-        if hasattr(self, "marked"):
-            self.marked.extend(regions or (None,))
-        return super().refresh(*regions, **how)
-
-
-class Console(App[None]):
-    """An app of nothing but the table, and a field that can have the focus."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[object] = []
-
-    def compose(self) -> ComposeResult:
-        yield Table()
-        yield Input()
-
-    def on_mount(self) -> None:
-        self.table.focus()
-
-    @property
-    def table(self) -> Table:
-        return self.query_one(Table)
-
-    def on_entry_table_highlighted(self, message: EntryTable.Highlighted) -> None:
-        self.told.append(("highlighted", message.name))
-
-    def on_entry_table_selected(self, message: EntryTable.Selected) -> None:
-        self.told.append(("selected", message.name))
-
-    def on_entry_table_header_clicked(self, message: EntryTable.HeaderClicked) -> None:
-        self.told.append(("header", message.sort))
-
-
-@asynccontextmanager
-async def console(
-    rows: list[Row], size: tuple[int, int] = (80, 24), *, live: bool = True
-) -> AsyncIterator[tuple[Table, Pilot[None]]]:
-    app = Console()
-    async with app.run_test(size=size) as pilot:
-        app.table.set_rows(rows, NOW)
-        app.table.tick(NOW, live=live)
-        await pilot.pause()
-        yield app.table, pilot
-
-
-def drawn(table: EntryTable) -> list[str]:
-    """The lines as they are on the screen."""
-    return [table.render_line(y).text for y in range(table.size.height)]
-
-
-def cursor_line(table: EntryTable) -> int:
-    """The line of the screen that has the cursor's marker."""
-    marked = [y for y, text in enumerate(drawn(table)) if text.startswith("▌")]
-    assert len(marked) == 1
-    return marked[0]
-
-
-def many(count: int) -> list[Row]:
-    return [row(f"entry-{n:05}", n, meta=meta(NOW - n % 60)) for n in range(count)]
-
+from tests.support.tables import console, drawn, many
 
 SHOP = [
     row("late-one", -130),
@@ -184,175 +101,12 @@ async def test_an_empty_table_says_so() -> None:
         assert pilot.app.told[-1] == ("highlighted", None)  # type: ignore[attr-defined]
 
 
-async def test_the_keys_move_the_cursor() -> None:
-    rows = many(100)
-    async with console(rows) as (table, pilot):
-        page = table.size.height - 1
-        for keys, index in [
-            (["down"], 1),
-            (["j", "j"], 3),
-            (["up", "k"], 1),
-            (["pagedown"], 1 + page),
-            (["pageup"], 1),
-            (["pageup"], 0),
-            (["end"], 99),
-            (["down"], 99),
-            (["home"], 0),
-            (["G"], 99),
-            (["g"], 0),
-        ]:
-            await pilot.press(*keys)
-            await pilot.pause()
-            assert table.cursor == index, keys
-            assert table.selected_name == rows[index].name
-            assert table.selected_row is rows[index]
-            assert rows[index].name in drawn(table)[cursor_line(table)]
-        await pilot.press("enter")
-        await pilot.pause()
-        told = pilot.app.told  # type: ignore[attr-defined]
-        assert told[-1] == ("selected", "entry-00000")
-        assert ("highlighted", "entry-00099") in told
-
-
-async def test_the_last_line_can_be_reached() -> None:
-    async with console(many(500)) as (table, pilot):
-        await pilot.press("end")
-        await pilot.pause()
-        assert "entry-00499" in drawn(table)[-1]
-        assert cursor_line(table) == table.size.height - 1
-
-
-async def test_the_mouse_moves_the_cursor_and_the_wheel_the_rows() -> None:
-    async with console(many(100)) as (table, pilot):
-        await pilot.click(table, offset=(5, 4))
-        await pilot.pause()
-        assert table.selected_name == "entry-00003"
-        await pilot.click(table, offset=(5, 6), times=2)
-        await pilot.pause()
-        told = pilot.app.told  # type: ignore[attr-defined]
-        assert told[-1] == ("selected", "entry-00005")
-        assert not pilot.app.screen.selections, "two clicks mark no text"
-        table.scroll_relative(y=10, animate=False)
-        await pilot.pause()
-        assert "entry-00010" in drawn(table)[1]
-        assert table.selected_name == "entry-00005", "it stays where it was"
-        await pilot.click(table, offset=(5, 0))
-        await pilot.pause()
-        assert told[-1] == ("header", "name")
-        await pilot.press("down")
-        await pilot.pause()
-        assert cursor_line(table), "the cursor is in view again"
-
-
-async def test_a_click_below_the_rows_does_nothing() -> None:
-    async with console(many(3)) as (table, pilot):
-        await pilot.click(table, offset=(5, 10))
-        await pilot.pause()
-        assert table.selected_name == "entry-00000"
-
-
-async def test_the_cursor_stays_on_its_entry_when_the_order_changes() -> None:
-    rows = many(10)
-    async with console(rows) as (table, pilot):
-        await pilot.press("down", "down")
-        table.set_rows(rows[::-1], NOW)
-        await pilot.pause()
-        assert table.selected_name == "entry-00002"
-        assert "entry-00002" in drawn(table)[cursor_line(table)]
-        table.set_rows([row("new", 0), *rows], NOW)
-        await pilot.pause()
-        assert table.selected_name == "entry-00002"
-        assert table.cursor == 3
-
-
-async def test_a_cursor_whose_entry_is_gone_is_on_the_next_one() -> None:
-    rows = many(10)
-    async with console(rows) as (table, pilot):
-        await pilot.press("end", "up")
-        table.set_rows(rows[:8] + rows[9:], NOW)
-        await pilot.pause()
-        assert table.selected_name == "entry-00009"
-        table.set_rows(rows[:2], NOW)
-        await pilot.pause()
-        assert table.selected_name == "entry-00001"
-        assert pilot.app.told[-1] == ("highlighted", "entry-00001")  # type: ignore[attr-defined]
-
-
-async def test_an_entry_that_runs_takes_the_cursor_with_it_out_of_view() -> None:
-    """Whoever was about to press a key on it still sees it, on the line where it was."""
-    rows = many(1000)
-    async with console(rows) as (table, pilot):
-        await pilot.press("down", "down")
-        await pilot.pause()
-        table.set_rows([*rows[:2], *rows[3:600], rows[2], *rows[600:]], NOW)
-        await pilot.pause()
-        assert table.selected_name == "entry-00002"
-        assert cursor_line(table) == 3
-
-
-async def test_until_somebody_moves_the_cursor_the_top_stays_in_view() -> None:
-    rows = many(1000)
-    async with console(rows) as (table, pilot):
-        table.set_rows([*rows[1:600], rows[0], *rows[600:]], NOW)
-        await pilot.pause()
-        assert table.scroll_offset.y == 0
-        assert table.selected_name == "entry-00001"
-        assert cursor_line(table) == 1
-
-
-async def test_rows_that_come_and_go_above_do_not_move_what_is_read() -> None:
-    rows = many(1000)
-    async with console(rows) as (table, pilot):
-        await pilot.press("end", "pageup", "pageup", "up")
-        await pilot.pause()
-        before = drawn(table)
-        table.set_rows(rows[7:], NOW)
-        await pilot.pause()
-        assert drawn(table) == before
-        table.set_rows([row("new", 0), *rows], NOW)
-        await pilot.pause()
-        assert drawn(table) == before
-
-
-async def test_rows_above_do_not_move_the_view_when_the_cursor_is_elsewhere() -> None:
-    rows = many(1000)
-    async with console(rows) as (table, pilot):
-        table.scroll_to(y=300, animate=False)
-        await pilot.pause()
-        before = drawn(table)
-        table.set_rows(rows[7:], NOW)
-        await pilot.pause()
-        assert drawn(table) == before
-
-
-async def test_an_entry_can_be_gone_to_by_name() -> None:
-    async with console(many(1000)) as (table, pilot):
-        assert table.move_to("entry-00777")
-        await pilot.pause()
-        assert "entry-00777" in drawn(table)[cursor_line(table)]
-        assert not table.move_to("nobody")
-        assert table.selected_name == "entry-00777"
-
-
 async def test_nothing_moves_sideways_when_the_data_changes() -> None:
     async with console(SHOP[:2]) as (table, pilot):
         header = drawn(table)[0]
         table.set_rows(many(5000), NOW)
         await pilot.pause()
         assert drawn(table)[0] == header, "not even for the scroll bar"
-
-
-async def test_a_smaller_terminal_keeps_the_cursor_in_view() -> None:
-    async with console(many(1000), (120, 40)) as (table, pilot):
-        table.move_to("entry-00030")
-        await pilot.pause()
-        await pilot.resize_terminal(60, 12)
-        await pilot.pause()
-        assert "entry-00030" in drawn(table)[cursor_line(table)]
-        await pilot.resize_terminal(1, 1)
-        await pilot.resize_terminal(100, 30)
-        await pilot.pause()
-        assert "entry-00030" in drawn(table)[cursor_line(table)]
 
 
 async def test_a_tick_repaints_only_the_cells_whose_text_changed() -> None:
@@ -428,15 +182,3 @@ async def test_the_column_that_is_sorted_by_is_marked() -> None:
         await pilot.pause()
         assert "Name ▼" in drawn(table)[0]
         assert "Due ▲" not in drawn(table)[0]
-
-
-async def test_selected_text_can_be_copied() -> None:
-    async with console(many(50)) as (table, pilot):
-        await pilot.mouse_down(table, offset=(2, 2))
-        await pilot.hover(table, offset=(13, 3))
-        await pilot.mouse_up(table, offset=(13, 3))
-        await pilot.pause()
-        copied = pilot.app.screen.get_selected_text()
-        assert copied is not None
-        assert copied.splitlines()[0].startswith("entry-00001")
-        assert copied.splitlines()[1].strip() == "entry-00002"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,19 @@ def acquired(journal: Journal, by: Process, after: int) -> Event:
     )
 
 
+def in_the_broker(client: redis.Redis) -> list[str]:
+    """The task ids of all messages, sorted; nobody consumes them."""
+    messages = client.lrange("shop", 0, -1)
+    return sorted(json.loads(message)["headers"]["id"] for message in messages)
+
+
+def ids_of(journal: Journal) -> list[str]:
+    """The task ids of all dispatched runs, sorted."""
+    return sorted(run.data["task_id"] for run in journal.dispatched())
+
+
 def test_after_a_crash_of_the_leader_the_standby_dispatches_when_the_lease_is_over(
-    processes: Processes, journal: Journal, entry: str
+    processes: Processes, journal: Journal, entry: str, client: redis.Redis
 ) -> None:
     leader, standby = two_beats(processes, journal)
     journal.wait_for_runs(entry, 2)
@@ -63,6 +75,8 @@ def test_after_a_crash_of_the_leader_the_standby_dispatches_when_the_lease_is_ov
     assert change.seq < first.seq
     assert {pid_of(run) for run in journal.dispatched(after=died_at)} == {standby.pid}
     assert runs_twice(journal.dispatched()) == []
+    standby.kill()
+    assert in_the_broker(client) == ids_of(journal)
     print(f"led {(change.time - journal.events()[died_at - 1].time).total_seconds():.2f} s after")
 
 
@@ -106,6 +120,26 @@ def test_a_leader_that_slept_past_its_lease_returns_to_standby_and_sends_nothing
     again = acquired(journal, leader, change.seq)
     journal.wait_for_runs(entry, 2, after=again.seq)
     assert runs_twice(journal.dispatched()) == []
+
+
+def test_two_beats_without_a_lease_still_dispatch_each_time_once(
+    processes: Processes, journal: Journal, app: Celery, client: redis.Redis
+) -> None:
+    names = [f"entry {number}" for number in range(20)]
+    for name in names:
+        RedBeatSchedulerEntry(name, "shop.record", 0.2, app=app).save()
+    beats = [processes.beat(name, conf={"redbeat_lock_key": None}) for name in ("one", "two")]
+
+    def both_ran() -> bool:
+        return {pid_of(run) for run in journal.dispatched()} == {beat.pid for beat in beats}
+
+    wait_for(both_ran, what="runs by both")
+    for name in names:
+        journal.wait_for_runs(name, 5, after=journal.seq)
+    for beat in beats:
+        beat.kill()
+    assert runs_twice(journal.dispatched()) == []
+    assert in_the_broker(client) == ids_of(journal)
 
 
 def test_a_beat_inside_a_worker_runs_and_hands_over_when_the_worker_ends(

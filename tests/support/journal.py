@@ -22,6 +22,7 @@ class Journal:
 
     def __init__(self, client: redis.Redis) -> None:
         self.store = ScheduleStore(client)
+        self._known: list[Event] = []
 
     @property
     def seq(self) -> int:
@@ -34,15 +35,22 @@ class Journal:
         :param subject: only those about this entry.
         :param after: only those behind this position.
         """
-        found: list[Event] = []
-        while page := self.store.log_after(after):
-            found += page
-            after = page[-1].seq
         return [
             event
-            for event in found
-            if (not types or event.type in types) and subject in (None, event.subject)
+            for event in self._read()
+            if event.seq > after
+            and (not types or event.type in types)
+            and subject in (None, event.subject)
         ]
+
+    def _read(self) -> list[Event]:
+        """The whole log, of which only the new part is read, unless it is another log."""
+        known = self._known
+        if known and self.store.log_event(known[-1].seq) != known[-1]:
+            known.clear()
+        while page := self.store.log_after(known[-1].seq if known else 0):
+            known += page
+        return known
 
     def dispatched(self, subject: str | None = None, after: int = 0) -> list[Event]:
         """The runs that were dispatched."""

@@ -223,6 +223,16 @@ def _cluster(url: str, own: dict[str, Any], settings: dict[str, Any], tls: dict[
     return RedisCluster(startup_nodes=nodes, **settings)
 
 
+def is_cluster(client: Any) -> bool:
+    """Whether *client* is one that spreads its commands over the nodes of a Cluster."""
+    return isinstance(client, redis.cluster.RedisCluster)
+
+
+def one_server(client: Any) -> Any:
+    """A client for the commands that ask about a server and not about keys."""
+    return client.get_redis_connection(client.get_default_node()) if is_cluster(client) else client
+
+
 def explain(exc: BaseException, url: str) -> ConnectionProblem:
     """Say what *exc* means for somebody who gave *url*."""
     where = safe_url(url)
@@ -302,7 +312,7 @@ def check_cluster(client: Any, prefix: str, url: str) -> None:
     """
     if hash_tag(prefix) is not None:
         return
-    if not isinstance(client, redis.cluster.RedisCluster):
+    if not is_cluster(client):
         info = client.info("server")
         if info.get("redis_mode") != "cluster" and info.get("server_mode") != "cluster":
             return
@@ -321,6 +331,7 @@ def check_eviction(client: Any, action: str, url: str) -> None:
     """
     if action == "ignore":
         return
+    client = one_server(client)
     try:
         policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy") or "")
     except exceptions.ResponseError:

@@ -19,7 +19,8 @@ from celery.result import denied_join_result
 from celery.utils.log import get_logger
 from kombu.transport.redis import GlobalKeyPrefixMixin
 from redis import exceptions
-from redis.cluster import RedisCluster
+
+from .connection import is_cluster
 
 logger = get_logger("celery.beat")
 
@@ -152,7 +153,7 @@ class Dispatcher:
             return self.mode
         self.close()
         self.mode, self.reason = AT_LEAST_ONCE, ""
-        if isinstance(self._client, RedisCluster):
+        if is_cluster(self._client):
             self.reason = "the schedule is on a Redis Cluster"
             return self.mode
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from redis import exceptions
 
+from .connection import one_server
 from .lease import SILENT_AFTER
 from .record import from_score
 from .store import ScheduleStore
@@ -112,7 +113,7 @@ def read_health(store: ScheduleStore, lock: str | None = None) -> Health:
     return Health(
         leader=_leader(token, left, leader),
         beats=tuple(sorted(alive, key=lambda beat: beat.token)),
-        server=_server(store.client),
+        server=_server(one_server(store.client)),
         pending_triggers=int(waiting),
         latency=latency,
     )

@@ -86,7 +86,8 @@ def _true_due(timing: Any, last_run_at: datetime | None, score: datetime) -> dat
         return next_occurrence(timing, last_run_at)
     if isinstance(timing, rrule):
         # Never ran: not before its first occurrence.
-        first = next_occurrence(timing, timing.dtstart.astimezone(UTC) - timedelta(microseconds=1))
+        start = timing.recurrence.dtstart.astimezone(UTC)
+        first = next_occurrence(timing, start - timedelta(microseconds=1))
         return None if first is None else max(first, score)
     return score
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from celery import Celery
 from celery.app import app_or_default
+from redis.exceptions import ResponseError
 
 from . import events
 from .config import ensure_conf
-from .connection import get_redis, raw_client
+from .connection import get_redis, is_cluster, one_server, raw_client
 from .keys import Keys
 from .record import FIELDS, EntryRecord
 from .scripts import Scripts
@@ -110,7 +111,7 @@ class ScheduleStore:
 
     def server_time(self) -> float:
         """The Redis server's clock, Unix seconds."""
-        seconds, micro = self.client.time()
+        seconds, micro = one_server(self.client).time()
         return int(seconds) + int(micro) / 1e6
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[EntryRecord]]:
@@ -191,6 +192,15 @@ class ScheduleStore:
         :returns: for each its name and what went wrong, if anything did.
         """
         results: list[tuple[str, Exception | None]] = []
+        if is_cluster(self.client):
+            # Its pipelines take no scripts.
+            for change in changes:
+                try:
+                    self.change(**change)
+                    results.append((change["name"], None))
+                except (ConflictError, ResponseError) as exc:
+                    results.append((change["name"], exc))
+            return results
         for page in _pages(changes, PAGE // 2):
             pipe = self.client.pipeline(transaction=False)
             for change in page:

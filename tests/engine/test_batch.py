@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import redis
@@ -17,45 +15,9 @@ from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.claims import Advance, Claim, ClaimStore, Due
 from redbeat_core.operations import Operations
 from redbeat_core.store import store_for
-from tests.support.shop import make_app
+from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]
-
-
-@pytest.fixture
-def make_scheduler(url: str) -> Iterator[Make]:
-    made: list[RedBeatScheduler] = []
-
-    def make(**conf: Any) -> RedBeatScheduler:
-        made.append(RedBeatScheduler(make_app(url, conf)))
-        return made[-1]
-
-    yield make
-    for scheduler in made:
-        scheduler.close()
-
-
-def due_entry(app: Celery, name: str = "orders", every: Any = 3600.0, **more: Any) -> Any:
-    """An entry whose time has just come, anchored a moment ago."""
-    more.setdefault("last_run_at", datetime.now(UTC) - timedelta(seconds=3600))
-    return RedBeatSchedulerEntry(name, "shop.record", every, app=app, **more).save()
-
-
-def run(scheduler: RedBeatScheduler) -> None:
-    """Ticks of the loop without the waiting, until nothing is left to do at once."""
-    for _ in range(20):
-        if scheduler._step() > 0:
-            return
-    raise AssertionError("the scheduler does not come to rest")
-
-
-def queued(client: redis.Redis, queue: str = "shop") -> list[dict[str, Any]]:
-    return [json.loads(text) for text in client.lrange(queue, 0, -1)]
-
-
-def log(app: Celery, *types: str) -> list[events.Event]:
-    found = store_for(app).log_after(0)
-    return [event for event in found if event.type in types] if types else found
 
 
 def test_a_due_entry_is_enqueued_with_its_advance(
@@ -274,67 +236,6 @@ def test_a_crontab_past_its_starting_deadline_is_missed(
     score = client.zscore("redbeat::schedule", "redbeat:orders")
     assert score is not None
     assert score > now.timestamp()
-
-
-def test_a_trigger_is_sent_once_and_leaves_the_schedule_alone(
-    app: Celery, client: redis.Redis, make_scheduler: Make
-) -> None:
-    RedBeatSchedulerEntry("orders", "shop.record", 3600.0, app=app).save()
-    before = client.hgetall("redbeat:orders"), client.zscore("redbeat::schedule", "redbeat:orders")
-    trigger = Operations(store_for(app), app=app).trigger("orders")
-    scheduler = make_scheduler()
-    run(scheduler)
-    run(scheduler)
-    (message,) = queued(client)
-    assert message["headers"]["redbeat"]["trigger"] == trigger
-    (event,) = log(app, events.RUN_DISPATCHED)
-    assert event.data["trigger"] == trigger
-    assert event.data["task_id"] == message["headers"]["id"]
-    assert client.xlen("redbeat::triggers") == 0
-    after = client.hgetall("redbeat:orders"), client.zscore("redbeat::schedule", "redbeat:orders")
-    assert after == before
-
-
-def test_a_paused_entry_can_be_triggered(
-    app: Celery, client: redis.Redis, make_scheduler: Make
-) -> None:
-    RedBeatSchedulerEntry("orders", "shop.record", 3600.0, app=app).save()
-    operations = Operations(store_for(app), app=app)
-    operations.pause("orders")
-    operations.trigger("orders")
-    run(make_scheduler())
-    assert len(queued(client)) == 1
-
-
-def test_a_trigger_that_came_too_late_is_missed(
-    app: Celery, client: redis.Redis, make_scheduler: Make
-) -> None:
-    RedBeatSchedulerEntry("orders", "shop.record", 3600.0, app=app).save()
-    long_ago = Operations(store_for(app), app=app, clock=lambda: time.time() - 7200)
-    trigger = long_ago.trigger("orders")
-    run(make_scheduler())
-    assert queued(client) == []
-    (missed,) = log(app, events.RUN_MISSED)
-    assert missed.data["trigger"] == trigger
-    assert client.xlen("redbeat::triggers") == 0
-
-
-def test_a_trigger_of_what_is_gone_or_broken_fails_and_is_taken(
-    app: Celery, client: redis.Redis, make_scheduler: Make
-) -> None:
-    for name in ("gone", "broken"):
-        RedBeatSchedulerEntry(name, "shop.record", 3600.0, app=app).save()
-        Operations(store_for(app), app=app).trigger(name)
-    store_for(app).delete("gone")
-    client.hset("redbeat:broken", "definition", "{oops")
-    client.xadd("redbeat::triggers", {"request": "no json"})
-    client.xadd("redbeat::triggers", {"other": "field"})
-    run(make_scheduler())
-    assert queued(client) == []
-    assert client.xlen("redbeat::triggers") == 0
-    reasons = {event.subject: event.data["reason"] for event in log(app, events.RUN_FAILED)}
-    assert "gone" in reasons["gone"]
-    assert "not JSON" in reasons["broken"]
 
 
 def test_an_entry_that_cannot_be_published_is_reported_and_not_in_the_way(

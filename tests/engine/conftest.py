@@ -1,0 +1,24 @@
+"""For the tests of the engine: schedulers in this process, stepped by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from redbeat_core import RedBeatScheduler
+from tests.support.shop import make_app
+
+
+@pytest.fixture
+def make_scheduler(url: str) -> Iterator[Callable[..., RedBeatScheduler]]:
+    made: list[RedBeatScheduler] = []
+
+    def make(**conf: Any) -> RedBeatScheduler:
+        made.append(RedBeatScheduler(make_app(url, conf)))
+        return made[-1]
+
+    yield make
+    for scheduler in made:
+        scheduler.close()

@@ -37,8 +37,8 @@ class Action:
     :ivar handler: does it, or starts it.
     :ivar writes: changes the schedule: refused in read-only mode.
     :ivar needs_entry: acts on the entry under the cursor.
-    :ivar rank: where it stands in the key bar; the highest numbers go first when the terminal
-        is narrow; None: only in the help.
+    :ivar weight: the heavier, the longer it stays in the key bar of a narrow terminal; 0: it
+        is only in the help.
     :ivar priority: works while a field has the focus.
     """
 
@@ -50,21 +50,11 @@ class Action:
     handler: Handler
     writes: bool = False
     needs_entry: bool = False
-    rank: int | None = None
+    weight: int = 0
     priority: bool = False
 
 
 _ALL = (
-    Action(
-        "show",
-        ("enter",),
-        "detail",
-        "Show the entry: definition, state, next runs.",
-        ENTRY,
-        verbs.show,
-        needs_entry=True,
-        rank=4,
-    ),
     Action(
         "pause",
         ("p",),
@@ -74,7 +64,7 @@ _ALL = (
         verbs.pause_or_resume,
         writes=True,
         needs_entry=True,
-        rank=0,
+        weight=7,
     ),
     Action(
         "trigger",
@@ -85,7 +75,7 @@ _ALL = (
         verbs.trigger,
         writes=True,
         needs_entry=True,
-        rank=1,
+        weight=6,
     ),
     Action(
         "edit",
@@ -96,7 +86,7 @@ _ALL = (
         verbs.edit,
         writes=True,
         needs_entry=True,
-        rank=2,
+        weight=6,
     ),
     Action(
         "delete",
@@ -107,7 +97,17 @@ _ALL = (
         verbs.delete,
         writes=True,
         needs_entry=True,
-        rank=3,
+        weight=3,
+    ),
+    Action(
+        "show",
+        ("enter",),
+        "detail",
+        "Show the entry: definition, state, next runs.",
+        ENTRY,
+        verbs.show,
+        needs_entry=True,
+        weight=5,
     ),
     Action(
         "filter",
@@ -116,7 +116,7 @@ _ALL = (
         "Show only the entries that match; esc clears it.",
         VIEW,
         verbs.open_filter,
-        rank=5,
+        weight=4,
     ),
     Action(
         "sort",
@@ -125,7 +125,7 @@ _ALL = (
         "Sort by next run, name, status, last run in turn.",
         VIEW,
         verbs.next_sort,
-        rank=6,
+        weight=2,
     ),
     Action(
         "refresh",
@@ -150,7 +150,7 @@ _ALL = (
         "Show this help.",
         CONSOLE,
         verbs.show_help,
-        rank=7,
+        weight=8,
     ),
     Action(
         "palette",
@@ -175,7 +175,7 @@ _ALL = (
         "Leave the detail, or the console.",
         CONSOLE,
         verbs.leave,
-        rank=8,
+        weight=9,
     ),
 )
 

@@ -7,6 +7,7 @@ second and tells the screens what changed. Writes go through the operations, in 
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, tzinfo
@@ -73,7 +74,8 @@ class ConsoleApp(App[int]):
         model: Model | None = None,
         feed: Feed | None = None,
     ) -> None:
-        super().__init__(driver_class=ConsoleDriver)
+        # Textual decides here, before there is a theme, how to leave colours out.
+        super().__init__(driver_class=ConsoleDriver, ansi_color="NO_COLOR" in os.environ)
         self.options = options
         self.store = store
         self.operations = operations
@@ -213,6 +215,7 @@ class ConsoleApp(App[int]):
             self.model,
             self.feed.health,
             server=self._server,
+            zone=self.zone,
             read_only=self.options.read_only,
             shown=len(listing),
             filter_text=listing.filter.text,
@@ -227,15 +230,14 @@ class ConsoleApp(App[int]):
         row = self.selected_row()
         paused = row is not None and row.status == "paused"
         inside = isinstance(self.screen, DetailScreen)
-        keys: list[Key] = [Key("esc", "back", "app.perform('back')")] if inside else []
-        ranked = [action for action in ACTIONS.values() if action.rank is not None]
-        for action in sorted(ranked, key=lambda action: action.rank or 0):
-            if inside and action.name in ("show", "filter", "sort"):
+        keys: list[Key] = [Key("esc", "back", "app.perform('back')", weight=9)] if inside else []
+        for action in ACTIONS.values():
+            if not action.weight or (inside and action.name in ("show", "filter", "sort")):
                 continue
             title = "resume" if action.name == "pause" and paused else action.title
             off = bool(refusal(action, read_only=self.options.read_only, has_entry=True))
             shown = key_text(action.keys[0])
-            keys.append(Key(shown, title, f"app.perform('{action.name}')", off))
+            keys.append(Key(shown, title, f"app.perform('{action.name}')", off, action.weight))
         for bar in self.screen.query(KeyBar):
             bar.show(keys)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
+
 from redbeat_core.health import Health, Leader
 
 from .model import Model
+from .telling import clock
 from .widgets.header import HeaderFacts
 
 
@@ -13,6 +16,7 @@ def header_facts(
     health: Health | None,
     *,
     server: str,
+    zone: tzinfo,
     read_only: bool = False,
     shown: int = 0,
     filter_text: str = "",
@@ -21,6 +25,7 @@ def header_facts(
     """The header's facts.
 
     :param server: the URL without its password.
+    :param zone: whose clock times are told in.
     :param health: as last read; None: not yet.
     :param shown: entries that the filter lets through.
     """
@@ -34,7 +39,9 @@ def header_facts(
     return HeaderFacts(
         server=server,
         link=model.link.state,
-        reason=model.link.reason,
+        # Where the server is stands in the line above.
+        reason=model.link.reason.replace(f" at {server}", ""),
+        since=clock(model.link_since, zone),
         leader=leader,
         warning=warning,
         standbys=standbys,

@@ -65,6 +65,7 @@ class DetailScreen(Screen[None]):
     def on_mount(self) -> None:
         self.query_one("#detail").focus()
         self.query_one("#detail-definition").border_title = "definition"
+        self.app.show_facts()
         self._draw()
 
     @property

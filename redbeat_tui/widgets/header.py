@@ -31,6 +31,7 @@ class HeaderFacts:
     :ivar server: the URL without its password.
     :ivar link: ``connecting``, ``catching-up``, ``live`` or ``disconnected``.
     :ivar reason: why it is not live, in words.
+    :ivar since: the time of day at which it came to that.
     :ivar leader: who leads, in words; empty: not known yet.
     :ivar warning: the leader is missing or a stranger: draw it so.
     :ivar standbys: beats that wait; None: not known.
@@ -43,6 +44,7 @@ class HeaderFacts:
     server: str
     link: str = "connecting"
     reason: str = ""
+    since: str = ""
     leader: str = ""
     warning: bool = False
     standbys: int | None = None
@@ -85,6 +87,9 @@ class ConsoleHeader(Widget):
             Part(" redbeat ", self._style("header--name")),
             Part(" " + clean(facts.server), keep=8),
         ]
+        if facts.link == "disconnected" and facts.since:
+            # What the table shows is as it was then.
+            word += f" since {facts.since}"
         right = [Part(f"{glyph} {word} ", self._style(style))]
         if facts.read_only:
             right[:0] = [Part(" read-only ", self._style("header--badge")), Part("  ")]

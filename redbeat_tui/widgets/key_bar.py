@@ -1,4 +1,4 @@
-"""The bottom line: the keys that work here. As many as fit, the important ones first."""
+"""The bottom line: the keys that work here, as many as fit."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ class Key:
     :ivar title: what it does, in a word.
     :ivar action: the Textual action of a click on it.
     :ivar off: it does nothing but say why.
+    :ivar weight: the lightest are left out first where the terminal is narrow.
     """
 
     key: str
     title: str
     action: str = ""
     off: bool = False
+    weight: int = 0
 
 
 class KeyBar(Widget):
@@ -55,7 +57,7 @@ class KeyBar(Widget):
         self._keys = tuple(keys)
 
     def show(self, keys: Sequence[Key]) -> None:
-        """Show *keys*, the most important first."""
+        """Show *keys*, in this order."""
         if tuple(keys) != self._keys:
             self._keys = tuple(keys)
             self.refresh()
@@ -66,14 +68,12 @@ class KeyBar(Widget):
         off_style = self.get_visual_style("key-bar--off", partial=True)
         width = self.size.width
         parts: list[Content] = []
-        needed = [cell_width(key.key) + cell_width(key.title) + 2 for key in self._keys]
+        keys = list(self._keys)
+        while keys and sum(map(_cells, keys)) > width:
+            keys.remove(min(keys, key=lambda key: key.weight))
         # Wider gaps where there is room for them.
-        gap = 1 if sum(needed) + len(needed) <= width else 0
-        used = 0
-        for key, cells in zip(self._keys, needed, strict=True):
-            used += cells + gap
-            if used > width:
-                break
+        gap = 1 if sum(map(_cells, keys)) + len(keys) <= width else 0
+        for key in keys:
             click = Style.from_meta({"@click": key.action}) if key.action else Style()
             parts.append(
                 Content.assemble(
@@ -82,3 +82,7 @@ class KeyBar(Widget):
                 )
             )
         return Content("").join(parts)
+
+
+def _cells(key: Key) -> int:
+    return cell_width(key.key) + cell_width(key.title) + 2

@@ -1,0 +1,70 @@
+"""The console inside the test, on a real server, driven by Textual's pilot.
+
+``add``      writes an entry, as an application does
+``opened``   an app on ``server``; use it as ``async with opened().run_test() as pilot``
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.schedules import schedule
+from textual.pilot import Pilot
+
+from redbeat_core import RedBeatSchedulerEntry
+from redbeat_core.operations import Operations
+from redbeat_core.store import ScheduleStore, store_for
+from redbeat_tui.app import ConsoleApp
+from redbeat_tui.config import open_store, options_for
+
+Opened = Callable[..., ConsoleApp]
+Add = Callable[..., None]
+
+
+@pytest.fixture
+def store(app: Celery) -> ScheduleStore:
+    return store_for(app)
+
+
+@pytest.fixture
+def add(app: Celery) -> Add:
+    def add(name: str, when: Any = None, task: str = "shop.record", **rest: Any) -> None:
+        when = when or schedule(3600, app=app)
+        RedBeatSchedulerEntry(name, task, when, app=app, **rest).save()
+
+    return add
+
+
+@pytest.fixture
+def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def opened(**options: Any) -> ConsoleApp:
+        found = options_for(url=url, timezone="UTC", **options)
+        store = open_store(found)
+        operations = Operations(store, app=found.app, actor="lea@ops-1", read_only=found.read_only)
+        return ConsoleApp(found, store, operations)
+
+    return opened
+
+
+async def until(
+    pilot: Pilot[int], condition: Callable[[], object], what: str, timeout: float = 15.0
+) -> None:
+    """Let the app go on until *condition* is true."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while not condition():
+        assert loop.time() < deadline, f"waited for {what}"
+        await pilot.pause(0.02)
+
+
+def shown(app: ConsoleApp) -> str:
+    """The text on the screen."""
+    width = app.size.width
+    lines = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line)[:width].rstrip() for line in lines)

@@ -1,0 +1,194 @@
+"""The console as a whole: it follows the schedule, guards writes and says what it cannot do."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+
+from redbeat_core.operations import Operations
+from redbeat_core.schedules import parse_schedule
+from redbeat_core.store import ScheduleStore
+from redbeat_tui.actions import ACTIONS
+from redbeat_tui.screens.ask import AskScreen
+from redbeat_tui.screens.detail import DetailScreen
+from redbeat_tui.screens.help import HelpScreen
+from redbeat_tui.screens.table import TableScreen
+from redbeat_tui.widgets.field import Field
+from tests.console.conftest import Add, Opened, shown, until
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_the_table_follows_what_others_do(
+    opened: Opened, add: Add, store: ScheduleStore, app: Celery
+) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(size=(120, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        assert "● live" in shown(console)
+        add("second")
+        await until(pilot, lambda: "second" in shown(console), "another entry")
+        Operations(store, app=app, actor="ana@x").pause("second", note="broken feed")
+        await until(pilot, lambda: "1 paused" in shown(console), "the pause")
+        assert "paused by ana@x: broken feed" in shown(console)
+        Operations(store, app=app).delete("first")
+        await until(pilot, lambda: "1 entry" in shown(console), "the deletion")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_every_key_of_the_bar_fits_and_is_one_of_the_registry(
+    opened: Opened, add: Add, size: tuple[int, int]
+) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        bar = shown(console).splitlines()[-1]
+        for action in ACTIONS.values():
+            if action.weight:
+                assert action.title in bar, action.name
+
+
+async def test_the_filter_follows_the_typing_and_esc_clears_it(opened: Opened, add: Add) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        add(name)
+    console = opened()
+    async with console.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "gamma" in shown(console), "the entries")
+        await pilot.press("slash", *"al")
+        await until(pilot, lambda: "1 of 3" in shown(console), "the filter")
+        assert "beta" not in shown(console)
+        await pilot.press("enter")
+        assert "filter al" in shown(console)
+        # Letters are keys again.
+        await pilot.press("s")
+        await until(pilot, lambda: "by name" in shown(console), "the order")
+        await pilot.press("escape")
+        await until(pilot, lambda: "beta" in shown(console), "all entries")
+        await pilot.press("slash", *"/[/")
+        await until(pilot, lambda: "no regular expression" in shown(console), "the error")
+        await pilot.press("escape")
+        await until(pilot, lambda: "3 entries" in shown(console), "all entries")
+
+
+async def test_sorting_goes_round(opened: Opened, add: Add) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(notifications=True) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        seen = []
+        for _ in range(4):
+            await pilot.press("s")
+            seen.append(shown(console).splitlines()[-2].split("  ")[-1].strip())
+        assert seen == ["by name", "by status", "by last run", "by next run"]
+
+
+async def test_enter_shows_the_detail_which_follows_the_entry_until_it_is_deleted(
+    opened: Opened, add: Add, store: ScheduleStore, app: Celery
+) -> None:
+    add("first", args=["[/nope]", 1], kwargs={"k": "v"})
+    console = opened()
+    async with console.run_test(size=(160, 45), notifications=True) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(console.screen, DetailScreen), "the detail")
+        await until(pilot, lambda: shown(console).count("UTC") >= 5, "the next runs")
+        assert '"[/nope]"' in shown(console)
+        assert "every hour" in shown(console)
+        operations = Operations(store, app=app, actor="ana@x")
+        operations.edit_schedule("first", parse_schedule("every 7m"))
+        await until(pilot, lambda: "every 7 minutes" in shown(console), "the other schedule")
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(console.screen, AskScreen), "the question")
+        await pilot.press(*"hot", "enter")
+        await until(pilot, lambda: "“hot”" in shown(console), "the pause")
+        assert "none while it is paused" in shown(console)
+        operations.delete("first")
+        await until(pilot, lambda: "deleted: it is gone" in shown(console), "the deletion")
+        await pilot.press("t")
+        await until(pilot, lambda: "No entry is selected" in shown(console), "the reason")
+        await pilot.press("q")
+        assert isinstance(console.screen, TableScreen)
+
+
+@pytest.mark.parametrize("action", [one for one in ACTIONS.values() if one.writes])
+async def test_read_only_refuses_in_the_registry_and_in_the_operations(
+    opened: Opened, add: Add, store: ScheduleStore, action: object
+) -> None:
+    add("first")
+    before = store.get("first")
+    console = opened(read_only=True)
+    async with console.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        assert "read-only" in shown(console)
+        for key in action.keys:  # type: ignore[attr-defined]
+            await pilot.press(key)
+            await until(pilot, lambda: "This console is read-only" in shown(console), "why")
+            assert isinstance(console.screen, TableScreen)
+    assert store.get("first") == before
+
+
+async def test_a_key_pressed_twice_opens_one_dialog(opened: Opened, add: Add) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(notifications=True) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        console.action_perform("delete")
+        console.action_perform("delete")
+        await until(pilot, lambda: isinstance(console.screen, AskScreen), "the question")
+        await pilot.pause(0.2)
+        assert len(console.screen_stack) == 3
+        await pilot.press("escape")
+        assert isinstance(console.screen, TableScreen)
+
+
+async def test_the_help_and_the_palette_know_the_whole_registry(opened: Opened) -> None:
+    console = opened()
+    async with console.run_test(size=(120, 70), notifications=True) as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(console.screen, HelpScreen), "the help")
+        for action in ACTIONS.values():
+            assert action.help in shown(console)
+        await pilot.press("escape")
+        titles = {command.title for command in console.get_system_commands(console.screen)}
+        assert titles == {
+            action.title.capitalize()
+            for action in ACTIONS.values()
+            if action.name not in ("palette", "back")
+        }
+
+
+async def test_what_is_pasted_into_a_field_is_plain_text(opened: Opened) -> None:
+    from textual import events
+
+    console = opened()
+    async with console.run_test(size=(100, 24), notifications=True) as pilot:
+        await pilot.press("slash")
+        field = console.screen.query_one("#filter", Field)
+        field.post_message(events.Paste("a\x1b]52;c;x\x07\nb\u202ec" + "x" * 10_000))
+        await until(pilot, lambda: bool(field.value), "the paste")
+        assert field.value.startswith("a␛]52;c;x␇ b⟨202E⟩cxxx")
+        assert len(field.value) <= 4000
+
+
+async def test_a_crash_keeps_passwords_and_locals_to_itself(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = opened()
+    monkeypatch.setattr(console, "_secrets", lambda: ("hunter2",))
+
+    def crash() -> None:
+        in_a_local = "a value of a local variable"
+        raise ValueError(f"cannot use hunter2 \x1b[2J {len(in_a_local)}")
+
+    async def run() -> None:
+        async with console.run_test() as pilot:
+            console.call_later(crash)
+            await pilot.pause(0.5)
+
+    with pytest.raises(ValueError, match="cannot use"):
+        await run()
+    assert "ValueError: cannot use *** ␛[2J" in console.crash
+    assert "a value of" not in console.crash.replace('"a value of a local variable"', "")
+    assert "\x1b" not in console.crash

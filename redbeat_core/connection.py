@@ -291,7 +291,8 @@ def explain(exc: BaseException, url: str) -> ConnectionProblem:
         )
     if isinstance(exc, ValueError | TypeError | AttributeError):
         return ConnectionProblem(
-            f"{where} with redbeat_redis_options cannot be connected to: {text}", permanent=True
+            f"{where} cannot be used: {text}. Check the address, and redbeat_redis_options",
+            permanent=True,
         )
     return ConnectionProblem(f"Redis at {where} answered: {text}")
 

@@ -134,8 +134,9 @@ def test_two_beats_without_a_lease_still_dispatch_each_time_once(
         return {pid_of(run) for run in journal.dispatched()} == {beat.pid for beat in beats}
 
     wait_for(both_ran, what="runs by both")
+    both = journal.seq
     for name in names:
-        journal.wait_for_runs(name, 5, after=journal.seq)
+        journal.wait_for_runs(name, 5, after=both)
     for beat in beats:
         beat.kill()
     assert runs_twice(journal.dispatched()) == []

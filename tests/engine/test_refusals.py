@@ -11,7 +11,7 @@ import pytest
 from redbeat_core import RedBeatSchedulerEntry
 from tests.support.journal import Journal
 from tests.support.processes import Process, Processes
-from tests.support.server import Server
+from tests.support.server import Server, free_port
 from tests.support.shop import make_app
 
 PASSWORD = "correct-horse"
@@ -44,7 +44,13 @@ def refused(beat: Process, *words: str) -> None:
 def test_a_setting_with_a_wrong_value(
     processes: Processes, setting: str, value: Any, words: list[str]
 ) -> None:
-    refused(processes.beat(conf={setting: value}), setting, *words)
+    beat = processes.beat(conf={setting: value}, loglevel="critical")
+    refused(beat, setting, *words)
+
+
+def test_an_address_that_is_none(processes: Processes) -> None:
+    address = f"redis://:{PASSWORD}@127.0.0.1:port/0"
+    refused(processes.beat(conf={"redbeat_redis_url": address}), "Port", "Check the address")
 
 
 def test_a_wrong_password_and_none(new_server: Callable[..., Server], processes: Processes) -> None:
@@ -64,7 +70,8 @@ def test_a_database_that_the_server_does_not_have(server: Server, processes: Pro
     ("options", "conf", "words"),
     [
         (
-            {"cluster-enabled": "yes", "databases": "1"},
+            # The usual cluster port, 10,000 above the other, may be none.
+            {"cluster-enabled": "yes", "databases": "1", "cluster-port": str(free_port())},
             {},
             ["Cluster", "redbeat_key_prefix", "'{redbeat}:'"],
         ),
@@ -103,3 +110,20 @@ def test_a_server_that_is_away_at_the_start_is_waited_for(
     assert beat.log.count("cannot be reached") == 1
     assert "Traceback" not in beat.log
     assert PASSWORD not in beat.log
+
+
+def test_a_static_entry_with_a_reserved_name_is_left_out_and_the_others_run(
+    server: Server, processes: Processes
+) -> None:
+    entry = {"task": "shop.record", "schedule": 0.5}
+    names = ["a name: with/all 'sorts' of \u202e\u00e9\u4e16 \U0001f40d", "plain"]
+    static = dict.fromkeys([":reserved", "", *names], entry)
+    beat = processes.beat(conf={"beat_schedule": static})
+    with server.client() as client:
+        for name in names:
+            Journal(client).wait_for_runs(name, 2)
+        assert not client.exists("redbeat::reserved", "redbeat:")
+    assert "':reserved' of beat_schedule is left out: " in beat.log
+    assert "starts with ':'" in beat.log
+    assert "'' of beat_schedule is left out: " in beat.log
+    assert "Traceback" not in beat.log

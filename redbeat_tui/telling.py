@@ -71,10 +71,10 @@ def _errored(data: Mapping[str, Any]) -> str:
 
 
 def _leader(data: Mapping[str, Any]) -> str:
-    host, pid = data.get("host"), data.get("pid")
     if not data.get("leader"):
         return "nobody leads now"
-    return f"{clean(str(host), 60)}:{pid} leads" if host else "the leader changed"
+    host, pid = _text(data, "host", 60), clean(str(data.get("pid")), 20)
+    return f"{host}:{pid} leads" if host else "the leader changed"
 
 
 _WORDS: Mapping[str, tuple[Words, str]] = {

@@ -1,0 +1,106 @@
+"""The pure parts behind the screens: counting, following a run, words for events, lines."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from redbeat_core import events
+from redbeat_core.events import Event
+from redbeat_tui.following import Follower
+from redbeat_tui.model import Delta
+from redbeat_tui.row import Row
+from redbeat_tui.tally import Tally, count
+from redbeat_tui.telling import tell
+from redbeat_tui.widgets.line import Part, fit
+from tests.support.rows import NOW, record
+
+TYPES = [
+    value for name, value in vars(events).items() if isinstance(value, str) and "redbeat." in value
+]
+ODD: tuple[Any, ...] = (None, 0, -1, 1.5, [], {}, "", "\x1b]52;c;x\x07", "[/nope]", True)
+
+
+def event(type_: str, name: str = "first", **data: Any) -> Event:
+    return Event("id", "/test", type_, name, datetime.fromtimestamp(NOW, UTC), 1, data)
+
+
+@pytest.mark.parametrize("type_", [*TYPES, "redbeat.some.thing", "", "\x1b[2J"])
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_any_event_can_be_told(type_: str, odd: Any) -> None:
+    keys = ("reason", "actor", "note", "trigger", "missed", "fields", "leader", "host", "pid")
+    words, _ = tell(event(type_, **dict.fromkeys(keys, odd)))
+    assert "\x1b" not in words
+    assert "\x07" not in words
+
+
+def test_a_run_is_followed_from_the_request_to_its_end() -> None:
+    follower = Follower()
+    assert follower.request("t1", "first", NOW).stage == "requested"
+    stages = []
+    for type_ in (events.RUN_REQUESTED, events.RUN_DISPATCHED, events.RUN_STARTED):
+        stages += [run.stage for run in follower.offer([event(type_, trigger="t1")])]
+    outcome = json.dumps({"status": "succeeded", "runtime": 1.234})
+    done = event(events.RUN_SUCCEEDED, trigger="t1", fields={"outcome": outcome})
+    (run,) = follower.offer([done])
+    assert [*stages, run.stage] == ["requested", "dispatched", "running", "succeeded"]
+    assert run.detail == "1.23 s"
+    assert run.ended
+
+
+def test_an_event_that_comes_before_the_answer_is_not_forgotten() -> None:
+    follower = Follower()
+    follower.offer([event(events.RUN_DISPATCHED, trigger="t1", task_id="abc")])
+    run = follower.request("t1", "first", NOW)
+    assert (run.stage, run.task_id) == ("dispatched", "abc")
+
+
+def test_a_late_event_does_not_turn_a_run_back() -> None:
+    follower = Follower()
+    follower.offer([event(events.RUN_SUCCEEDED, trigger="t1")])
+    assert follower.offer([event(events.RUN_DISPATCHED, trigger="t1")]) == []
+
+
+def test_events_without_a_usable_trigger_are_nobodys() -> None:
+    follower = Follower()
+    for odd in ODD[:7]:
+        assert follower.offer([event(events.RUN_DISPATCHED, trigger=odd)]) == []
+
+
+def test_the_follower_does_not_grow_without_end() -> None:
+    follower = Follower()
+    for number in range(1000):
+        follower.offer([event(events.RUN_DISPATCHED, trigger=f"t{number}")])
+    assert follower.run("t0") is None
+    assert follower.run("t999") is not None
+
+
+def test_counting_one_by_one_is_counting_all() -> None:
+    rows = {f"e{n}": Row(record(f"e{n}", n - 50)) for n in range(100)}
+    whole, stepwise = Tally(), Tally()
+    whole.reset(count(rows))
+    stepwise.update(rows, Delta(changed=frozenset(rows)))
+    assert whole.troubles(NOW) == stepwise.troubles(NOW)
+    assert dict(whole.troubles(NOW))["late"] == 46
+    assert dict(whole.troubles(None))["late"] == 0
+    for name in list(rows)[:60]:
+        del rows[name]
+    stepwise.update(rows, Delta(removed=frozenset(f"e{n}" for n in range(60))))
+    whole.reset(count(rows))
+    assert whole.troubles(NOW) == stepwise.troubles(NOW)
+
+
+@pytest.mark.parametrize("width", range(0, 60, 3))
+def test_a_line_never_takes_more_cells_than_there_are(width: int) -> None:
+    left = [Part(" name "), Part("定期レポート" * 3, keep=4), Part("spare", optional=True)]
+    right = [Part("right", keep=2), Part("!")]
+    assert fit(left, right, width).cell_length <= max(width, len("right!"))
+
+
+def test_a_line_drops_what_is_optional_before_it_cuts() -> None:
+    left = [Part("leader", keep=2), Part(" spare", optional=True)]
+    assert fit(left, [Part("9 entries")], 17).plain == "leader  9 entries"
+    assert fit(left, [Part("9 entries")], 14).plain == "le…  9 entries"

@@ -74,8 +74,9 @@ class ConsoleApp(App[int]):
         model: Model | None = None,
         feed: Feed | None = None,
     ) -> None:
+        ansi = options.theme == "ansi" or "NO_COLOR" in os.environ
         # Textual decides here, before there is a theme, how to leave colours out.
-        super().__init__(driver_class=ConsoleDriver, ansi_color="NO_COLOR" in os.environ)
+        super().__init__(driver_class=ConsoleDriver, ansi_color=ansi or None)
         self.options = options
         self.store = store
         self.operations = operations
@@ -96,7 +97,7 @@ class ConsoleApp(App[int]):
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = theme_name(no_color=self.no_color)
+        self.theme = theme_name(options.theme, no_color=self.no_color)
 
     def _new_feed(self) -> Feed:
         return Feed(self.store, self.model, url=self.options.url)

@@ -20,7 +20,7 @@ from redbeat_core.keys import InvalidNameError
 from redbeat_core.operations import OperationError, Operations, default_actor
 from redbeat_core.schedules import ScheduleError
 
-from .config import Flags, OptionError, Options, check_server, open_store, resolve
+from .config import THEMES, Flags, OptionError, Options, check_server, open_store, resolve
 from .sanitize import clean
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,6 +87,11 @@ _COMMON = (
         "--no-mouse/--mouse",
         default=None,
         help="Leave the mouse to the terminal. [env: REDBEAT_NO_MOUSE]",
+    ),
+    click.option(
+        "--theme",
+        type=click.Choice(THEMES),
+        help="The console's colours; ansi: the terminal's own. [env: REDBEAT_THEME]",
     ),
 )
 

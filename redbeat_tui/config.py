@@ -14,6 +14,8 @@ flag               environment             Celery app                   default
                                                                         UTC
 ``--read-only``    ``REDBEAT_READ_ONLY``                                off
 ``--no-mouse``     ``REDBEAT_NO_MOUSE``                                 off: the mouse is used
+``--theme``        ``REDBEAT_THEME``                                    dark; light, or ansi for
+                                                                        the terminal's colours
 =================  ======================  ===========================  ========================
 
 ``NO_COLOR`` is honoured as well.
@@ -36,6 +38,8 @@ from redbeat_core.connection import ConnectionProblem, check_cluster, explain, r
 from redbeat_core.store import ScheduleStore, store_for
 
 DEFAULT_URL = "redis://localhost:6379/0"
+#: What the console may look like, the default first.
+THEMES = ("dark", "light", "ansi")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("", "0", "false", "no", "off")
 
@@ -54,6 +58,7 @@ class Flags:
     timezone: str | None = None
     read_only: bool | None = None
     no_mouse: bool | None = None
+    theme: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Options:
     timezone: str | None
     read_only: bool
     mouse: bool
+    theme: str
 
 
 def resolve(flags: Flags, env: Mapping[str, str] | None = None) -> Options:
@@ -89,6 +95,7 @@ def resolve(flags: Flags, env: Mapping[str, str] | None = None) -> Options:
         timezone=flags.timezone or env.get("REDBEAT_TIMEZONE"),
         read_only=_switch(flags.read_only, env, "REDBEAT_READ_ONLY"),
         mouse=not _switch(flags.no_mouse, env, "REDBEAT_NO_MOUSE"),
+        theme=flags.theme or env.get("REDBEAT_THEME") or THEMES[0],
     )
 
 
@@ -100,11 +107,14 @@ def options_for(
     timezone: str | None = None,
     read_only: bool = False,
     mouse: bool = True,
+    theme: str = "dark",
 ) -> Options:
     """The options from values that were found already; None: what the app says, or the default.
 
     :raises OptionError: a value that cannot be used.
     """
+    if theme not in THEMES:
+        raise OptionError(f"the theme {theme!r} is unknown; there are {', '.join(THEMES)}")
     if timezone is not None:
         _check_timezone(timezone)
     elif app is not None and app.conf.timezone:
@@ -133,6 +143,7 @@ def options_for(
         timezone=timezone,
         read_only=read_only,
         mouse=mouse,
+        theme=theme,
     )
 
 
@@ -207,6 +218,7 @@ def _switch(flag: bool | None, env: Mapping[str, str], name: str) -> bool:
 
 __all__ = [
     "DEFAULT_URL",
+    "THEMES",
     "Flags",
     "OptionError",
     "Options",

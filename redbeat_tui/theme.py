@@ -47,9 +47,11 @@ LIGHT = Theme(
 THEMES = (DARK, LIGHT)
 
 
-def theme_name(*, no_color: bool) -> str:
-    """The theme to start with."""
-    return "ansi-dark" if no_color else DARK.name
+def theme_name(theme: str, *, no_color: bool) -> str:
+    """Textual's name of the theme ``dark``, ``light`` or ``ansi``."""
+    if no_color or theme == "ansi":
+        return "ansi-dark"
+    return LIGHT.name if theme == "light" else DARK.name
 
 
 _OF_STATUS = {

@@ -139,7 +139,6 @@ class ConsoleHeader(Widget):
                 style = self._style(colours[word]) if word in colours else dim
                 # What is filtered for is what matters then.
                 spare = bool(facts.filter_text)
-                parts.append(Part(" · ", dim, optional=spare))
-                parts.append(Part(f"{count:,} {word}", style, optional=spare))
+                parts.append(Part(f" · {count:,} {word}", style, optional=spare))
         parts.append(Part(" "))
         return parts

@@ -89,6 +89,7 @@ def test_what_is_given_comes_before_the_app_also_when_the_app_has_a_client_alrea
         (Flags(app="no.such.module"), {}, "no.such.module"),
         (Flags(app="json"), {}, "json"),
         (Flags(), {"REDBEAT_READ_ONLY": "perhaps"}, "REDBEAT_READ_ONLY"),
+        (Flags(), {"REDBEAT_THEME": "plaid"}, "plaid"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(flags: Flags, env: dict[str, str], part: str) -> None:

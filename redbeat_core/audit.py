@@ -30,6 +30,7 @@ class Auditor:
         self._batch = batch
         self._cursor = 0
         self._next = 0.0
+        self._seen: set[str] = set()
 
     def look(self) -> None:
         """Look at the next few, if it is time."""
@@ -40,11 +41,18 @@ class Auditor:
         self._cursor, records = self._store.scan(self._cursor, LOOK_AT)
         for record in records:
             self._check(record)
+        if self._cursor == 0:
+            # The round is complete.
+            self._batch.forget_invalid(self._seen)
+            self._seen = set()
 
     def _check(self, record: EntryRecord) -> None:
         was_bad = self._batch.is_known_invalid(record.name)
         entry = self._batch.entry_of(record)
-        if entry is None or not entry.enabled or record.score is None or record.score >= 0:
+        if entry is None:
+            self._seen.add(record.name)
+            return
+        if not entry.enabled or record.score is None or record.score >= 0:
             return
         # Not scheduled though enabled: finished, if we wrote that; else somebody enabled or
         # repaired it by hand.

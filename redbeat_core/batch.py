@@ -15,6 +15,7 @@ from .claims import Advance, Claim, Due, Request, digest
 from .decoder import DecodeError, encode_meta
 from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent, task_id_of
 from .planning import Plan, plan
+from .postponed import Postponed
 from .record import EntryRecord, definition_of
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
-
-#: Seconds between attempts to publish what could not be: the first, and the most.
-_RETRY_FIRST, _RETRY_MOST = 1.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +39,6 @@ class Result:
     holder: str = ""
     next_at: float | None = None
     more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """An entry (or a request) whose publishing failed, until it is tried again."""
-
-    mark: str
-    attempts: int
-    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +65,18 @@ class BatchRunner:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._bad: dict[str, str] = {}
-        self._waiting: dict[str, _Waiting] = {}
-        self._broker_wait = 0.0
-        self._broker_until = 0.0
+        self.postponed = Postponed(time.time)
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
         self._bad.clear()
-        self._waiting.clear()
+        self.postponed.clear()
 
     def run(self) -> Result:
         """One batch."""
         now = time.time()
-        if now < self._broker_until:
-            return Result(held=True, next_at=self._broker_until)
+        if now < self.postponed.broker_until:
+            return Result(held=True, next_at=self.postponed.broker_until)
         scheduler = self._scheduler
         started = time.monotonic()
         claim = self._store.claim(
@@ -97,33 +84,32 @@ class BatchRunner:
             scheduler.lock_timeout,
             now,
             scheduler.app.redbeat_conf.batch_size,
-            self._passed_over(now),
+            {**self._bad, **self.postponed.held_back()},
             scheduler.lock_key,
         )
         if not claim.held:
             return Result(held=False, holder=claim.holder)
         scheduler.lease.touched(started)
+        if not claim.more:
+            self.postponed.keep_only(
+                {due.record.name for due in claim.due}
+                | {request.stream_id for request in claim.requests}
+            )
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
         down = scheduler.dispatcher.prepare()
         if down:
             self._broker_is_down(down)
-            return Result(held=True, next_at=self._broker_until)
+            self._report_unsent(claim, down)
+            return Result(held=True, next_at=self.postponed.broker_until)
         jobs, steps = self._sort(claim, now)
         if not (jobs or steps):
             return Result(held=True, next_at=self._next_at(claim), more=claim.more)
         return Result(held=self._dispatch(jobs, steps), more=True)
 
-    def _passed_over(self, now: float) -> dict[str, str]:
-        ready = [name for name, wait in self._waiting.items() if wait.until <= now]
-        held_back = {n: w.mark for n, w in self._waiting.items() if n not in ready}
-        return {**self._bad, **held_back}
-
     def _next_at(self, claim: Claim) -> float | None:
-        times = [wait.until for wait in self._waiting.values()]
-        if claim.next_score is not None:
-            times.append(claim.next_score)
-        return min(times, default=None)
+        times = (self.postponed.next_at(), claim.next_score)
+        return min((at for at in times if at is not None), default=None)
 
     # From what was claimed to jobs
 
@@ -188,8 +174,7 @@ class BatchRunner:
             data = {**about, "reason": reason}
             return replace(step, events=[self._store.event(type_, name, data)])
 
-        waiting = self._waiting.get(request.stream_id)
-        if waiting is not None and waiting.until > now:
+        if self.postponed.waits(request.stream_id):
             return None
         expires = content.get("expires")
         if isinstance(expires, int | float) and now > expires:
@@ -225,6 +210,11 @@ class BatchRunner:
         note = self._store.event(events.ENTRY_INVALID, record.name, {"reason": reason})
         self._store.commit("", [Advance(events=[note])])
 
+    def forget_invalid(self, seen: set[str]) -> None:
+        """Forget the reports of entries that are not among *seen*: they are gone."""
+        for name in self._bad.keys() - seen:
+            del self._bad[name]
+
     def is_known_invalid(self, name: str) -> bool:
         """Whether the entry was reported as one that cannot run."""
         return name in self._bad
@@ -242,14 +232,14 @@ class BatchRunner:
             sent = self._send(job)
             if not sent.error:
                 done.append((job, sent))
-                self._waiting.pop(self._waiting_key(job), None)
+                self.postponed.succeeded(self._waiting_key(job))
                 continue
             steps.append(self._failed(job, sent.error))
             if sent.broker_down:
                 self._broker_is_down(sent.error)
                 break
         else:
-            self._broker_wait = 0.0
+            self.postponed.broker_works()
         return done
 
     def _task_id(self, job: _Job) -> str:
@@ -345,28 +335,32 @@ class BatchRunner:
 
     def _failed(self, job: _Job, reason: str) -> Advance:
         """Keep *job* for later; returns the note of the failure."""
-        key = self._waiting_key(job)
-        attempts = self._waiting[key].attempts + 1 if key in self._waiting else 1
-        wait = min(_RETRY_FIRST * 2 ** (attempts - 1), _RETRY_MOST)
         mark = digest(job.step.due.record) if job.step.due else ""
-        self._waiting[key] = _Waiting(mark, attempts, time.time() + wait)
+        wait = self.postponed.failed(self._waiting_key(job), mark)
         logger.error(
             "beat: %r could not be published (attempt %d, next in %.0f s): %s",
             job.name,
-            attempts,
-            wait,
+            wait.attempts,
+            wait.length,
             reason,
         )
-        return self._failure(job, reason, retry_in=wait)
+        return self._failure(job, reason, retry_in=wait.length)
 
     def _failure(self, job: _Job, reason: str, retry_in: float | None = None) -> Advance:
         trigger = job.request["id"] if job.request else None
         data = {"nominal": job.nominal, "trigger": trigger, "reason": reason, "retry_in": retry_in}
         return Advance(events=[self._store.event(events.RUN_FAILED, job.name, data)])
 
+    def _report_unsent(self, claim: Claim, reason: str) -> None:
+        """Say once of each run that it waits for the broker."""
+        notes: list[str] = []
+        for due in claim.due:
+            if self.postponed.tell((due.record.name, due.score)):
+                data = {"nominal": due.record.score, "trigger": None, "reason": reason}
+                notes.append(self._store.event(events.RUN_FAILED, due.record.name, data))
+        if notes:
+            self._store.commit("", [Advance(events=notes)])
+
     def _broker_is_down(self, reason: str) -> None:
-        self._broker_wait = min(max(self._broker_wait * 2, _RETRY_FIRST), _RETRY_MOST / 2)
-        self._broker_until = time.time() + self._broker_wait
-        logger.error(
-            "beat: Nothing can be published, trying again in %.0f s: %s", self._broker_wait, reason
-        )
+        wait = self.postponed.broker_failed()
+        logger.error("beat: Nothing can be published, trying again in %.0f s: %s", wait, reason)

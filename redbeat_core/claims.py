@@ -110,7 +110,7 @@ class ClaimStore(ScheduleStore):
             due=due,
             requests=requests,
             next_score=float(reply[1]) if reply[1] else None,
-            more=len(due) >= limit or len(requests) >= limit,
+            more=len(due) >= limit,
         )
 
     def commit(

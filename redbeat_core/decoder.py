@@ -178,7 +178,10 @@ def _object(what: str, text: str) -> dict[str, Any]:
     except DecodeError:
         raise
     except json.JSONDecodeError as exc:
-        raise DecodeError(f"the {what} is not JSON: {exc.msg} at character {exc.pos + 1}") from None
+        what_is_wrong = exc.msg.removesuffix(" at")
+        raise DecodeError(
+            f"the {what} is not JSON: {what_is_wrong} at character {exc.pos + 1}"
+        ) from None
     except ValueError:
         raise DecodeError(f"the {what} holds a number of too many digits") from None
     except RecursionError:

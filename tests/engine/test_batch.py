@@ -302,3 +302,45 @@ def test_a_due_is_what_redis_said_to_the_last_digit(app: Celery, client: redis.R
     (due,) = ClaimStore(client, store_for(app).keys).claim("", 10, time.time(), 10).due
     assert isinstance(due, Due)
     assert float(due.score) == due.record.score == 0.1 + 0.2
+
+
+def test_what_failed_and_is_gone_leaves_nothing_to_do(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    due_entry(app, "bad", options={"serializer": "no-such-serializer"})
+    scheduler = make_scheduler()
+    run(scheduler)
+    store_for(app).delete("bad")
+    postponed = scheduler.batch.postponed
+    assert postponed.next_at() is not None
+    postponed._clock = lambda: time.time() + 5
+    assert scheduler._step() > 0
+    assert postponed.next_at() is None
+
+
+def test_a_bad_entry_that_is_gone_is_forgotten(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    client.hset("redbeat:bad", "definition", "{oops")
+    client.zadd("redbeat::schedule", {"redbeat:bad": 5})
+    scheduler = make_scheduler()
+    run(scheduler)
+    assert scheduler.batch.is_known_invalid("bad")
+    store_for(app).delete("bad")
+    scheduler._auditor._next = 0.0
+    run(scheduler)
+    assert not scheduler.batch.is_known_invalid("bad")
+
+
+def test_runs_that_wait_for_the_broker_are_reported_once(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    due_entry(app)
+    scheduler = make_scheduler(broker_url="redis://127.0.0.1:1/0")
+    for _ in range(3):
+        scheduler.batch.postponed.broker_until = 0.0
+        assert scheduler._step() > 0
+    (failed,) = log(app, events.RUN_FAILED)
+    assert failed.subject == "orders"
+    assert "cannot be reached" in failed.data["reason"]
+    assert (client.zscore("redbeat::schedule", "redbeat:orders") or 0) <= time.time()

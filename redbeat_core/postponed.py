@@ -1,0 +1,93 @@
+"""What could not be published and is tried again later: single entries, or everything while the
+broker is down. Waits double. Pure but for the clock that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+#: Seconds between attempts: the first wait, and the longest for one entry and for the broker.
+RETRY_FIRST, RETRY_MOST, BROKER_MOST = 1.0, 60.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """An entry (or a request) that waits.
+
+    :ivar mark: the digest of what it was; another content is another matter.
+    :ivar attempts: how often publishing failed.
+    :ivar until: Unix seconds.
+    :ivar length: seconds, of this wait.
+    """
+
+    mark: str
+    attempts: int
+    until: float
+    length: float
+
+
+class Postponed:
+    """Keeps the waits of one scheduler.
+
+    :param clock: Unix seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._waits: dict[str, Wait] = {}
+        self._broker_wait = 0.0
+        self.broker_until = 0.0
+        self._told: set[tuple[str, str]] = set()
+
+    def clear(self) -> None:
+        """Forget everything but the broker's wait: another beat led since."""
+        self._waits.clear()
+        self._told.clear()
+
+    def failed(self, key: str, mark: str) -> Wait:
+        """Publishing *key* failed once more."""
+        attempts = self._waits[key].attempts + 1 if key in self._waits else 1
+        length = min(RETRY_FIRST * 2 ** min(attempts - 1, 10), RETRY_MOST)
+        wait = self._waits[key] = Wait(mark, attempts, self._clock() + length, length)
+        return wait
+
+    def succeeded(self, key: str) -> None:
+        """*key* was published."""
+        self._waits.pop(key, None)
+
+    def waits(self, key: str) -> bool:
+        """Whether *key* is not to be tried yet."""
+        return key in self._waits and self._waits[key].until > self._clock()
+
+    def held_back(self) -> dict[str, str]:
+        """What is not to be tried yet, with its mark."""
+        now = self._clock()
+        return {key: wait.mark for key, wait in self._waits.items() if wait.until > now}
+
+    def next_at(self) -> float | None:
+        """When the first of them is to be tried."""
+        return min((wait.until for wait in self._waits.values()), default=None)
+
+    def keep_only(self, came: Collection[str]) -> None:
+        """Drop the waits that are over and whose key did not come again: it is gone."""
+        now = self._clock()
+        for key in [key for key, wait in self._waits.items() if wait.until <= now]:
+            if key not in came:
+                del self._waits[key]
+
+    def broker_failed(self) -> float:
+        """Nothing can be published now; returns seconds to wait."""
+        self._broker_wait = min(max(self._broker_wait * 2, RETRY_FIRST), BROKER_MOST)
+        self.broker_until = self._clock() + self._broker_wait
+        return self._broker_wait
+
+    def broker_works(self) -> None:
+        """The broker took what it was given."""
+        self._broker_wait = 0.0
+        self._told.clear()
+
+    def tell(self, run: tuple[str, str]) -> bool:
+        """Whether it has yet to be told that *run* waits for the broker."""
+        fresh = run not in self._told
+        self._told.add(run)
+        return fresh

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery.utils.log import get_logger
 
 from . import events
-from .claims import Advance, Claim, Due, Request, digest
+from .claims import Advance, Claim, Due, Request, ServerChangedError, digest
 from .decoder import DecodeError, encode_meta
 from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent, task_id_of
 from .planning import Plan, plan
@@ -266,7 +266,15 @@ class BatchRunner:
         if not ready:
             return True
         scheduler = self._scheduler
-        results = self._store.commit(scheduler.lease.token, ready, scheduler.lock_key)
+        dispatcher = scheduler.dispatcher
+        try:
+            results = self._store.commit(
+                scheduler.lease.token, ready, scheduler.lock_key, server=dispatcher.server
+            )
+        except ServerChangedError:
+            logger.warning("beat: The schedule moved to another server, looking at it anew")
+            dispatcher.close()
+            return True
         if results is None:
             return False
         for (job, message), result in zip(sent, results, strict=False):

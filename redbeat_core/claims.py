@@ -76,6 +76,10 @@ class Advance:
     events: Sequence[str] = field(default=())
 
 
+class ServerChangedError(Exception):
+    """The schedule is on another server than the broker's messages are meant for."""
+
+
 class ClaimStore(ScheduleStore):
     """The store, with what only a leader does."""
 
@@ -114,16 +118,28 @@ class ClaimStore(ScheduleStore):
         )
 
     def commit(
-        self, token: str, steps: Sequence[Advance], lock: str | None = None
+        self,
+        token: str,
+        steps: Sequence[Advance],
+        lock: str | None = None,
+        *,
+        server: str = "",
     ) -> list[str] | None:
         """Advance what was dispatched.
 
+        :param server: the ``run_id`` that the server must have; empty: any.
         :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
             done) or an error's text (nothing was done either); None when the lease is lost, and
             nothing at all was done.
+        :raises ServerChangedError: it is another server; nothing at all was done.
         """
         keys = self.keys
-        words: list[str | bytes | int] = [token if lock else "", self.log_length, self.database]
+        words: list[str | bytes | int] = [
+            token if lock else "",
+            self.log_length,
+            self.database,
+            server,
+        ]
         for step in steps:
             words += self._step_words(step)
         reply = self.scripts.run(
@@ -131,6 +147,8 @@ class ClaimStore(ScheduleStore):
             [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events],
             words,
         )
+        if reply[0] == "moved":
+            raise ServerChangedError
         return None if reply[0] == "lost" else list(reply[1])
 
     def _step_words(self, step: Advance) -> Iterator[str | bytes | int]:

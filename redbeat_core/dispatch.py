@@ -141,6 +141,8 @@ class Dispatcher:
         self._producer: Any = None
         self.mode = AT_LEAST_ONCE if delivery == "auto" else delivery
         self.reason = ""
+        #: What identifies the server that messages are collected for; empty in other modes.
+        self.server = ""
 
     def choose_mode(self) -> str:
         """Find out which mode holds now; call it whenever this beat begins to lead.
@@ -152,7 +154,7 @@ class Dispatcher:
             self.mode, self.reason = self._wanted, "as redbeat_delivery says"
             return self.mode
         self.close()
-        self.mode, self.reason = AT_LEAST_ONCE, ""
+        self.mode, self.reason, self.server = AT_LEAST_ONCE, "", ""
         if is_cluster(self._client):
             self.reason = "the schedule is on a Redis Cluster"
             return self.mode
@@ -164,6 +166,7 @@ class Dispatcher:
             elif _run_id(channel.client) != _run_id(self._client):  # type: ignore[attr-defined]
                 self.reason = "the broker is another Redis server"
             else:
+                self.server = _run_id(self._client)
                 self.mode, self.reason = EXACTLY_ONCE, "the broker is the schedule's Redis server"
         except Exception as exc:
             # Whatever keeps us from knowing, at-least-once is safe.

@@ -5,6 +5,7 @@
 -- ARGV: 1 the caller's token; '' runs without a lock
 --       2 length of the log
 --       3 number of this connection's database
+--       4 the run_id of the server that the broker's messages are meant for; '' any
 --       then the items, one after the other:
 --         'entry', key, claimed score, version, new score, new meta ('' leaves it),
 --           new `due` field, or
@@ -12,7 +13,7 @@
 --         'note'
 --         number of broker commands; each: database, number of words, words...
 --         number of events; each: JSON without the closing brace
--- Returns {'lost', holder} or {'ok', result of each item: 'ok' | 'stale' | an error's text}.
+-- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or {'ok', result of each item: 'ok' | 'stale' | an error's text}.
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -20,9 +21,16 @@ if ARGV[1] ~= '' then
     return {'lost', holder}
   end
 end
+if ARGV[4] ~= '' then
+  -- After a failover this may be another server than the one that the workers read from.
+  local info = redis.pcall('INFO', 'server')
+  if type(info) == 'string' and string.match(info, 'run_id:(%w+)') ~= ARGV[4] then
+    return {'moved'}
+  end
+end
 local maxlen, home = ARGV[2], ARGV[3]
 local seq = last_seq(log)
-local at = 4
+local at = 5
 local function take()
   local value = ARGV[at]
   at = at + 1

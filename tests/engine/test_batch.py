@@ -12,7 +12,7 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.claims import Advance, Claim, ClaimStore, Due
+from redbeat_core.claims import Advance, Claim, ClaimStore, Due, ServerChangedError
 from redbeat_core.operations import Operations
 from redbeat_core.store import store_for
 from tests.support.stepping import due_entry, log, queued, run
@@ -141,6 +141,26 @@ def test_a_broker_command_that_fails_leaves_its_entry_and_not_the_others(
     assert "WRONGTYPE" in results[1]
     assert client.llen("shop") == 2
     assert client.zscore("redbeat::schedule", "redbeat:b") == claim.due[1].record.score
+
+
+def test_a_commit_for_another_server_does_nothing(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    due_entry(app)
+    store = ClaimStore(client, store_for(app).keys)
+    claim = store.claim("", 10, time.time() + 1, 10)
+    step = Advance(due=claim.due[0], score=9e9, commands=[(0, ["LPUSH", "shop", "x"])])
+    with pytest.raises(ServerChangedError):
+        store.commit("", [step], server="0123456789")
+    assert client.llen("shop") == 0
+    scheduler = make_scheduler()
+    scheduler._step()
+    client.delete("shop")
+    due_entry(app)
+    scheduler.dispatcher.server = "0123456789"
+    run(scheduler)
+    assert scheduler.dispatcher.mode == "exactly-once"
+    assert len(queued(client)) == 1
 
 
 def test_many_due_at_once_all_go_out(

@@ -36,7 +36,7 @@ from .sanitize import clean
 from .screens.detail import DetailScreen
 from .screens.table import TableScreen
 from .tally import Tally, count
-from .terminal import ConsoleDriver, crash_text, ending_on_signals
+from .terminal import ConsoleDriver, crash_text, ending_on_signals, secrets_of
 from .theme import THEMES, status_colour, theme_name
 from .widgets.header import ConsoleHeader
 from .widgets.key_bar import Key, KeyBar, key_text
@@ -125,7 +125,7 @@ class ConsoleApp(App[int]):
     def _handle_exception(self, error: Exception) -> None:
         # Before Textual's own handling, which is to print all local variables.
         if not self.crash:
-            self.crash = crash_text(error, self._secrets())
+            self.crash = crash_text(error, secrets_of(self.options.url))
         super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
@@ -134,9 +134,6 @@ class ConsoleApp(App[int]):
     def panic(self, *renderables: Any) -> None:
         """End; what is said about it is in :attr:`crash`."""
         self._close_messages_no_wait()
-
-    def _secrets(self) -> tuple[str, ...]:
-        return (self.options.url,) if "@" in self.options.url else ()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A worker that failed is a sentence, not the end."""

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
+from urllib.parse import unquote, urlsplit
 
 from textual.drivers.linux_driver import LinuxDriver
 
@@ -129,6 +130,17 @@ def quiet_logging() -> Iterator[None]:
             logging.lastResort = fallback
             for handler, stream in found:
                 handler.setStream(stream)
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """What of *url* nobody may read, the longest first."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        password = None
+    if not password:
+        return (url,) if "@" in url else ()
+    return (url, password, unquote(password))
 
 
 def crash_text(error: BaseException, secrets: tuple[str, ...] = ()) -> str:

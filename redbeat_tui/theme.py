@@ -5,7 +5,7 @@ With ``NO_COLOR`` the terminal's own two colours are all that is used.
 
 from __future__ import annotations
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="redbeat",
@@ -50,7 +50,8 @@ THEMES = (DARK, LIGHT)
 def theme_name(theme: str, *, no_color: bool) -> str:
     """Textual's name of the theme ``dark``, ``light`` or ``ansi``."""
     if no_color or theme == "ansi":
-        return "ansi-dark"
+        # Its name in Textual before 8, and since.
+        return "textual-ansi" if "textual-ansi" in BUILTIN_THEMES else "ansi-dark"
     return LIGHT.name if theme == "light" else DARK.name
 
 

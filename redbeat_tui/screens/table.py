@@ -96,14 +96,14 @@ class TableScreen(Screen[None]):
         """A second passed."""
         model = self.app.model
         if self.listing.filter.timed:
-            self._arrange()
+            self._list()
         self.table.tick(model.now(), live=model.live)
 
     def _judged(self) -> float | None:
         model = self.app.model
         return model.now() if model.live else None
 
-    def _arrange(self, **how: object) -> None:
+    def _list(self, **how: object) -> None:
         self.listing.arrange(self.app.model.rows, now=self._judged(), **how)  # type: ignore[arg-type]
         self._show_rows()
         self._show_empty()
@@ -137,7 +137,7 @@ class TableScreen(Screen[None]):
         self._sort(event.sort, reverse=again and not self.listing.reverse)
 
     def _sort(self, sort: str, *, reverse: bool) -> None:
-        self._arrange(sort=sort, reverse=reverse)
+        self._list(sort=sort, reverse=reverse)
         self.table.show_sort(sort, reverse=reverse)
         self._show_sort()
 
@@ -202,4 +202,4 @@ class TableScreen(Screen[None]):
         found = parse_filter(text)
         error = self.query_one("#filter-error", Static)
         error.update(f" {clean(found.error, 200)} " if found.error else "")
-        self._arrange(filter=found)
+        self._list(filter=found)

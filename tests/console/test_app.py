@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from celery import Celery
 
@@ -176,7 +178,8 @@ async def test_a_crash_keeps_passwords_and_locals_to_itself(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = opened()
-    monkeypatch.setattr(console, "_secrets", lambda: ("hunter2",))
+    url = console.options.url.replace("://", "://:hunter2@")
+    monkeypatch.setattr(console, "options", replace(console.options, url=url))
 
     def crash() -> None:
         in_a_local = "a value of a local variable"

@@ -275,7 +275,7 @@ class ConsoleApp(App[int]):
         self._followed = run
         self._followed_until = time.monotonic() + (LINGER if run.ended else PATIENCE)
         self.table_screen.activity.show_run(run, self.zone)
-        if run.ended or self.screen is not self.table_screen:
+        if run.ended:
             severity = "error" if run.stage == "failed" else "information"
             detail = f": {clean(run.detail, 200)}" if run.detail else ""
             self.say(f"Run of {clean(run.name, 60)} {run.stage}{detail}.", severity)

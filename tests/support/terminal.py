@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pyte
 
+from .orphans import end_with_parent
 from .processes import clean_environment
 from .waiting import wait_for
 
@@ -152,3 +153,4 @@ class Terminal:
 
 def _take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    end_with_parent()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -75,3 +76,21 @@ def test_a_server_whose_port_was_taken_meanwhile_takes_another(server: Server) -
     with rival:
         assert rival.port != server.port
         assert rival.running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of this system has no such thing")
+def test_killed_tests_leave_no_processes(processes: Processes) -> None:
+    code = """
+import pathlib, time
+from tests.support.server import Server
+from tests.support.processes import Processes
+server = Server().start()
+child = Processes("", pathlib.Path.cwd()).python("child", ["-c", "import time; time.sleep(600)"])
+print(server.pid, child.pid, flush=True)
+time.sleep(600)
+"""
+    tests = processes.python("tests", ["-c", code])
+    pids = list(map(int, tests.wait_for_log(r"\d+ \d+").split()))
+    assert all(map(alive, pids))
+    tests.kill()
+    wait_for(lambda: not any(map(alive, pids)), what=f"the end of {pids}")

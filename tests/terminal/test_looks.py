@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
-from tests.support.waiting import never
+from tests.support.terminal import Terminal
+from tests.support.waiting import never, wait_for
 from tests.terminal.conftest import Add, Open
 
 #: Foreground and background colours; 39 and 49 are the terminal's own.
@@ -40,13 +42,19 @@ def test_without_the_mouse_the_terminal_keeps_it(console: Open, url: str, add: A
     assert b"\x1b[?1003h" not in terminal.output
 
 
+def grown(terminal: Terminal, drawn: int) -> bool:
+    return len(terminal.output) > drawn + 20
+
+
 def test_a_terminal_of_any_size_is_drawn(console: Open, add: Add) -> None:
     for name in ("daily report", "weekly report"):
         add(name)
     terminal = console(columns=80, lines=24)
     terminal.wait_for_text("weekly report")
     for columns, lines in ((40, 10), (20, 5), (3, 2), (200, 60), (80, 24)):
+        drawn = len(terminal.output)
         terminal.resize(columns, lines)
+        wait_for(partial(grown, terminal, drawn), what="a new drawing")
     terminal.wait_for_text("q quit")
     terminal.wait_for_text("weekly report")
 

@@ -18,6 +18,8 @@ from .store import PAGE, ScheduleStore
 #: project is heard, and while none is.
 RECONCILE_LIVE = 30.0
 RECONCILE_FOREIGN = 1.0
+#: A look takes at most this part of the time, so that a large schedule is looked at less often.
+RECONCILE_SHARE = 0.04
 #: Seconds after which a beat of this project counts as not heard.
 SILENCE = 15.0
 #: Seconds that a quiet subscription is waited on at a time.
@@ -47,6 +49,7 @@ class EventStream:
         self._scores: dict[str, float | None] = {}
         self._heard = float("-inf")
         self._reconciled = 0.0
+        self._reconcile_took = 0.0
 
     def follow(self, stop: threading.Event) -> Iterator[Item]:
         """Follow until *stop* is set. Blocks; meant for a thread of its own.
@@ -127,7 +130,8 @@ class EventStream:
                 yield Link("live")
             now = time.monotonic()
             foreign = now - self._heard > SILENCE
-            if now - self._reconciled > (RECONCILE_FOREIGN if foreign else RECONCILE_LIVE):
+            interval = RECONCILE_FOREIGN if foreign else RECONCILE_LIVE
+            if now - self._reconciled > max(interval, self._reconcile_took / RECONCILE_SHARE):
                 yield from self._reconcile()
 
     def _log_is_shorter(self) -> bool:
@@ -150,11 +154,13 @@ class EventStream:
 
     def _reconcile(self) -> Iterator[Item]:
         """Find what changed without an event: by the scores, which every run and save sets."""
+        started = time.monotonic()
         scores = self._store.scores()
         changed = [name for name, score in scores.items() if self._scores.get(name) != score]
         removed = tuple(name for name in self._scores if name not in scores)
         self._scores = dict(scores)
         self._reconciled = time.monotonic()
+        self._reconcile_took = self._reconciled - started
         if changed or removed:
             records: list[EntryRecord] = self._store.records(changed)
             yield Reconciled(tuple(records), removed)

@@ -162,6 +162,7 @@ def connect(url: str, *, options: dict[str, Any] | None = None, use_ssl: Any = N
     scheme = url.partition("://")[0]
     settings = {**_TIMEOUTS, **options, **_TEXT}
     try:
+        _check_database(url)
         if scheme in ("redis-sentinel", "sentinel"):
             return _sentinel(url, own, settings, use_ssl)
         if scheme in ("redis-cluster", "rediss-cluster") or own.get("cluster"):
@@ -174,6 +175,19 @@ def connect(url: str, *, options: dict[str, Any] | None = None, use_ssl: Any = N
         return redis.Redis.from_url(_plain_url(url), **settings)
     except (ValueError, TypeError, AttributeError, exceptions.RedisError) as exc:
         raise explain(exc, url) from exc
+
+
+def _check_database(url: str) -> None:
+    """Refuse what redis-py would silently take for database 0."""
+    parts = urlsplit(url)
+    database = parts.path.strip("/")
+    is_socket = "unix" in parts.scheme or "socket" in parts.scheme
+    if database and not database.isdigit() and not is_socket:
+        raise ConnectionProblem(
+            f"{safe_url(url)} names the database {database!r}: it must be a number, as in "
+            "redis://localhost:6379/0",
+            permanent=True,
+        )
 
 
 def _plain_url(url: str) -> str:
@@ -283,7 +297,8 @@ def explain(exc: BaseException, url: str) -> ConnectionProblem:
         )
     if isinstance(exc, exceptions.TimeoutError | TimeoutError):
         return ConnectionProblem(
-            f"Redis at {where} did not answer in time: is the address right, is the network open?"
+            f"Redis at {where} did not answer in time: is the address right, is the network open"
+            + (", does that port speak TLS?" if url.startswith(("rediss", "valkeys")) else "?")
         )
     if isinstance(exc, exceptions.ConnectionError | OSError):
         return ConnectionProblem(

@@ -31,7 +31,7 @@ from .entry import RedBeatSchedulerEntry
 from .interrupts import exit_on_default_sigterm, interrupts_held_back
 from .lease import Lease
 from .statics import install_statics, update_from_dict
-from .stream import Wakeup
+from .wakeup import Wakeup
 
 logger = get_logger("celery.beat")
 

@@ -19,7 +19,7 @@ from redbeat_core.store import ScheduleStore, store_for
 from redbeat_core.stream import EventStream
 from tests.support.server import Server
 from tests.support.shop import make_app
-from tests.support.waiting import wait_for
+from tests.support.waiting import never, wait_for
 
 
 @dataclass
@@ -227,6 +227,39 @@ def test_what_other_programs_write_is_found(
     # No beat of this project is heard, so it looks at once a second or so.
     wait_for(follower.same)
     assert set(follower.copy.records) == {"kept", "foreign"}
+
+
+def test_a_change_that_leaves_the_score_alone_is_found(
+    app: Celery, client: redis.Redis, follow: Callable[[Celery], Follower]
+) -> None:
+    save(app)
+    follower = follow(app)
+    definition = str(client.hget("redbeat:orders", "definition"))
+    client.hset("redbeat:orders", "definition", definition.replace("shop.record", "shop.slow"))
+    wait_for(follower.same)
+    assert "shop.slow" in str(follower.copy.records["orders"].definition)
+
+
+def test_a_server_that_hangs_is_not_called_live(
+    new_server: Callable[..., Server], follow: Callable[[Celery], Follower]
+) -> None:
+    server = new_server()
+    app = make_app(server.url())
+    save(app)
+    follower = follow(app)
+    server.freeze()
+    wait_for(lambda: follower.copy.state == "disconnected")
+    assert "did not answer" in follower.copy.links[-1].reason
+    server.thaw()
+    wait_for(follower.same)
+    app.close()
+
+
+def test_a_quiet_server_stays_live(app: Celery, follow: Callable[[Celery], Follower]) -> None:
+    save(app)
+    follower = follow(app)
+    # Longer than the silence after which it is asked for a sign of life, twice over.
+    never(lambda: follower.copy.state != "live", during=stream._QUIET + stream._ANSWER + 1.5)
 
 
 def test_a_server_that_goes_and_comes_back_is_followed_again(

@@ -1,0 +1,99 @@
+"""From an address to a client, and from an error to a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from redbeat_core.connection import (
+    ConnectionProblem,
+    RetryingConnection,
+    connect,
+    explain,
+    get_redis,
+    safe_url,
+)
+from tests.support.server import Server
+from tests.support.shop import make_app
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        (f"redis://:{SECRET}@localhost/1", "redis://:***@localhost/1"),
+        (f"redis://ann:{SECRET}@localhost/1", "redis://ann:***@localhost/1"),
+        ("redis://ann@localhost", "redis://ann@localhost"),
+        (f"redis://ann:p@ss{SECRET}@localhost", "redis://ann:***@localhost"),
+        (f"redis://localhost?password={SECRET}&db=2", "redis://localhost?password=***&db=2"),
+        (f"unix://ann:{SECRET}@/run/redis.sock?db=1", "unix://ann:***@/run/redis.sock?db=1"),
+        (f"redis://[oops:{SECRET}@localhost", "redis://***@localhost"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert safe_url(url) == shown
+
+
+@pytest.mark.parametrize("database", ["abc", "1.5", "-1", "0/1", "0x1"])
+def test_a_database_that_is_no_number_is_refused(database: str) -> None:
+    with pytest.raises(ConnectionProblem, match="must be a number") as refused:
+        connect(f"redis://:{SECRET}@localhost/{database}")
+    assert refused.value.permanent
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", [f"redis://:{SECRET}@localhost:port", f"redis://[{SECRET}", ""])
+def test_what_is_no_address_is_a_problem_without_secrets(url: str) -> None:
+    with pytest.raises(ConnectionProblem) as refused:
+        connect(url)
+    assert SECRET not in str(refused.value).replace(f"[{SECRET}", "")
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///run/redis.sock", "valkey://localhost/1", "redis+socket:///x?virtual_host=1"]
+)
+def test_the_other_ways_to_write_an_address_are_taken(url: str) -> None:
+    assert isinstance(connect(url), redis.Redis)
+
+
+def test_a_wrong_password_is_explained_for_good(new_server: Callable[..., Server]) -> None:
+    server = new_server(password="right")
+    url = f"redis://:{SECRET}@127.0.0.1:{server.port}/0"
+    with pytest.raises(redis.RedisError) as refused:
+        connect(url).ping()
+    problem = explain(refused.value, url)
+    assert problem.permanent
+    assert "refused the password" in str(problem)
+    assert SECRET not in str(problem)
+
+
+def test_a_server_that_is_away_is_explained_and_may_come_back() -> None:
+    problem = explain(redis.ConnectionError(f"no route, {SECRET}"), f"redis://:{SECRET}@h/0")
+    assert not problem.permanent
+    assert "is it running" in str(problem)
+    assert SECRET not in str(problem)
+
+
+def test_nothing_is_sent_twice_by_itself(server: Server) -> None:
+    client = connect(server.url())
+    client.ping()
+    assert client.connection_pool.connection_kwargs["retry"]._retries == 0
+
+
+def test_a_retry_period_retries_as_with_celery_redbeat(server: Server) -> None:
+    app = make_app(server.url(), {"redbeat_redis_options": {"retry_period": 30}})
+    client = get_redis(app)
+    assert isinstance(client, RetryingConnection)
+    assert client.ping()
+    assert client is app.redbeat_redis
+    app.close()
+
+
+def test_a_retry_period_ends() -> None:
+    gone = RetryingConnection(0.01, connect("redis://127.0.0.1:1/0"))
+    with pytest.raises(redis.ConnectionError):
+        gone.ping()

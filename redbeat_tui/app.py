@@ -211,13 +211,14 @@ class ConsoleApp(App[int]):
         listing = self.table_screen.listing
         facts = header_facts(
             self.model,
-            self.feed.health,
+            self.feed.trusted_health,
             server=self._server,
             zone=self.zone,
             read_only=self.options.read_only,
             shown=len(listing),
             filter_text=listing.filter.text,
-            troubles=self.tally.troubles(self.model.now() if self.model.live else None),
+            troubles=self.tally.troubles(self.judged),
+            asked=self.feed.health is not None,
         )
         for screen in self.screen_stack:
             for header in screen.query(ConsoleHeader):
@@ -295,7 +296,18 @@ class ConsoleApp(App[int]):
     @property
     def leader_missing(self) -> bool:
         """Whether it is known that nobody leads."""
-        return self.feed.health is not None and self.feed.health.leader is None
+        health = self.feed.trusted_health
+        return health is not None and health.leader is None
+
+    @property
+    def live(self) -> bool:
+        """Whether what the rows say is how things are, as far as anybody can know."""
+        return self.model.live and not self.feed.silent
+
+    @property
+    def judged(self) -> float | None:
+        """The time at which lateness is judged; None: nothing is called late while not live."""
+        return self.model.now() if self.live else None
 
     # Acting
 

@@ -21,21 +21,19 @@ def header_facts(
     shown: int = 0,
     filter_text: str = "",
     troubles: tuple[tuple[str, int], ...] = (),
+    asked: bool = False,
 ) -> HeaderFacts:
     """The header's facts.
 
     :param server: the URL without its password.
     :param zone: whose clock times are told in.
-    :param health: as last read; None: not yet.
+    :param health: as last read; None: not yet, or not any more.
+    :param asked: it was read before.
     :param shown: entries that the filter lets through.
     """
     leader, warning = leader_words(health)
-    standbys = None
-    if health is not None:
-        token = health.leader.token if health.leader is not None else ""
-        standbys = sum(beat.role == "standby" and beat.token != token for beat in health.beats)
-        if warning and not standbys:
-            standbys = None
+    if asked and health is None:
+        leader, warning = "leader unknown", True
     return HeaderFacts(
         server=server,
         link=model.link.state,
@@ -44,7 +42,7 @@ def header_facts(
         since=clock(model.link_since, zone),
         leader=leader,
         warning=warning,
-        standbys=standbys,
+        standbys=_standbys(health),
         delivery=health.leader.delivery if health is not None and health.leader else "",
         entries=len(model.rows),
         shown=shown,
@@ -65,6 +63,18 @@ def leader_words(health: Health | None) -> tuple[str, bool]:
         where = _where(leader)
         return "celery-redbeat" + (f" ({where})" if where else ""), False
     return _where(leader) or leader.token, False
+
+
+def _standbys(health: Health | None) -> int | None:
+    """How many beats wait; None where that is not known, or goes without saying."""
+    if health is None:
+        return None
+    leader = health.leader
+    token = leader.token if leader is not None else ""
+    waiting = sum(beat.role == "standby" and beat.token != token for beat in health.beats)
+    # Without a leader nobody waits; celery-redbeat's own beats do not tell that they do.
+    known = leader is not None and not leader.foreign
+    return waiting if known or waiting else None
 
 
 def _where(leader: Leader) -> str:

@@ -33,6 +33,8 @@ _SLICE = 250
 #: further; Redis then drops the subscription, and the log fills the gap.
 _WAITING = 2_000
 _RETRY = 2.0
+#: Seconds without an answer after which what the health said is no longer taken as true.
+SILENT_AFTER = 6.0
 #: Rows that are reported as decoded at a time.
 _DECODED = 2_000
 
@@ -50,6 +52,7 @@ class Feed:
 
     :ivar health: the facts about leader, beats and server as last read; None: not yet.
     :ivar health_error: why the last reading failed, as a sentence; None when it did not.
+    :ivar silent_after: seconds, see :attr:`silent`.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Feed:
         source: Source | None = None,
         health: Callable[[], Health] | None = None,
         health_interval: float = HEALTH_INTERVAL,
+        silent_after: float = SILENT_AFTER,
     ) -> None:
         """
         :param url: named in the reason when the connection fails; its password is not shown.
@@ -72,6 +76,7 @@ class Feed:
         self._source = source if source is not None else EventStream(store, url=url)
         self._read_health = health if health is not None else lambda: read_health(store)
         self._health_interval = health_interval
+        self.silent_after = silent_after
         self._stop = threading.Event()
         self._room = threading.Condition()
         self._mailbox: deque[_Mail] = deque()
@@ -79,6 +84,18 @@ class Feed:
         self._newest: Prepared | None = None
         self.health: Health | None = None
         self.health_error: str | None = None
+        self._heard: float | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether Redis has left the question about the health without any answer for long: a
+        server that hangs refuses nothing."""
+        return self._heard is not None and time.monotonic() - self._heard > self.silent_after
+
+    @property
+    def trusted_health(self) -> Health | None:
+        """The health, as long as it can be taken for how things are."""
+        return self.health if self.health_error is None and not self.silent else None
 
     def start(self) -> None:
         """Start the threads. Returns at once."""
@@ -181,6 +198,7 @@ class Feed:
                 self.health, self.health_error = self._read_health(), None
             except Exception as exc:
                 self.health_error = _reason(exc, self._url)
+            self._heard = time.monotonic()
             self._stop.wait(self._health_interval)
 
 

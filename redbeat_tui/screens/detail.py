@@ -123,9 +123,7 @@ class DetailScreen(Screen[None]):
         self.query_one("#detail-facts", Static).update(self._facts(view, row))
 
     def _facts(self, view: EntryView, row: Row) -> Table:
-        model, zone = self.app.model, self.app.zone
-        now = model.now()
-        shown = now if model.live else None
+        zone, now, shown = self.app.zone, self.app.model.now(), self.app.judged
         status = row.status_at(shown)
         table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(width=10)

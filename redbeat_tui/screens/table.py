@@ -88,23 +88,18 @@ class TableScreen(Screen[None]):
     def follow(self, delta: Delta) -> None:
         """Take in a change of the model."""
         model = self.app.model
-        if self.listing.update(model.rows, delta, self._judged()):
+        if self.listing.update(model.rows, delta, self.app.judged):
             self._show_rows()
         self._show_empty()
 
     def tick(self) -> None:
         """A second passed."""
-        model = self.app.model
         if self.listing.filter.timed:
             self._list()
-        self.table.tick(model.now(), live=model.live)
-
-    def _judged(self) -> float | None:
-        model = self.app.model
-        return model.now() if model.live else None
+        self.table.tick(self.app.model.now(), live=self.app.live)
 
     def _list(self, **how: object) -> None:
-        self.listing.arrange(self.app.model.rows, now=self._judged(), **how)  # type: ignore[arg-type]
+        self.listing.arrange(self.app.model.rows, now=self.app.judged, **how)  # type: ignore[arg-type]
         self._show_rows()
         self._show_empty()
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import redis
 from celery import Celery
+from celery.schedules import schedule
 
+from redbeat_core.keys import Keys
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
 from redbeat_core.store import ScheduleStore
@@ -17,6 +20,7 @@ from redbeat_tui.screens.help import HelpScreen
 from redbeat_tui.screens.table import TableScreen
 from redbeat_tui.widgets.field import Field
 from tests.console.conftest import Add, Opened, shown, until
+from tests.support.server import Server
 
 pytestmark = pytest.mark.asyncio
 
@@ -195,3 +199,25 @@ async def test_a_crash_keeps_passwords_and_locals_to_itself(
     assert "ValueError: cannot use *** ␛[2J" in console.crash
     assert "a value of" not in console.crash.replace('"a value of a local variable"', "")
     assert "\x1b" not in console.crash
+
+
+async def test_a_server_that_hangs_leaves_nothing_known_of_leader_and_lateness(
+    opened: Opened, add: Add, server: Server, client: redis.Redis
+) -> None:
+    add("first", schedule(1))
+    client.set(Keys().lock, "somebody else's beat")
+    console = opened()
+    console.feed.silent_after = 2.5
+    async with console.run_test(size=(120, 24)) as pilot:
+        await until(pilot, lambda: "leader celery-redbeat" in shown(console), "the leader")
+        assert "standby" not in shown(console), "of another program's beats nothing is known"
+        await until(pilot, lambda: "1 late" in shown(console), "lateness")
+        server.freeze()
+        try:
+            await until(pilot, lambda: "leader unknown" in shown(console), "doubt")
+            assert "celery-redbeat" not in shown(console)
+            await until(pilot, lambda: "late" not in shown(console), "the end of lateness")
+        finally:
+            server.thaw()
+        await until(pilot, lambda: "leader celery-redbeat" in shown(console), "the leader again")
+        await until(pilot, lambda: "1 late" in shown(console), "lateness again")

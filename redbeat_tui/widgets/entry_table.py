@@ -293,8 +293,11 @@ class EntryTable(ScrollView, can_focus=True):
     # Drawing
 
     def on_resize(self) -> None:
+        # The first frame in the new size is drawn before this is called, and _repaint() does not
+        # look at the titles: without a refresh they would stay above columns that are gone.
         self._placed = arrange(self.size.width)
         self._forget()
+        self.refresh()
         if self._moved and self._rows:
             self._move(self.cursor)
 

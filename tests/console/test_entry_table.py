@@ -182,3 +182,12 @@ async def test_the_column_that_is_sorted_by_is_marked() -> None:
         await pilot.pause()
         assert "Name ▼" in drawn(table)[0]
         assert "Due ▲" not in drawn(table)[0]
+
+
+async def test_after_a_resize_the_titles_stand_above_their_columns() -> None:
+    async with console(SHOP, (160, 24)) as (table, pilot):
+        for width in (80, 132, 60, 160):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            strips = pilot.app.screen._compositor.render_strips()
+            assert "".join(segment.text for segment in strips[0]) == drawn(table)[0].ljust(width)

@@ -30,7 +30,8 @@ class Auditor:
         self._batch = batch
         self._cursor = 0
         self._next = 0.0
-        self._seen: set[str] = set()
+        #: Reported before this round, and not met in it so far.
+        self._unmet: set[str] = set()
 
     def look(self) -> None:
         """Look at the next few, if it is time."""
@@ -43,14 +44,14 @@ class Auditor:
             self._check(record)
         if self._cursor == 0:
             # The round is complete.
-            self._batch.forget_invalid(self._seen)
-            self._seen = set()
+            self._batch.forget_invalid(self._unmet)
+            self._unmet = self._batch.known_invalid()
 
     def _check(self, record: EntryRecord) -> None:
         was_bad = self._batch.is_known_invalid(record.name)
         entry = self._batch.entry_of(record)
         if entry is None:
-            self._seen.add(record.name)
+            self._unmet.discard(record.name)
             return
         if not entry.enabled or record.score is None or record.score >= 0:
             return

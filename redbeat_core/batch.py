@@ -83,7 +83,7 @@ class BatchRunner:
             scheduler.lease.token,
             scheduler.lock_timeout,
             now,
-            scheduler.app.redbeat_conf.batch_size,
+            scheduler.config.batch_size,
             {**self._bad, **self.postponed.held_back()},
             scheduler.lock_key,
         )
@@ -168,7 +168,8 @@ class BatchRunner:
         name = str(content.get("name") or "")
         trigger = str(content.get("id") or request.stream_id)
         step = Advance(request=request)
-        about = {"trigger": trigger, "nominal": content.get("at")}
+        about = {"trigger": trigger, "nominal": _moment(content.get("at"))}
+        scheduler = self._scheduler
 
         def refuse(type_: str, reason: str) -> Advance:
             data = {**about, "reason": reason}
@@ -176,19 +177,19 @@ class BatchRunner:
 
         if self.postponed.waits(request.stream_id):
             return None
-        expires = content.get("expires")
-        if isinstance(expires, int | float) and now > expires:
+        at = _moment(content.get("at"))
+        if at is None or not _is_text(name) or not _is_text(trigger):
+            return refuse(events.RUN_FAILED, "the request cannot be read")
+        if now > at + scheduler.config.trigger_expires:
             return refuse(events.RUN_MISSED, "no scheduler took the request in time")
-        record = self._store.get(name) if name else None
+        record = self._store.get(name)
         if record is None:
             return refuse(events.RUN_FAILED, "the entry is gone")
         try:
-            entry = self._scheduler.Entry.from_record(record, self._scheduler.app)
+            entry = scheduler.Entry.from_record(record, scheduler.app)
         except DecodeError as exc:
             return refuse(events.RUN_FAILED, f"the entry is invalid: {exc}")
-        at = content.get("at")
-        nominal = float(at) if isinstance(at, int | float) else now
-        return _Job(name, entry, trigger, nominal, step, request={**content, "id": trigger})
+        return _Job(name, entry, trigger, at, step, request={**content, "id": trigger})
 
     def entry_of(self, record: EntryRecord) -> RedBeatSchedulerEntry | None:
         """The entry of *record*; None, and reported, when it cannot run."""
@@ -210,10 +211,14 @@ class BatchRunner:
         note = self._store.event(events.ENTRY_INVALID, record.name, {"reason": reason})
         self._store.commit("", [Advance(events=[note])])
 
-    def forget_invalid(self, seen: set[str]) -> None:
-        """Forget the reports of entries that are not among *seen*: they are gone."""
-        for name in self._bad.keys() - seen:
-            del self._bad[name]
+    def forget_invalid(self, names: set[str]) -> None:
+        """Forget the reports of these entries: they are gone."""
+        for name in names:
+            self._bad.pop(name, None)
+
+    def known_invalid(self) -> set[str]:
+        """The names of all entries that were reported as ones that cannot run."""
+        return set(self._bad)
 
     def is_known_invalid(self, name: str) -> bool:
         """Whether the entry was reported as one that cannot run."""
@@ -253,6 +258,9 @@ class BatchRunner:
         trigger = job.request["id"] if job.request else None
         header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
         options = {**entry.options, "task_id": task_id}
+        if scheduler.dispatcher.mode == EXACTLY_ONCE:
+            # Nothing is sent here, and a retry could put in a channel that does send.
+            options["retry"] = False
         options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
         entry.options = options
         logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
@@ -313,11 +321,10 @@ class BatchRunner:
             "lateness": round(max(time.time() - job.nominal, 0.0), 6),
             "missed": 0,
         }
-        commands = sent.commands if self._scheduler.dispatcher.mode == EXACTLY_ONCE else []
         if job.plan is None:
             data["trigger"] = job.request["id"] if job.request else None
             notes = [self._store.event(events.RUN_DISPATCHED, job.name, data)]
-            return replace(job.step, commands=commands, events=notes)
+            return replace(job.step, commands=sent.commands, events=notes)
         entry, score = job.entry, job.step.score
         meta = encode_meta(
             {
@@ -334,7 +341,7 @@ class BatchRunner:
             notes.append(self._store.event(events.RUN_MISSED, job.name, missed))
         if job.plan.finished:
             notes.append(self._store.event(events.ENTRY_FINISHED, job.name, {}))
-        return replace(job.step, meta=meta, commands=commands, events=notes)
+        return replace(job.step, meta=meta, commands=sent.commands, events=notes)
 
     # What goes wrong
 
@@ -372,3 +379,19 @@ class BatchRunner:
     def _broker_is_down(self, reason: str) -> None:
         wait = self.postponed.broker_failed()
         logger.error("beat: Nothing can be published, trying again in %.0f s: %s", wait, reason)
+
+
+def _moment(value: object) -> float | None:
+    """Unix seconds that a clock can show; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 1e11 else None
+
+
+def _is_text(value: str) -> bool:
+    """Whether Redis can be asked for it, and it is there."""
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return bool(value)

@@ -31,7 +31,7 @@ class Request:
     """A run-now request that waits to be taken.
 
     :ivar stream_id: its place in the triggers' stream.
-    :ivar content: what was asked for: ``id``, ``name``, ``actor``, ``note``, ``at``, ``expires``.
+    :ivar content: what was asked for: ``id``, ``name``, ``actor``, ``note``, ``at``.
     """
 
     stream_id: str
@@ -166,12 +166,6 @@ class ClaimStore(ScheduleStore):
             yield from (database, len(command), *command)
         yield len(step.events)
         yield from step.events
-
-    @property
-    def database(self) -> int:
-        """The number of the database that this client talks to."""
-        pool = getattr(self.client, "connection_pool", None)
-        return int(pool.connection_kwargs.get("db") or 0) if pool is not None else 0
 
     def _key(self, name: str) -> str:
         return self.keys.prefix + name

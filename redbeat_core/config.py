@@ -197,6 +197,7 @@ SETTINGS = (
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 DEFAULT_LOCK_TIMEOUT = 10.0
+_OURS = "redbeat_core_conf"
 
 
 class RedBeatConfig:
@@ -268,7 +269,11 @@ class RedBeatConfig:
         if found is not None and found[0] is not None:
             return str(_url("redbeat_redis_url", found[0]))
         broker = self.app.conf.broker_url or self.app.connection_for_write().as_uri()
-        first = str(broker).split(";")[0] if isinstance(broker, str) else broker
+        first: Any = broker
+        if isinstance(broker, str) and "sentinel" not in broker.partition("://")[0]:
+            # Several brokers to fail over between: the schedule is on the first. Several
+            # sentinels of one server are all kept.
+            first = broker.split(";")[0]
         try:
             return str(_url("broker_url", first))
         except ConfigError as exc:
@@ -296,10 +301,15 @@ class RedBeatConfig:
 
 
 def ensure_conf(app: Celery | None) -> RedBeatConfig:
-    """The configuration of *app*, kept as ``app.redbeat_conf``."""
+    """The configuration of *app*, kept as ``app.redbeat_conf``.
+
+    Where code of the app has used celery-redbeat before, its configuration keeps that name.
+    """
     app = app_or_default(app)
-    config = getattr(app, "redbeat_conf", None)
-    if config is None:
-        config = app.redbeat_conf = RedBeatConfig(app)
-    assert isinstance(config, RedBeatConfig)
+    for name in ("redbeat_conf", _OURS):
+        config = getattr(app, name, None)
+        if isinstance(config, RedBeatConfig):
+            return config
+    config = RedBeatConfig(app)
+    setattr(app, _OURS if hasattr(app, "redbeat_conf") else "redbeat_conf", config)
     return config

@@ -200,6 +200,8 @@ class Dispatcher:
         """
         commands: Commands = []
         try:
+            if not self._is_whole():
+                raise ConnectionError("the connection to the broker was lost")
             if self.mode == EXACTLY_ONCE:
                 self._producer.channel.commands = commands
             # No result is ever waited for here: without this the result backend subscribes to
@@ -208,10 +210,18 @@ class Dispatcher:
                 result = send(self._producer)
             return Sent(getattr(result, "id", None) or task_id, commands)
         except Exception as exc:
-            down = self._is_broker_down(exc)
+            down = self._is_broker_down(exc) or not self._is_whole()
             if down:
                 self.close()
             return Sent(task_id, [], error=str(exc) or repr(exc), broker_down=down)
+
+    def _is_whole(self) -> bool:
+        """Whether the producer still has the live channel that it was made with: after an error
+        kombu may leave it a dead one, or put one in its place that does not collect."""
+        channel = self._producer.channel
+        if channel is None or getattr(channel, "connection", None) is None:
+            return False
+        return self.mode != EXACTLY_ONCE or isinstance(channel, _Collecting)
 
     def _is_broker_down(self, exc: BaseException | None) -> bool:
         if self._producer is None:

@@ -92,26 +92,24 @@ class Health:
         return sum(beat.role == "standby" for beat in self.beats)
 
 
-def read_health(store: ScheduleStore, lock: str | None = None) -> Health:
-    """Ask Redis for all of it, in one round trip.
-
-    :param lock: the lock's key, where it is not the default.
-    """
+def read_health(store: ScheduleStore) -> Health:
+    """Ask Redis for all of it."""
     keys = store.keys
     pipe = store.client.pipeline(transaction=False)
-    pipe.get(lock or keys.lock)
-    pipe.pttl(lock or keys.lock)
     pipe.hgetall(keys.leader)
     pipe.hgetall(keys.beats)
     pipe.xlen(keys.triggers)
     started = time.monotonic()
-    token, left, leader, beats, waiting = pipe.execute()
+    leader, beats, waiting = pipe.execute()
     latency = time.monotonic() - started
+    # The lock's key is a setting; a leader of ours says which it uses.
+    lock = leader.get("lock") or keys.lock
+    token, left = store.client.get(lock), store.client.pttl(lock)
     heard = [_beat(text) for text in beats.values()]
     now = store.server_time()
     alive = [b for b in heard if b and b.at and now - b.at.timestamp() < SILENT_AFTER]
     return Health(
-        leader=_leader(token, left, leader),
+        leader=_leader(token, left, leader) or _without_lock(alive),
         beats=tuple(sorted(alive, key=lambda beat: beat.token)),
         server=_server(one_server(store.client)),
         pending_triggers=int(waiting),
@@ -136,6 +134,20 @@ def _leader(token: str | None, left: int, known: dict[str, str]) -> Leader | Non
         timezone=known.get("timezone", ""),
         expires_in=expires_in,
     )
+
+
+def _without_lock(beats: list[Beat]) -> Leader | None:
+    """The first of the beats that lead without a lease."""
+    for beat in sorted(beats, key=lambda beat: beat.token):
+        if beat.role == "leader":
+            return Leader(
+                beat.token,
+                beat.host,
+                beat.pid,
+                delivery=beat.delivery,
+                timezone=beat.timezone,
+            )
+    return None
 
 
 def _beat(text: str) -> Beat | None:

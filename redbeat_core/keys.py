@@ -20,9 +20,11 @@ class Keys:
     """The names of everything below one key prefix.
 
     :ivar prefix: ``redbeat_key_prefix``, usually ``redbeat:``.
+    :ivar database: the number of the Redis database, for the one name that all of them share.
     """
 
     prefix: str = DEFAULT_PREFIX
+    database: int = 0
 
     def entry(self, name: str) -> str:
         """The hash of an entry.
@@ -54,8 +56,8 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Pub/sub channel of all events."""
-        return f"{self.prefix}:events"
+        """Pub/sub channel of all events. Channels know no databases: those but 0 say theirs."""
+        return f"{self.prefix}:events" + (f"@{self.database}" if self.database else "")
 
     @property
     def log(self) -> str:

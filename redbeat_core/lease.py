@@ -28,6 +28,10 @@ logger = get_logger("celery.beat")
 
 #: Heartbeats older than this many seconds belong to beats that are gone.
 SILENT_AFTER = 60.0
+#: Seconds between heartbeats, at most.
+HEARTBEAT = 3.0
+#: Seconds that closing waits for the thread, and for a server that does not answer.
+_PATIENCE = 1.0
 
 
 def make_token() -> str:
@@ -86,8 +90,8 @@ class Lease:
 
     @property
     def interval(self) -> float:
-        """Seconds between renewals."""
-        return self.timeout / 3
+        """Seconds between renewals, and between heartbeats."""
+        return min(self.timeout / 3, HEARTBEAT)
 
     def start(self) -> None:
         """Start the thread that renews and sends heartbeats."""
@@ -102,7 +106,7 @@ class Lease:
             return Attempt(held=True)
         started = time.monotonic()
         facts = {key: str(value) for key, value in self.facts().items()}
-        facts |= {"since": str(time.time())}
+        facts |= {"lock": self.lock, "since": str(time.time())}
         keys = self.store.keys
         data = {"leader": self.token, **self._address(), "reason": "acquired"}
         reply = self._scripts.run(
@@ -124,9 +128,7 @@ class Lease:
 
     def describe(self) -> None:
         """Tell the facts about this beat anew: as the leader's, and in a heartbeat."""
-        facts = {key: str(value) for key, value in self.facts().items()}
-        if self.lock is not None and facts:
-            self.store.client.hset(self.store.keys.leader, mapping=facts)
+        self.acquire()
         self.heartbeat()
 
     def renew(self) -> bool:
@@ -167,8 +169,9 @@ class Lease:
         """End the thread, release the lease and take this beat off the list of beats."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=self.interval)
+            self._thread.join(timeout=_PATIENCE)
         self._thread = None
+        _hurry(self.store.client)
         try:
             self.release()
             self.store.client.hdel(self.store.keys.beats, self.token)
@@ -211,6 +214,17 @@ class Lease:
                 # This thread is all that keeps the lease: it must outlive any surprise.
                 logger.exception("beat: The heartbeat failed, trying again")
             self._stop.wait(self.interval)
+
+
+def _hurry(client: Any) -> None:
+    """From here on, do not wait long for a server that does not answer: we are to end."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is not None:
+        pool.connection_kwargs |= dict.fromkeys(
+            ("socket_timeout", "socket_connect_timeout"), _PATIENCE
+        )
+        # Without those that other threads are using.
+        pool.disconnect(inuse_connections=False)
 
 
 def _silent(text: str, now: float) -> bool:

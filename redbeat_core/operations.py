@@ -30,7 +30,8 @@ from .schedules import format_schedule
 from .store import ConflictError as StoreConflict
 from .store import ScheduleStore, score_text
 
-#: Seconds after which a request that no scheduler took is reported as missed.
+#: Seconds after which a request that no scheduler took is reported as missed, unless the
+#: scheduler's redbeat_trigger_expires says otherwise.
 TRIGGER_EXPIRES = 3600.0
 #: How often a verb without a version starts over when somebody was faster.
 _ATTEMPTS = 5
@@ -198,7 +199,6 @@ class Operations:
             "actor": self.actor,
             "note": note,
             "at": now,
-            "expires": now + TRIGGER_EXPIRES,
         }
         data = {"trigger": request["id"], "actor": self.actor, "note": note}
         try:

@@ -86,7 +86,7 @@ class RedBeatScheduler(Scheduler):
         super().__init__(app, lazy=True, **kwargs)
         self.lock_key = lock_key or config.lock_key
         self.lock_timeout = lock_timeout or config.lock_timeout or self.lock_timeout
-        self._config = config
+        self.config = config
         self._event = threading.Event()
         self.store = ClaimStore(client, config.keys, log_length=config.log_length)
         self.lease = Lease(
@@ -97,6 +97,7 @@ class RedBeatScheduler(Scheduler):
         self.batch = BatchRunner(self)
         self._wakeup = Wakeup(self.store, self.store.source, self._event.set)
         self._auditor = Auditor(self.store, self.batch)
+        self._warn_of_unused_hooks()
         self._leading = False
         self._installed = False
         self._standing_by_for = ""
@@ -134,12 +135,14 @@ class RedBeatScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         """Bring the static entries of ``beat_schedule`` into Redis; called when leading."""
+        self._static_count = 0
         install_statics(self)
 
     def update_from_dict(self, dict_: dict[str, Any]) -> None:
         """Write these entries where they differ from what Redis has, as static ones."""
         written = update_from_dict(self, dict_)
-        self.store.add_statics(name for name in written if name in self._config.schedule)
+        self._static_count += len(written)
+        self.store.add_statics(name for name in written if name in self.config.schedule)
 
     @property
     def schedule(self) -> dict[str, RedBeatSchedulerEntry]:
@@ -160,10 +163,10 @@ class RedBeatScheduler(Scheduler):
     @property
     def info(self) -> str:
         """For celery beat's banner."""
-        lines = [f"       . redis -> {safe_url(self._config.redis_url)}"]
+        lines = [f"       . redis -> {safe_url(self.config.redis_url)}"]
         if self.lock_key:
             lines.append(f"       . lock -> `{self.lock_key}` {self.lock_timeout:g} seconds")
-        lines.append(f"       . delivery -> {self._config.delivery}")
+        lines.append(f"       . delivery -> {self.config.delivery}")
         return "\n".join(lines)
 
     # The loop
@@ -208,6 +211,8 @@ class RedBeatScheduler(Scheduler):
         return True
 
     _standby_wait = 0.0
+    #: How many static entries were brought in when this beat began to lead.
+    _static_count = 0
 
     def _stand_by(self) -> float:
         # The release event ends this at once; without it, the lease ends by itself.
@@ -229,7 +234,7 @@ class RedBeatScheduler(Scheduler):
             return 0
         if result.more:
             return 0
-        if result.next_at is None and not self.lock_key:
+        if result.next_at is None and not self.lock_key and self._static_count:
             # Redis may have lost its data; elsewhere the loss of the lease tells.
             self._installed = False
         self._auditor.look()
@@ -237,12 +242,30 @@ class RedBeatScheduler(Scheduler):
         return max(0.0, min(due_in, LOOK_EVERY))
 
     def _away(self, exc: Exception) -> float:
-        problem = explain(exc, self._config.redis_url)
+        problem = explain(exc, self.config.redis_url)
         if not self._away_wait:
             logger.error("beat: %s; trying again until it answers", problem)
             logger.debug("beat: the error was", exc_info=exc)
         self._away_wait = min(max(self._away_wait * 2, _AWAY_FIRST), _AWAY_MOST)
         return self._away_wait
+
+    def _warn_of_unused_hooks(self) -> None:
+        """celery-redbeat's loop calls methods that this one has no use for."""
+        unused = [
+            f"{kind.__name__}.{name}"
+            for kind, base, names in (
+                (type(self), RedBeatScheduler, ("maybe_due", "reserve")),
+                (self.Entry, RedBeatSchedulerEntry, ("is_due", "next", "_next_instance")),
+            )
+            for name in names
+            if getattr(kind, name, None) is not getattr(base, name, None)
+        ]
+        if unused:
+            logger.warning(
+                "beat: %s: this scheduler does not call these; it asks the schedule itself, and "
+                "advances entries in one step with their message",
+                ", ".join(unused),
+            )
 
     def _check_server(self, client: Any, config: RedBeatConfig) -> None:
         """Refuse a server that can never do; one that is only away is waited for."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from celery import Celery
@@ -55,10 +56,16 @@ class ScheduleStore:
         log_length: int = 10000,
     ) -> None:
         self.client = raw_client(client)
-        self.keys = keys or Keys()
+        self.keys = replace(keys or Keys(), database=self.database)
         self.source = source
         self.log_length = log_length
         self.scripts = Scripts(self.client)
+
+    @property
+    def database(self) -> int:
+        """The number of the database that this store's client talks to."""
+        pool = getattr(self.client, "connection_pool", None)
+        return int(pool.connection_kwargs.get("db") or 0) if pool is not None else 0
 
     # Reading
 

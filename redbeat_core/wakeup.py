@@ -61,8 +61,9 @@ class Wakeup:
                     close_quietly(pubsub)
 
     def _matters(self, text: object) -> bool:
-        return (
-            isinstance(text, str)
-            and self._own not in text
-            and '"type":"redbeat.beat.heartbeat"' not in text
+        """Changes of entries, requests and leaders matter; reports of runs do not."""
+        if not isinstance(text, str) or self._own in text:
+            return False
+        return '"type":"redbeat.run.requested"' in text or not any(
+            kind in text for kind in ('"type":"redbeat.run.', '"type":"redbeat.beat.')
         )

@@ -1,4 +1,4 @@
--- Take the lease if nobody has it, or keep it if the caller has.
+-- Take the lease if nobody has it, or keep it and the facts about the leader if the caller has.
 --
 -- KEYS: 1 lock, 2 leader, 3 log, 4 events channel
 -- ARGV: 1 token, 2 length of the lease in milliseconds, 3 length of the log,
@@ -9,9 +9,14 @@ if holder and holder ~= ARGV[1] then
   return {0, holder, redis.call('PTTL', KEYS[1])}
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if not holder or redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
-  redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], 'token', ARGV[1], unpack(ARGV, 5))
+local since = redis.call('HGET', KEYS[2], 'since')
+local same = holder and redis.call('HGET', KEYS[2], 'token') == ARGV[1]
+redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[2], 'token', ARGV[1], unpack(ARGV, 5))
+if same and since then
+  redis.call('HSET', KEYS[2], 'since', since)
+end
+if not same then
   emit(KEYS[3], KEYS[4], ARGV[3], last_seq(KEYS[3]), ARGV[4])
 end
 return {1}

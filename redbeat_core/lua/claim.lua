@@ -50,7 +50,8 @@ end
 local upcoming = redis.call(
   'ZRANGEBYSCORE', schedule, '(' .. ARGV[3], '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local requests = {}
-for _, message in ipairs(redis.call('XRANGE', triggers, '-', '+', 'COUNT', limit)) do
+for _, message in ipairs(redis.call(
+    'XRANGE', triggers, '-', '+', 'COUNT', limit + skipping)) do
   requests[#requests + 1] = {message[1], message[2][2]}
 end
 return {'ok', upcoming[2] or false, passed, entries, requests}

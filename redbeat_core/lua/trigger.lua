@@ -15,5 +15,6 @@ if ARGV[1] ~= '' then
     return {'conflict', unpack(before, 1, 2 + #FIELDS)}
   end
 end
-redis.call('XADD', KEYS[5], '*', 'request', ARGV[4])
+-- Where no leader of this project takes them, they must not pile up without end.
+redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'request', ARGV[4])
 return {'ok', emit(KEYS[3], KEYS[4], ARGV[2], last_seq(KEYS[3]), ARGV[3])}

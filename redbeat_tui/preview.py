@@ -5,12 +5,14 @@ Pure, but it may take long: call it from a thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from celery import Celery
 from celery.schedules import BaseSchedule
 
+from redbeat_core.record import EntryRecord, decode_record, json_object
 from redbeat_core.schedules import (
     ScheduleError,
     describe,
@@ -20,6 +22,8 @@ from redbeat_core.schedules import (
     parse_schedule,
 )
 
+#: Put in place of a schedule that cannot be read, to see whether the rest can.
+_ANY_SCHEDULE = {"__type__": "interval", "every": 60.0, "relative": False}
 #: Next runs that are shown before a schedule is saved.
 RUNS = 5
 
@@ -81,6 +85,14 @@ def next_runs(schedule: BaseSchedule, first: datetime, now: datetime) -> tuple[d
             break
         runs.append(after)
     return tuple(runs)
+
+
+def repairable(record: EntryRecord) -> bool:
+    """Whether *record* is an entry that runs once it is given a schedule that can be read."""
+    if record.fault:
+        return False
+    loose = {**json_object(record.definition), "schedule": _ANY_SCHEDULE}
+    return decode_record(replace(record, definition=json.dumps(loose))).error is None
 
 
 def schedule_text(schedule: BaseSchedule | None) -> str:

@@ -16,7 +16,7 @@ from redbeat_core.operations import ConflictError, NotFoundError
 from redbeat_core.record import EntryView, decode_record
 
 from .format import ago, countdown, timestamp
-from .preview import Preview, schedule_text
+from .preview import Preview, repairable
 from .sanitize import clean
 from .screens.ask import Answer, AskScreen, Question
 from .screens.conflict import ConflictScreen
@@ -47,6 +47,9 @@ async def pause_or_resume(app: ConsoleApp) -> None:
     """Pause the entry, or resume it when it is paused."""
     view = _view(app)
     if view is None:
+        return
+    if view.schedule is None:
+        _say_broken(app, view, ", so there is nothing to pause")
         return
     pausing = view.pause is None
     answer = await app.ask(AskScreen(_pause_question(view) if pausing else _resume(app, view)))
@@ -93,6 +96,9 @@ async def trigger(app: ConsoleApp) -> None:
     view = _view(app)
     if view is None:
         return
+    if view.schedule is None:
+        _say_broken(app, view)
+        return
     facts = [("task", view.task or "-")]
     if view.args:
         facts.append(("args", repr(view.args)))
@@ -121,60 +127,67 @@ async def trigger(app: ConsoleApp) -> None:
 
 async def edit(app: ConsoleApp) -> None:
     """Edit the schedule."""
-    view = _view(app)
-    if view is None:
+    row = app.selected_row()
+    if row is None:
         return
-    if view.error is not None and view.schedule is None:
-        app.say(
-            f"{short(view.name)} is unreadable: what you save replaces its schedule.", "warning"
-        )
+    view = row.view
+    if not repairable(row.record):
+        _say_broken(app, view, ", and another schedule would not help")
+        return
 
-    async def save(found: Preview, note: str, seen: EntryView) -> EntryView | None:
+    async def save(found: Preview, note: str, seen: EntryView) -> str:
         return await _save(app, found, note, seen)
 
     screen = EditScreen(view, app.options.app, app.zone, app.model.now, save)
     await app.ask(screen)
 
 
-async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> EntryView | None:
-    """Write an edited schedule; what to compare with next when it was not saved."""
+def _say_broken(app: ConsoleApp, view: EntryView, why: str = "") -> None:
+    """Say what would be refused, before anything is asked."""
+    app.say(
+        f"{short(view.name)} cannot run{why}: {view.error}. "
+        "Repair its definition in Redis, or delete it.",
+        "warning",
+    )
+
+
+async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> str:
+    """Write an edited schedule; why it was not saved, or empty."""
     schedule = found.schedule
     assert schedule is not None
+    gone = "Not saved: somebody deleted the entry. Your text is kept."
     view = seen
     while True:
         edit_schedule = partial(app.operations.edit_schedule, version=view.version, note=note)
         try:
-            record = await app.call(partial(edit_schedule, seen.name, schedule))
+            await app.call(partial(edit_schedule, seen.name, schedule))
         except ConflictError as exc:
             if exc.current is None:
-                app.complain(f"{exc}. Your text is kept in the editor.")
-                return view
+                return gone
             current = decode_record(exc.current, app.options.app)
             anyway = "Save mine anyway"
             if not await app.push_screen_wait(ConflictScreen(view, current, anyway, found.text)):
-                return current
+                return "Not saved: somebody else changed it. Your text is kept."
             view = current
-            continue
-        except NotFoundError as exc:
-            app.complain(f"{exc}. Your text is kept in the editor.")
-            return view
+        except NotFoundError:
+            return gone
         except Exception as exc:
             app.complain(app.sentence(exc))
-            return view
-        after = decode_record(record, app.options.app)
-        text = schedule_text(after.schedule) or found.words
-        app.say(f"{short(seen.name)} is saved: {clean(text, 80)}.")
-        return None
+            return "Not saved. Your text is kept."
+        else:
+            app.say(f"{short(seen.name)} is saved: {clean(found.words, 100)}.")
+            return ""
 
 
 async def delete(app: ConsoleApp) -> None:
     """Delete the entry."""
-    view = _view(app)
-    if view is None:
+    row = app.selected_row()
+    if row is None:
         return
+    view = row.view
     facts = [("task", view.task or "-")]
-    if text := schedule_text(view.schedule):
-        facts.append(("schedule", text))
+    if row.facts.schedule:
+        facts.append(("schedule", row.facts.schedule))
     question = Question(
         "Delete",
         view.name,

@@ -28,9 +28,9 @@ PAUSE = 0.15
 
 EXAMPLES = "every 30s  ·  0 9 * * mon-fri  ·  FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9;BYMINUTE=0"
 
-#: Writes it: the preview, the note and the entry that the operator saw -> the entry that is
-#: to be compared with from now on, or None when it is saved.
-Save = Callable[[Preview, str, EntryView], Awaitable[EntryView | None]]
+#: Writes it: the preview, the note and the entry that the operator saw -> empty when it is
+#: saved, else why it is not, in a sentence.
+Save = Callable[[Preview, str, EntryView], Awaitable[str]]
 
 
 class EditScreen(Dialog[bool]):
@@ -61,6 +61,7 @@ class EditScreen(Dialog[bool]):
         self._wanted = ""
         self._working = False
         self._saving = False
+        self._notice = ""
         self._timer: Timer | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -78,7 +79,6 @@ class EditScreen(Dialog[bool]):
             yield button("Save", "⏎ or F2", id="save", classes="main")
 
     def on_mount(self) -> None:
-        self.query_one("#box").border_subtitle = Content("")
         field = self.query_one("#text", Field)
         field.focus()
         field.cursor_position = len(field.value)
@@ -98,6 +98,7 @@ class EditScreen(Dialog[bool]):
         if self._timer is not None:
             self._timer.stop()
         self.query_one("#runs").set_class(True, "stale")
+        self._say("")
         self._timer = self.set_timer(PAUSE, self._work_out)
 
     def _work_out(self) -> None:
@@ -120,20 +121,29 @@ class EditScreen(Dialog[bool]):
             self._working = False
 
     def _draw(self, found: Preview) -> None:
-        problem = self.query_one("#problem", Static)
         runs = self.query_one("#runs", Static)
         runs.set_class(False, "stale")
-        problem.set_class(bool(found.error), "error")
-        if found.error:
-            problem.update(Content(self._pointed(found)))
-            runs.update(Content(""))
+        runs.update(Content("") if found.error else self._runs(found))
+        self._draw_problem()
+
+    def _draw_problem(self) -> None:
+        """What the text means or what is wrong with it, and what there is to say besides."""
+        problem, found, notice = self.query_one("#problem", Static), self._preview, self._notice
+        problem.set_class(found is not None and bool(found.error), "error")
+        if found is None:
+            problem.update(Content(notice))
+        elif found.error:
+            problem.update(Content(self._pointed(found, notice)))
+        elif notice:
+            # The notice gets the room that it needs; the meaning is cut.
+            words = truncate("✓ " + clean(found.words, limit=300), problem.content_size.width)
+            problem.update(Content.assemble(words, "\n", (notice, "$text-warning")))
         else:
             problem.update(Content("✓ " + clean(found.words, limit=300)))
-            runs.update(self._runs(found))
 
-    def _pointed(self, found: Preview) -> str:
+    def _pointed(self, found: Preview, notice: str) -> str:
         """The error, under a caret at the column where it is."""
-        error = "✗ " + clean(found.error, limit=300)
+        error = "✗ " + (f"{notice}: " if notice else "") + clean(found.error, limit=300)
         if found.column is None:
             return error
         field = self.query_one("#text", Field)
@@ -151,6 +161,10 @@ class EditScreen(Dialog[bool]):
         ]
         count = len(lines)
         title = f"next {RUNS} runs" if count == RUNS else f"only {count} more to come"
+        if self.view.pause is not None:
+            title = "paused: none until it is resumed; then:"
+        elif not self.view.enabled:
+            title = "switched off in its definition: none; if it were on:"
         parts: list[Content] = [Content.styled(title, "dim")]
         parts += [Content.assemble("\n", when, (until, "dim")) for when, until in lines]
         return Content("").join(parts)
@@ -182,7 +196,7 @@ class EditScreen(Dialog[bool]):
             self._work_out()
             self._say("Look at the next runs, then save again.")
         elif found.error or found.schedule is None:
-            self._say("This cannot be saved yet: see what is wrong above.")
+            self._say("This cannot be saved")
             self.query_one("#text").focus()
         else:
             self._saving = True
@@ -192,19 +206,18 @@ class EditScreen(Dialog[bool]):
     async def _write(self, found: Preview) -> None:
         try:
             note = self.query_one("#note", Field).value.strip()
-            current = await self._save(found, note, self.view)
+            # Always against what was there when the editor was opened: having been shown what
+            # somebody else wrote is not a decision to write over it.
+            problem = await self._save(found, note, self.view)
         finally:
             self._saving = False
-        if current is None:
+        if not problem:
             self.dismiss(True)
             return
-        self._say("")
-        if current is not self.view:
-            # The operator has seen what is there now: compare with that from here on.
-            self.view = current
-            self._say("Not saved; your text is kept. Save again to replace theirs.")
+        self._say("▲ " + clean(problem, limit=300))
         self.query_one("#text").focus()
 
     def _say(self, text: str) -> None:
-        box = self.query_one("#box")
-        box.border_subtitle = Content(truncate(text, 64))
+        if text != self._notice:
+            self._notice = text
+            self._draw_problem()

@@ -164,8 +164,16 @@ def test_an_edit_of_what_somebody_changed_is_refused_and_loses_nothing(
     terminal.wait_for_text("Not saved")
     assert "every 5m" in terminal.text
     assert every(store, "count stock") == 420
-    # The operator has seen the other version now: saving again is a decision.
+    # Enter alone, however often, never writes over it.
+    for _ in range(3):
+        terminal.press("\r")
+        terminal.wait_for_text("Changed meanwhile")
+        terminal.press("\r")
+        wait_for(lambda: "Changed meanwhile" not in terminal.text, what="the end of the dialog")
+    assert every(store, "count stock") == 420
     terminal.press("\r")
+    terminal.wait_for_text("Changed meanwhile")
+    terminal.press("o")
     terminal.wait_for_text("is saved")
     assert every(store, "count stock") == 300
 

@@ -223,8 +223,8 @@ def _hurry(client: Any) -> None:
         pool.connection_kwargs |= dict.fromkeys(
             ("socket_timeout", "socket_connect_timeout"), _PATIENCE
         )
-        # Without those that other threads are using.
-        pool.disconnect(inuse_connections=False)
+        # The connections that are open have the old limits, and may hang already.
+        pool.reset()
 
 
 def _silent(text: str, now: float) -> bool:

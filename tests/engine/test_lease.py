@@ -183,3 +183,58 @@ def test_a_heartbeat_carries_the_position_of_the_log_and_is_not_in_it(
     assert event is not None
     assert event.type == events.BEAT_HEARTBEAT
     assert event.seq == store.last_seq() == 1
+
+
+def test_health_finds_a_leader_whose_lock_has_another_name(
+    store: ScheduleStore, client: redis.Redis
+) -> None:
+    lease = Lease(store, "redbeat:mine", 30, facts=lambda: {"role": "leader"})
+    lease.acquire()
+    leader = read_health(store).leader
+    assert leader is not None
+    assert leader.token == lease.token
+    lease.stop()
+    assert read_health(store).leader is None
+
+
+def test_health_finds_a_leader_without_a_lock(store: ScheduleStore) -> None:
+    lease = Lease(store, None, 30, facts=lambda: {"role": "leader", "timezone": "UTC"})
+    lease.heartbeat()
+    leader = read_health(store).leader
+    assert leader is not None
+    assert leader.token == lease.token
+
+
+def test_a_long_lease_does_not_make_a_beat_silent(store: ScheduleStore) -> None:
+    assert Lease(store, LOCK, 1500.0).interval <= 3.0
+
+
+def test_telling_the_facts_anew_keeps_since_when_it_leads(
+    store: ScheduleStore, client: redis.Redis, make_lease: Make
+) -> None:
+    facts = {"delivery": "?"}
+    lease = make_lease(facts=lambda: facts)
+    lease.acquire()
+    since = client.hget("redbeat::leader", "since")
+    facts["delivery"] = "exactly-once"
+    lease.describe()
+    assert client.hget("redbeat::leader", "delivery") == "exactly-once"
+    assert client.hget("redbeat::leader", "since") == since
+    assert leaders(store) == [lease.token]
+
+
+def test_a_server_that_hangs_does_not_hold_up_the_end(new_server: Callable[..., Any]) -> None:
+    from tests.support.shop import make_app
+
+    server = new_server()
+    app = make_app(server.url())
+    lease = Lease(store_for(app), LOCK, 30)
+    lease.acquire()
+    server.freeze()
+    # Each wait in it is bounded by a second; redis-py's own would be ten.
+    ending = threading.Thread(target=lease.stop)
+    ending.start()
+    ending.join(8)
+    assert not ending.is_alive()
+    server.thaw()
+    app.close()

@@ -286,3 +286,18 @@ def test_a_follower_ends_when_told_while_redis_is_away() -> None:
     wait_for(lambda: follower.copy.state == "disconnected")
     follower.close()
     app.close()
+
+
+def test_the_same_prefix_in_another_database_is_another_schedule(
+    app: Celery, server: Server, follow: Callable[[Celery], Follower]
+) -> None:
+    follower = follow(app)
+    other = make_app(server.url(db=1))
+    for number in range(5):
+        save(other, f"other{number}")
+        save(app, f"own{number}")
+    wait_for(follower.same)
+    assert set(follower.copy.records) == {f"own{number}" for number in range(5)}
+    assert follower.copy.seqs == [1, 2, 3, 4, 5]
+    assert follower.copy.snapshots == 1
+    other.close()

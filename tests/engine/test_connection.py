@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from redbeat_core import RedBeatScheduler
 from redbeat_core.connection import (
     ConnectionProblem,
     RetryingConnection,
@@ -27,11 +28,25 @@ SECRET = "hunter2"
         ("redis://localhost:6379/0", "redis://localhost:6379/0"),
         (f"redis://:{SECRET}@localhost/1", "redis://:***@localhost/1"),
         (f"redis://ann:{SECRET}@localhost/1", "redis://ann:***@localhost/1"),
-        ("redis://ann@localhost", "redis://ann@localhost"),
+        (f"redis://{SECRET}@localhost", "redis://***@localhost"),
         (f"redis://ann:p@ss{SECRET}@localhost", "redis://ann:***@localhost"),
         (f"redis://localhost?password={SECRET}&db=2", "redis://localhost?password=***&db=2"),
         (f"unix://ann:{SECRET}@/run/redis.sock?db=1", "unix://ann:***@/run/redis.sock?db=1"),
         (f"redis://[oops:{SECRET}@localhost", "redis://***@localhost"),
+        (f"redis://:{SECRET}/x@localhost/0", "redis://:***@localhost/0"),
+        (f"redis://:x?{SECRET}@localhost/0", "redis://:***@localhost/0"),
+        (f"redis://:x#{SECRET}@localhost/0#y", "redis://:***@localhost/0"),
+        (f"redis://ann/x:{SECRET}@localhost/0", "redis://***@localhost/0"),
+        (f"redis://localhost?password=x@{SECRET}", "redis://***"),
+        (f"redis://:x?password=y@{SECRET}", "redis://***"),
+        (f"redis://:x;{SECRET}@localhost", "redis://:***@localhost"),
+        (f"redis://ann:{SECRET}", "redis://ann:***"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        (
+            f"redis-sentinel://:{SECRET}1@h1;redis-sentinel://:{SECRET}2@h2:26380/3",
+            "redis-sentinel://:***@h1;redis-sentinel://:***@h2:26380/3",
+        ),
+        ("sentinel://h1;sentinel://h2", "sentinel://h1;sentinel://h2"),
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
@@ -51,6 +66,51 @@ def test_what_is_no_address_is_a_problem_without_secrets(url: str) -> None:
     with pytest.raises(ConnectionProblem) as refused:
         connect(url)
     assert SECRET not in str(refused.value).replace(f"[{SECRET}", "")
+
+
+@pytest.mark.parametrize("mark", ["/", "?", "#", "[", "]"])
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis-sentinel", "redis-cluster", "valkey"])
+@pytest.mark.parametrize("before", ["s3cr", "123"])
+def test_a_password_that_must_be_encoded_is_refused_and_never_quoted(
+    scheme: str, mark: str, before: str
+) -> None:
+    url = f"{scheme}://:{before}{mark}{SECRET}@localhost/0"
+    with pytest.raises(ConnectionProblem, match="percent-encoded") as refused:
+        connect(url)
+    assert refused.value.permanent
+    assert refused.value.__cause__ is None
+    # urllib's own words quote what it took for the port.
+    again = explain(ValueError(f"Port could not be cast to integer value as {before!r}"), url)
+    for problem in (refused.value, again):
+        told = str(problem).replace("%23", "")
+        assert f"{scheme}://:***@localhost/0" in told
+        assert before not in told
+        assert SECRET not in told
+
+
+def test_a_password_is_used_as_it_is_meant_and_not_as_it_is_encoded() -> None:
+    for scheme in ("redis", "sentinel"):
+        client = connect(f"{scheme}://ann:a%2Fb%40@localhost/0")
+        made_of = client.connection_pool.connection_kwargs
+        assert (made_of["username"], made_of["password"]) == ("ann", "a/b@")
+
+
+def test_no_password_of_several_is_told() -> None:
+    url = f"sentinel://:{SECRET}1@h1;sentinel://:{SECRET}%2F@h2"
+    problem = explain(redis.ConnectionError(f"no {SECRET}1, no {SECRET}/, no {url}"), url)
+    assert SECRET not in str(problem)
+
+
+def test_only_sentinels_and_clusters_may_be_several() -> None:
+    with pytest.raises(ConnectionProblem, match="joined by ';'") as refused:
+        connect(f"redis://:{SECRET}@h1;redis://:{SECRET}@h2")
+    assert SECRET not in str(refused.value)
+
+
+def test_the_banner_of_beat_shows_no_password_of_several(url: str) -> None:
+    app = make_app(url, {"redbeat_redis_url": f"sentinel://:{SECRET}1@h1;sentinel://:{SECRET}2@h2"})
+    assert SECRET not in RedBeatScheduler(app, lazy=True).info
+    app.close()
 
 
 @pytest.mark.parametrize(

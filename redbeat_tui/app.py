@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
 from celery import Celery
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
@@ -29,8 +30,8 @@ from .background import in_thread
 from .config import Options, options_for
 from .facts import header_facts
 from .feed import Feed
-from .following import REQUESTED, Follower, Run
 from .model import Delta, Model
+from .requests import Requests
 from .row import Row
 from .sanitize import clean
 from .screens.detail import DetailScreen
@@ -38,6 +39,7 @@ from .screens.table import TableScreen
 from .tally import Tally, count
 from .terminal import ConsoleDriver, crash_text, ending_on_signals, secrets_of
 from .theme import THEMES, status_colour, theme_name
+from .widgets.field import Field
 from .widgets.header import ConsoleHeader
 from .widgets.key_bar import Key, KeyBar, key_text
 
@@ -46,10 +48,6 @@ T = TypeVar("T")
 #: Seconds between two looks at what the feed found, and between two ticks of the clock.
 DRAIN = 0.2
 TICK = 1.0
-#: Seconds for which a run that has ended stays on the activity line.
-LINGER = 6.0
-#: Seconds after which a request that nobody took is remarked upon.
-PATIENCE = 10.0
 #: From this many rows on they are counted in a thread.
 MANY = 2000
 
@@ -83,17 +81,15 @@ class ConsoleApp(App[int]):
         self.model = model if model is not None else Model(time.time, options.app)
         self._given_feed = feed
         self.feed = feed if feed is not None else self._new_feed()
-        self.follower = Follower()
+        self.requests = Requests(self)
         self.tally = Tally()
         self.table_screen = TableScreen()
         self.zone: tzinfo = ZoneInfo(options.timezone) if options.timezone else UTC
         self.crash = ""
         self._server = safe_url(options.url)
-        self._followed: Run | None = None
-        self._followed_until = float("inf")
-        self._last_event: object = None
-        self._asking = False
+        self._asking: object = None
         self._counting = False
+        self._reading = False
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -153,9 +149,11 @@ class ConsoleApp(App[int]):
         delta = self.feed.drain()
         if not delta:
             return
+        if delta.all or self.model.link.state == "disconnected":
+            self._reading = False
         self._count(delta)
         if delta.events:
-            self._hear()
+            self.requests.hear()
         for screen in self.screen_stack:
             if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
                 screen.follow(delta)
@@ -166,7 +164,7 @@ class ConsoleApp(App[int]):
         for screen in self.screen_stack:
             if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
                 screen.tick()
-        self._age_followed()
+        self.requests.age()
         self.show_facts()
 
     def _count(self, delta: Delta) -> None:
@@ -241,57 +239,20 @@ class ConsoleApp(App[int]):
             bar.show(keys)
 
     def read_again(self) -> None:
-        """Follow the schedule from a new snapshot."""
+        """Follow the schedule from a new snapshot, unless one is on its way: each takes as much
+        memory as the schedule."""
+        if self._reading or self.model.link.state in ("connecting", "catching-up"):
+            self.say("The whole schedule is being read already.")
+            return
+        self._reading = True
         self.feed.stop(timeout=0)
         self.feed = self._new_feed()
         self.feed.start()
         self.say("Reading the whole schedule again.")
 
-    # Runs that were asked for
-
     def follow(self, trigger: str, name: str) -> None:
         """Show how the run that was just asked for goes on."""
-        self._show_run(self.follower.request(trigger, name, self.model.now()))
-
-    def _hear(self) -> None:
-        """Take in the events that are new since the last time."""
-        recent = self.model.recent
-        new = []
-        for event in reversed(recent):
-            if event is self._last_event:
-                break
-            new.append(event)
-        if not new:
-            return
-        self._last_event = new[0]
-        moved = self.follower.offer(reversed(new))
-        followed = self._followed
-        for run in moved:
-            if followed is not None and run.trigger == followed.trigger:
-                self._show_run(run)
-        if self._followed is None:
-            self.table_screen.activity.show_event(new[0], self.zone)
-
-    def _show_run(self, run: Run) -> None:
-        self._followed = run
-        self._followed_until = time.monotonic() + (LINGER if run.ended else PATIENCE)
-        self.table_screen.activity.show_run(run, self.zone)
-        if run.ended:
-            severity = "error" if run.stage == "failed" else "information"
-            detail = f": {clean(run.detail, 200)}" if run.detail else ""
-            self.say(f"Run of {clean(run.name, 60)} {run.stage}{detail}.", severity)
-
-    def _age_followed(self) -> None:
-        run = self._followed
-        if run is None or time.monotonic() < self._followed_until:
-            return
-        self._followed = None
-        if run.stage == REQUESTED:
-            self.say(
-                f"No beat has taken the run of {clean(run.name, 60)} yet. "
-                "The request stays until one does.",
-                "warning",
-            )
+        self.requests.follow(trigger, name)
 
     @property
     def leader_missing(self) -> bool:
@@ -321,6 +282,8 @@ class ConsoleApp(App[int]):
     def action_perform(self, name: str) -> None:
         """Do the action *name* of the registry, or say why not."""
         action = ACTIONS[name]
+        if self._occupied and (name != "quit" or isinstance(self.screen, DetailScreen)):
+            return
         has_entry = self.selected_row() is not None
         why = refusal(action, read_only=self.options.read_only, has_entry=has_entry)
         if why is not None:
@@ -328,18 +291,41 @@ class ConsoleApp(App[int]):
             return
         doing = action.handler(self)
         if inspect.iscoroutine(doing):
-            self.run_worker(doing, exit_on_error=False, group="verbs")
+            # From this moment on, and not from when the dialog is there: several keys may have
+            # come at once.
+            self._asking = doing
+            self.run_worker(self._perform(doing), exit_on_error=False, group="verbs")
+
+    @property
+    def _occupied(self) -> bool:
+        """Whether a dialog is open, or about to be: then whatever is asked for was asked for
+        before that could be seen."""
+        return self._asking is not None or isinstance(self.screen, ModalScreen)
+
+    async def _perform(self, doing: Awaitable[None]) -> None:
+        try:
+            await doing
+        finally:
+            if self._asking is doing:
+                self._asking = None
+
+    async def on_event(self, event: events.Event) -> None:
+        # A letter that comes back here while a field has the focus was typed behind the key that
+        # opened the field, and is meant for it.
+        field = self.focused if isinstance(event, events.Key) and event.is_forwarded else None
+        if isinstance(event, events.Key) and isinstance(field, Field) and event.is_printable:
+            field.post_message(events.Key(event.key, event.character))
+            return
+        await super().on_event(event)
 
     async def ask(self, dialog: ModalScreen[Any]) -> object:
-        """Show *dialog* and wait for its answer. A second one that was asked for by the same
-        key pressed twice is not shown."""
-        if self._asking or isinstance(self.screen, ModalScreen):
+        """Show *dialog* and wait for its answer; None where another one is open."""
+        if isinstance(self.screen, ModalScreen):
             return None
-        self._asking = True
         try:
             return await self.push_screen_wait(dialog)
         finally:
-            self._asking = False
+            self._asking = None
 
     def call(self, call: Callable[[], T]) -> Awaitable[T]:
         """Call something that waits for Redis, in a thread."""

@@ -21,6 +21,7 @@ from .cli_reading import zone_of
 from .config import Options
 from .following import FAILED, REQUESTED, Follower, Run
 from .format import countdown, timestamp
+from .requests import WAITS
 from .sanitize import clean
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,7 +99,7 @@ def trigger(name: str, note: str, if_version: str | None, wait: float | None) ->
     if run is None or run.stage == REQUESTED:
         raise Refusal(
             f"no beat took the run of {name!r} within {wait:g} s: does one lead? "
-            "The request stays until one does"
+            + WAITS.rstrip(".")
         )
     if run.stage == FAILED:
         raise Refusal(f"the run of {name!r} could not be dispatched: {run.detail}")

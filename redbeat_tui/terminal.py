@@ -20,12 +20,19 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 from urllib.parse import unquote, urlsplit
 
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.drivers.linux_driver import LinuxDriver
+from textual.keys import Keys
 
 from .sanitize import clean
 
 #: What ends the console in order. ctrl+c is a key while it runs, not a signal.
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
+# Esc and Enter that arrive together, as over a slow line, look like alt+enter, which Textual takes
+# for Enter alone: whoever leaves a dialog by Esc would have said yes. They are Esc.
+for _end in "\r\n":
+    cast(dict[str, Any], ANSI_SEQUENCES_KEYS)["\x1b" + _end] = (Keys.Escape,)
 
 
 class TerminalFile:

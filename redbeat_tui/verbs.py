@@ -17,6 +17,7 @@ from redbeat_core.record import EntryView, decode_record
 
 from .format import ago, countdown, timestamp
 from .preview import Preview, repairable
+from .requests import WAITS
 from .sanitize import clean
 from .screens.ask import Answer, AskScreen, Question
 from .screens.conflict import ConflictScreen
@@ -111,7 +112,7 @@ async def trigger(app: ConsoleApp) -> None:
     if view.pause is not None:
         text = "It is paused, and stays so; this one run is made all the same."
     if app.leader_missing:
-        text += " No beat leads now: it will run when one does."
+        text += f" No beat leads now. {WAITS}"
     answer = await app.ask(AskScreen(Question("Run now", view.name, tuple(facts), text, "Run now")))
     if not isinstance(answer, Answer):
         return

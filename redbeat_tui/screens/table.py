@@ -151,7 +151,8 @@ class TableScreen(Screen[None]):
         """Show the filter's field in the place of the activity line."""
         self.activity.display = False
         self.query_one("#filter-bar").display = True
-        self.query_one("#filter", Field).focus()
+        # At once, and not with the next message: what is typed behind the key is for the field.
+        self.set_focus(self.query_one("#filter", Field))
 
     def clear_filter(self) -> bool:
         """Show all entries again.

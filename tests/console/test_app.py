@@ -221,3 +221,21 @@ async def test_a_server_that_hangs_leaves_nothing_known_of_leader_and_lateness(
             server.thaw()
         await until(pilot, lambda: "leader celery-redbeat" in shown(console), "the leader again")
         await until(pilot, lambda: "1 late" in shown(console), "lateness again")
+
+
+async def test_the_schedule_is_read_again_once_at_a_time(opened: Opened, add: Add) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "● live" in shown(console), "the link")
+        before = console.feed
+        console.action_perform("refresh")
+        again = console.feed
+        assert again is not before
+        for _ in range(5):
+            console.action_perform("refresh")
+            assert console.feed is again
+        await until(pilot, lambda: again.health is not None and not again.pending, "the reading")
+        await until(pilot, lambda: not console._reading, "the reading")
+        await pilot.press("r")
+        assert console.feed is not again

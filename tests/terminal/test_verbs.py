@@ -268,3 +268,51 @@ def test_the_verbs_work_against_the_demo(
     terminal.press("q")
     assert terminal.wait() == 0
     assert client.keys("*") == []
+
+
+@pytest.mark.parametrize("burst", ["p\r", "t\r", "e\r", "d\r", "p/", "d?", "ds", "tt", "?d"])
+def test_keys_that_come_in_one_piece_open_one_dialog_that_can_be_left(
+    console: Open, add: Add, store: ScheduleStore, burst: str
+) -> None:
+    add("count stock")
+    before = store.get("count stock")
+    terminal = console()
+    ready(terminal, "count stock")
+    terminal.press(burst)
+    wait_for(lambda: "Cancel" in terminal.text or "Close" in terminal.text, what="a dialog")
+    never(lambda: "/" in terminal.text.splitlines()[-2][:3], 0.5, what="a field below the dialog")
+    terminal.press("\x1b")
+    wait_for(
+        lambda: "Cancel" not in terminal.text and "Close" not in terminal.text,
+        what="the end of the dialog",
+    )
+    terminal.press("/")
+    terminal.wait_for_text("status:failed")
+    assert store.get("count stock") == before
+
+
+def test_what_is_typed_behind_the_key_of_the_filter_is_the_filter(
+    console: Open, add: Add, store: ScheduleStore
+) -> None:
+    add("depot")
+    add("count stock")
+    terminal = console()
+    ready(terminal, "depot")
+    terminal.press("/dep")
+    terminal.wait_for_text("1 of 2")
+    terminal.wait_for_text("filter dep")
+    assert "Cancel" not in terminal.text
+
+
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_escape_and_enter_at_once_leave_the_editor_without_saving(
+    console: Open, add: Add, store: ScheduleStore, end: str
+) -> None:
+    add("count stock", every=600)
+    terminal = console()
+    ready(terminal, "count stock")
+    terminal.press("e")
+    type_schedule(terminal, "every 5m", "every 5 minutes")
+    terminal.press("\x1b" + end)
+    wait_for(lambda: "Edit the schedule" not in terminal.text, what="the end of the editor")
+    never(lambda: every(store, "count stock") != 600, 0.5, what="a change")

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import termios
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,9 @@ import pyte
 from .orphans import end_with_parent
 from .processes import clean_environment
 from .waiting import wait_for
+
+#: Seconds without output after which a picture is complete.
+QUIET = 0.1
 
 
 class Terminal:
@@ -54,6 +58,7 @@ class Terminal:
         self.modes_before = self.modes_after = termios.tcgetattr(slave)
         self._slave = slave
         self._closed = False
+        self._last_output = 0.0
         self._process = subprocess.Popen(
             words,
             cwd=directory,
@@ -87,11 +92,15 @@ class Terminal:
             os.killpg(self.pid, signal.SIGWINCH)
 
     def wait_for_text(self, text: str, timeout: float = 30.0) -> str:
-        """Wait until *text* is on the screen; returns the whole screen."""
+        """Wait until *text* is on the screen and the drawing has paused; returns the screen."""
         try:
             wait_for(lambda: text in self.text, timeout, what=f"{text!r} on the screen")
         except AssertionError:
             raise AssertionError(f"{text!r} did not come; the screen:\n{self.text}") from None
+        # The rest of the same picture may still be on its way.
+        enough = time.monotonic() + 2
+        while time.monotonic() < min(enough, self._last_output + QUIET):
+            time.sleep(0.01)
         return self.text
 
     def send(self, what: signal.Signals) -> None:
@@ -148,6 +157,7 @@ class Terminal:
                 return
             with self._lock:
                 self.output += piece
+                self._last_output = time.monotonic()
                 self._stream.feed(piece)
 
 

@@ -117,9 +117,9 @@ def _reason(row: Row, present: Present) -> str:
     return clean(row.reason_at(present.judged))
 
 
-_NAME = Column("name", "Name", _name, 10, 24, 44)
-_TASK = Column("task", "Task", _task, 18, 20, 36)
-_SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 24, 44)
+_NAME = Column("name", "Name", _name, 10, 16, 44)
+_TASK = Column("task", "Task", _task, 12, 12, 36)
+_SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 18, 44)
 _AT = Column("at", "Next run", _next, AT_WIDTH, AT_WIDTH, AT_WIDTH)
 _DUE = Column("next", "Due", _due, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH)
 _LAST = Column("last", "Last run", _last, AGO_WIDTH, AGO_WIDTH, AGO_WIDTH)
@@ -131,9 +131,11 @@ COLUMNS = (_NAME, _TASK, _SCHEDULE, _AT, _DUE, _LAST, _STATUS, _REASON)
 #: What an operator needs, the most needed first; shown as soon as the least of each fits.
 _NEEDED = (_NAME, _DUE, _STATUS, _SCHEDULE)
 #: What appears when there is room, in this order.
-_WELCOME = (_LAST, _AT, _TASK, _REASON)
+_WELCOME = (_LAST, _AT, _TASK)
+#: Cells that these get before the reasons appear, which say at length what the status says.
+_AMPLE: Mapping[str, int] = {"name": 24, "task": 20, "schedule": 24}
 #: Which columns share the cells that are left over, and in what proportion.
-_GROW: Mapping[str, int] = {"name": 3, "task": 2, "schedule": 3, "reason": 4}
+_GROW: Mapping[str, int] = {"name": 3, "task": 3, "schedule": 3, "reason": 4}
 
 
 def arrange(cells: int) -> tuple[Placed, ...]:
@@ -149,6 +151,9 @@ def arrange(cells: int) -> tuple[Placed, ...]:
             if _total(widths) + GAP + column.want > cells:
                 break
             widths[column.key] = column.want
+        ample = {key: max(size, _AMPLE.get(key, 0)) for key, size in widths.items()}
+        if _total(ample) + GAP + _REASON.want <= cells:
+            widths = {**ample, _REASON.key: _REASON.want}
     elif widths["name"] == _NAME.least:
         widths["name"] = max(1, min(widths["name"], cells - MARGIN))
     _share(widths, cells - _total(widths))

@@ -34,12 +34,28 @@ async def test_every_line_is_exactly_as_wide_as_the_table(width: int, live: bool
 async def test_eighty_columns_show_what_an_operator_needs() -> None:
     async with console(SHOP) as (table, _):
         header, late, cache, sales, *_ = drawn(table)
-        assert header.split() == ["Name", "Schedule", "Due", "▲", "Status"]
+        assert " ".join(header.split()) == "Name Schedule Due ▲ Last run Status"
         assert "late 2m 10s" in late
         assert "▲ late" in late
         assert "in 4s" in cache
         assert "✓ ok" in cache
         assert "✗ failed" in sales
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (60, "Name Schedule Due ▲ Status"),
+        (80, "Name Schedule Due ▲ Last run Status"),
+        (100, "Name Schedule Next run Due ▲ Last run Status"),
+        (110, "Name Task Schedule Next run Due ▲ Last run Status"),
+        (120, "Name Task Schedule Next run Due ▲ Last run Status"),
+        (160, "Name Task Schedule Next run Due ▲ Last run Status Reason"),
+    ],
+)
+async def test_the_wider_the_terminal_the_more_columns(width: int, titles: str) -> None:
+    async with console(SHOP, (width, 15)) as (table, _):
+        assert " ".join(drawn(table)[0].split()) == titles
 
 
 async def test_a_wide_terminal_shows_everything() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +72,7 @@ class Advance:
     request: Request | None = None
     score: float = -1
     meta: str | None = None
-    commands: Sequence[tuple[int, Sequence[str | bytes]]] = ()
+    commands: Sequence[tuple[int, Sequence[str]]] = ()
     events: Sequence[str] = field(default=())
 
 
@@ -105,10 +105,11 @@ class ClaimStore(ScheduleStore):
         )
         if reply[0] == "lost":
             return Claim(held=False, holder=reply[1] or "")
+        entries, waiting = json.loads(reply[2])
         due = tuple(
-            Due(loaded_record(self.keys.name(key), loaded), loaded[0]) for key, *loaded in reply[3]
+            Due(loaded_record(self.keys.name(key), loaded), loaded[0]) for key, *loaded in entries
         )
-        requests = tuple(Request(stream_id, _content(text)) for stream_id, text in reply[4])
+        requests = tuple(Request(stream_id, _content(text)) for stream_id, text in waiting)
         return Claim(
             held=True,
             due=due,
@@ -134,38 +135,40 @@ class ClaimStore(ScheduleStore):
         :raises ServerChangedError: it is another server; nothing at all was done.
         """
         keys = self.keys
-        words: list[str | bytes | int] = [
-            token if lock else "",
-            self.log_length,
-            self.database,
-            server,
-        ]
-        for step in steps:
-            words += self._step_words(step)
+        items = [self._item(step) for step in steps]
+        # Not as escapes: bytes that are no UTF-8 come back as the bytes that they were.
+        text = json.dumps(items, ensure_ascii=False, separators=(",", ":"))
         reply = self.scripts.run(
             "commit",
             [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events],
-            words,
+            [token if lock else "", self.log_length, self.database, server, text],
         )
         if reply[0] == "moved":
             raise ServerChangedError
         return None if reply[0] == "lost" else list(reply[1])
 
-    def _step_words(self, step: Advance) -> Iterator[str | bytes | int]:
+    def _item(self, step: Advance) -> list[Any]:
+        commands = [[str(database), *words] for database, words in step.commands]
+        notes = list(step.events)
         if step.due is not None:
             score = score_text(step.score)
             record = step.due.record
-            yield from ("entry", self._key(record.name), step.due.score, record.version)
-            yield from (score, step.meta or "", score)
-        elif step.request is not None:
-            yield from ("trigger", step.request.stream_id)
-        else:
-            yield "note"
-        yield len(step.commands)
-        for database, command in step.commands:
-            yield from (database, len(command), *command)
-        yield len(step.events)
-        yield from step.events
+            key = self._key(record.name)
+            meta = step.meta or ""
+            return [
+                "entry",
+                commands,
+                notes,
+                key,
+                step.due.score,
+                record.version,
+                score,
+                meta,
+                score,
+            ]
+        if step.request is not None:
+            return ["trigger", commands, notes, step.request.stream_id]
+        return ["note", commands, notes]
 
     def _key(self, name: str) -> str:
         return self.keys.prefix + name

@@ -29,7 +29,7 @@ AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"
 
 #: Redis commands of one message: (database, words).
-Commands = list[tuple[int, Sequence[str | bytes]]]
+Commands = list[tuple[int, Sequence[str]]]
 
 
 def task_id_of(key: str, moment: str) -> str:
@@ -69,7 +69,10 @@ class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
         if self.global_keyprefix:
             prefixed: Callable[..., Any] = self._prefix_args
             words = tuple(prefixed(words))
-        texts = [word if isinstance(word, str | bytes) else str(word) for word in words]
+        texts = [
+            word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else str(word)
+            for word in words
+        ]
         self._commands.append((self._database, texts))
         return 1
 

@@ -78,10 +78,25 @@ def event_text(type_: str, source: str, subject: str, data: Mapping[str, Any], n
     return json.dumps(event, separators=(",", ":"))[:-1]
 
 
-def parse_event(text: str | bytes) -> Event | None:
-    """Read one event; None when *text* is none (anybody may publish on a channel)."""
+def parse_message(text: str | bytes) -> list[Event]:
+    """Read one message of the channel: an event, or a list of them (the CloudEvents JSON batch
+    format). What is neither gives nothing."""
     try:
         raw = json.loads(text)
+    except (ValueError, RecursionError, TypeError):
+        return []
+    found = (_event(item) for item in (raw if isinstance(raw, list) else [raw]))
+    return [event for event in found if event is not None]
+
+
+def parse_event(text: str | bytes) -> Event | None:
+    """Read one event; None when *text* is none (anybody may publish on a channel)."""
+    found = parse_message(text)
+    return found[0] if len(found) == 1 else None
+
+
+def _event(raw: Any) -> Event | None:
+    try:
         return Event(
             id=str(raw["id"]),
             source=str(raw["source"]),
@@ -91,7 +106,7 @@ def parse_event(text: str | bytes) -> Event | None:
             seq=int(raw["seq"]),
             data=raw["data"] if isinstance(raw.get("data"), dict) else {},
         )
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 

@@ -307,7 +307,8 @@ def _record(name: str, score: float | None, values: Any) -> EntryRecord:
 
 def loaded_record(name: str, loaded: Sequence[Any]) -> EntryRecord:
     """A record from what ``load_entry`` of the scripts gives."""
-    score, kind, *values = loaded
+    # In a script's JSON, what is not there is false.
+    score, kind, *values = (None if value is False else value for value in loaded)
     if kind == "fault":
         return _record(name, score, Exception(values[0]))
     return _record(name, score, values + [None] * (len(FIELDS) - len(values)))

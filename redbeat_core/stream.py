@@ -11,7 +11,7 @@ from redis import exceptions
 
 from . import events
 from .connection import TROUBLE, explain
-from .events import Changes, Event, Link, Reconciled, Sequencer, Snapshot, parse_event
+from .events import Changes, Event, Link, Reconciled, Sequencer, Snapshot, parse_message
 from .record import EntryRecord
 from .store import PAGE, ScheduleStore
 
@@ -227,9 +227,8 @@ def _drain(pubsub: Any) -> tuple[bool, list[Event]]:
         if message is None:
             break
         alive, timeout = True, 0.0
-        event = parse_event(message["data"]) if message.get("type") == "message" else None
-        if event is not None:
-            found.append(event)
+        if message.get("type") == "message":
+            found += parse_message(message["data"])
     return alive, found
 
 

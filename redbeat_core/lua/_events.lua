@@ -28,6 +28,28 @@ local function emit(log, channel, maxlen, seq, text)
   return seq
 end
 
+-- The same for many: they are published some at a time, as one JSON list (the CloudEvents JSON
+-- batch format), which costs every subscriber far less than so many messages.
+local function emit_all(log, channel, maxlen, texts)
+  if #texts == 1 then
+    emit(log, channel, maxlen, last_seq(log), texts[1])
+    return
+  end
+  local seq = last_seq(log)
+  local batch = {}
+  for i, text in ipairs(texts) do
+    seq = seq + 1
+    local number = string.format('%.0f', seq)
+    local event = text .. ',"seq":' .. number .. '}'
+    redis.call('XADD', log, 'MAXLEN', '~', maxlen, number .. '-0', 'event', event)
+    batch[#batch + 1] = event
+    if #batch == 100 or i == #texts then
+      redis.call('PUBLISH', channel, '[' .. table.concat(batch, ',') .. ']')
+      batch = {}
+    end
+  end
+end
+
 -- The twin of record.version_of().
 local function version_of(definition, policy, state)
   return redis.sha1hex(

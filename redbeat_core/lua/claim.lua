@@ -7,8 +7,9 @@
 --       4 how many entries at most
 --       5... pairs of key and digest: entries the caller cannot run and has seen like that;
 --            they are passed over while their content has that digest
--- Returns {'lost', holder} or {'ok', next due score or false, how many were passed over,
---   {{key, score, 'ok' | 'fault', fields...}, ...}, {{trigger's stream id, request}, ...}}.
+-- Returns {'lost', holder} or {'ok', next due score or false, JSON}: in one text, which a client
+--   reads much faster than thousands of replies, a list of the entries, {key, score,
+--   'ok' | 'fault', fields...}, and one of the requests, {stream id, request}.
 local lock, schedule, triggers = KEYS[1], KEYS[2], KEYS[3]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -28,7 +29,6 @@ end
 local limit = tonumber(ARGV[4])
 local due = redis.call('ZRANGEBYSCORE', schedule, 0, ARGV[3], 'LIMIT', 0, limit + skipping)
 local entries = {}
-local passed = 0
 for _, key in ipairs(due) do
   local loaded = load_entry(key, schedule, FIELDS)
   local digest = known[key]
@@ -38,7 +38,6 @@ for _, key in ipairs(due) do
       parts[i] = loaded[i + 1] or ''
     end
     if redis.sha1hex(table.concat(parts, '\0')) == digest then
-      passed = passed + 1
       loaded = nil
     end
   end
@@ -54,4 +53,4 @@ for _, message in ipairs(redis.call(
     'XRANGE', triggers, '-', '+', 'COUNT', limit + skipping)) do
   requests[#requests + 1] = {message[1], message[2][2]}
 end
-return {'ok', upcoming[2] or false, passed, entries, requests}
+return {'ok', upcoming[2] or false, cjson.encode({entries, requests})}

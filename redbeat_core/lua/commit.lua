@@ -6,13 +6,12 @@
 --       2 length of the log
 --       3 number of this connection's database
 --       4 the run_id of the server that the broker's messages are meant for; '' any
---       then the items, one after the other:
---         'entry', key, claimed score, version, new score, new meta ('' leaves it),
---           new `due` field, or
---         'trigger', stream id, or
---         'note'
---         number of broker commands; each: database, number of words, words...
---         number of events; each: JSON without the closing brace
+--       5 the items: JSON, a list of
+--           {'entry', broker commands, events, key, claimed score, version, new score,
+--             new meta ('' leaves it), new `due` field}
+--           {'trigger', broker commands, events, stream id} or
+--           {'note', broker commands, events}
+--         a broker command is {database, words...}, an event JSON without its closing brace
 -- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or {'ok', result of each item: 'ok' | 'stale' | an error's text}.
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
@@ -29,25 +28,18 @@ if ARGV[4] ~= '' then
   end
 end
 local maxlen, home = ARGV[2], ARGV[3]
-local seq = last_seq(log)
-local at = 5
-local function take()
-  local value = ARGV[at]
-  at = at + 1
-  return value
-end
-
 local function send(commands)
   for _, command in ipairs(commands) do
+    local database = table.remove(command, 1)
     local reply
-    if command.database ~= home then
-      reply = redis.pcall('SELECT', command.database)
+    if database ~= home then
+      reply = redis.pcall('SELECT', database)
       if not (type(reply) == 'table' and reply.err) then
-        reply = redis.pcall(unpack(command.words))
+        reply = redis.pcall(unpack(command))
       end
       redis.call('SELECT', home)
     else
-      reply = redis.pcall(unpack(command.words))
+      reply = redis.pcall(unpack(command))
     end
     if type(reply) == 'table' and reply.err then
       return reply.err
@@ -55,35 +47,24 @@ local function send(commands)
   end
 end
 
-local results = {}
-while at <= #ARGV do
-  local kind = take()
+local results, told = {}, {}
+for i, item in ipairs(cjson.decode(ARGV[5])) do
+  local kind, commands, events = item[1], item[2], item[3]
   local result = 'ok'
-  local key, claimed, version, score, meta, due, request
+  local key = item[4]
   if kind == 'entry' then
-    key, claimed, version, score, meta, due = take(), take(), take(), take(), take(), take()
-    if redis.call('ZSCORE', schedule, key) ~= claimed then
+    if redis.call('ZSCORE', schedule, key) ~= item[5] then
       result = 'stale'
     else
       local content = redis.pcall('HMGET', key, 'definition', 'policy', 'state')
-      if content.err or version_of(content[1], content[2], content[3]) ~= version then
+      if content.err or version_of(content[1], content[2], content[3]) ~= item[6] then
         result = 'stale'
       end
     end
   elseif kind == 'trigger' then
-    request = take()
-    if #redis.call('XRANGE', triggers, request, request) == 0 then
+    if #redis.call('XRANGE', triggers, key, key) == 0 then
       result = 'stale'
     end
-  end
-
-  local commands = {}
-  for i = 1, tonumber(take()) do
-    local command = {database = take(), words = {}}
-    for j = 1, tonumber(take()) do
-      command.words[j] = take()
-    end
-    commands[i] = command
   end
   if result == 'ok' then
     -- First what may fail: then nothing else of this item has been done.
@@ -91,22 +72,20 @@ while at <= #ARGV do
   end
   if result == 'ok' then
     if kind == 'entry' then
-      if meta ~= '' then
-        redis.call('HSET', key, 'meta', meta, 'due', due)
+      if item[8] ~= '' then
+        redis.call('HSET', key, 'meta', item[8], 'due', item[9])
       else
-        redis.call('HSET', key, 'due', due)
+        redis.call('HSET', key, 'due', item[9])
       end
-      redis.call('ZADD', schedule, score, key)
+      redis.call('ZADD', schedule, item[7], key)
     elseif kind == 'trigger' then
-      redis.call('XDEL', triggers, request)
+      redis.call('XDEL', triggers, key)
+    end
+    for _, text in ipairs(events) do
+      told[#told + 1] = text
     end
   end
-  for _ = 1, tonumber(take()) do
-    local text = take()
-    if result == 'ok' then
-      seq = emit(log, channel, maxlen, seq, text)
-    end
-  end
-  results[#results + 1] = result
+  results[i] = result
 end
+emit_all(log, channel, maxlen, told)
 return {'ok', results}

@@ -39,15 +39,37 @@ logger = get_logger("celery.beat")
 #: The attribute of the app that keeps its client.
 REDBEAT_REDIS_KEY = "redbeat_redis"
 
-#: Options that are ours and celery-redbeat's, never the Redis client's.
+#: Options that are ours and celery-redbeat's, never the Redis client's; ``master_name`` is what
+#: kombu calls the ``service_name``.
 INTERNAL_OPTIONS = (
     "retry_period",
     "cluster",
     "sentinels",
     "service_name",
+    "master_name",
     "sentinel_kwargs",
     "startup_nodes",
 )
+#: What else is taken from the broker's transport options for a Sentinel: how to log in, which
+#: database, how to treat the connection. All others there are kombu's own, and there are many.
+_SHARED_WITH_SENTINEL = (
+    "db",
+    "username",
+    "password",
+    "credential_provider",
+    "client_name",
+    "protocol",
+    "socket_timeout",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "socket_keepalive_options",
+    "health_check_interval",
+    "min_other_sentinels",
+    "force_master_ip",
+)
+#: And what is not taken for a Cluster, whose client leaves out by itself what it does not know:
+#: the size of kombu's pool.
+_NOT_FOR_CLUSTER = ("max_connections",)
 _TEXT = {"decode_responses": True, "encoding_errors": "surrogateescape"}
 #: Seconds; a server that does not answer must not hold a tick for longer.
 _TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 10.0, "health_check_interval": 15}
@@ -115,11 +137,21 @@ def raw_client(client: Any) -> Any:
 
 
 def _client_options(config: RedBeatConfig) -> dict[str, Any]:
+    """The options for the client: those addressed to it, or what of the broker's it shares."""
     options = config.redbeat_redis_options
     if config.is_key_in_conf("redbeat_redis_options"):
         return options
-    # Options of the broker's transport are kombu's; only what names the servers is shared.
-    return {key: value for key, value in options.items() if key in INTERNAL_OPTIONS}
+    if config.redis_url.startswith(CLUSTER) or options.get("cluster"):
+        shared = {key: value for key, value in options.items() if key not in _NOT_FOR_CLUSTER}
+    else:
+        names = set(INTERNAL_OPTIONS)
+        if config.redis_url.startswith(SENTINEL):
+            names |= set(_SHARED_WITH_SENTINEL)
+        shared = {key: value for key, value in options.items() if key in names}
+    left_out = ", ".join(sorted(options.keys() - shared.keys()))
+    if left_out:
+        logger.debug("beat: Not taken from broker_transport_options: %s", left_out)
+    return shared
 
 
 def connect(url: str, *, options: dict[str, Any] | None = None, use_ssl: Any = None) -> Any:
@@ -131,38 +163,40 @@ def connect(url: str, *, options: dict[str, Any] | None = None, use_ssl: Any = N
     """
     options = dict(options or {})
     own = {key: options.pop(key) for key in INTERNAL_OPTIONS if key in options}
-    tls = dict(use_ssl) if isinstance(use_ssl, dict) else {}
+    tls = {"ssl": True, **use_ssl} if isinstance(use_ssl, dict) else {}
     settings = {**_TIMEOUTS, **options, **_TEXT}
+    # No silent repeats: a script whose answer was lost may have been executed. Whoever calls
+    # knows whether repeating is safe.
+    once = Retry(NoBackoff(), 0)
     if fault_of(url):
         raise bad_address(url)
     try:
         if url.startswith(SENTINEL):
-            return _sentinel(url, own, settings, use_ssl)
+            return _sentinel(url, own, {"retry": once, **settings, **tls})
         if url.startswith(CLUSTER) or own.get("cluster"):
             return _cluster(url, own, settings, tls)
         if url.startswith(("rediss://", "valkeys://")):
+            tls.pop("ssl", None)
             settings = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **tls, **settings}
-        # No silent repeats: a script whose answer was lost may have been executed. Whoever calls
-        # knows whether repeating is safe.
-        settings.setdefault("retry", Retry(NoBackoff(), 0))
-        return redis.Redis.from_url(plain_url(url), **settings)
+        return redis.Redis.from_url(plain_url(url), **{"retry": once, **settings})
     except (ValueError, TypeError, AttributeError, exceptions.RedisError) as exc:
         raise explain(exc, url) from exc
 
 
-def _sentinel(url: str, own: dict[str, Any], settings: dict[str, Any], use_ssl: Any) -> Any:
+def _sentinel(url: str, own: dict[str, Any], settings: dict[str, Any]) -> Any:
     nodes = own.get("sentinels") or nodes_of(url, 26379)
     _login(url, settings)
     database = database_of(url)
     if database is not None:
         settings.setdefault("db", database)
-    if isinstance(use_ssl, dict):
-        settings |= {"ssl": True, **use_ssl}
-    nodes = [tuple(node) for node in nodes]
+    # A Sentinel that hangs must not hold us either, whatever else is said about how to reach it.
+    patience = {key: value for key, value in settings.items() if key.startswith("socket_")}
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-        nodes, sentinel_kwargs=own.get("sentinel_kwargs"), **settings
+        [tuple(node) for node in nodes],
+        sentinel_kwargs={**patience, **(own.get("sentinel_kwargs") or {})},
+        **settings,
     )
-    return sentinel.master_for(own.get("service_name", "master"))
+    return sentinel.master_for(own.get("service_name") or own.get("master_name") or "master")
 
 
 def _cluster(url: str, own: dict[str, Any], settings: dict[str, Any], tls: dict[str, Any]) -> Any:
@@ -176,14 +210,14 @@ def _cluster(url: str, own: dict[str, Any], settings: dict[str, Any], tls: dict[
     ] or [make_node(*node) for node in nodes_of(url, 6379)]
     _login(url, settings)
     if url.startswith(("rediss", "valkeys")):
-        settings |= {"ssl": True, **tls}
+        settings |= {**tls, "ssl": True}
     return RedisCluster(startup_nodes=nodes, **settings)
 
 
 def _login(url: str, settings: dict[str, Any]) -> None:
     """Put the login in *url* into *settings*, where these have none."""
     user, password = login_of(url)
-    if password and "password" not in settings:
+    if password and not (settings.get("password") or settings.get("credential_provider")):
         settings["password"] = password
         if user:
             settings.setdefault("username", user)

@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core.connection import get_redis
 from redbeat_core.events import Snapshot
 from redbeat_core.health import read_health
 from redbeat_core.operations import Operations
@@ -94,3 +95,22 @@ def test_without_a_hash_tag_it_is_refused(app: Celery) -> None:
     app.conf.redbeat_key_prefix = "shop:"
     with pytest.raises(SystemExit, match=r"hash tag, for example '{shop}:'"):
         RedBeatScheduler(app)
+
+
+def test_what_the_broker_says_of_a_cluster_counts_for_the_schedule(
+    server: Server, cluster: Server
+) -> None:
+    options = {
+        "cluster": True,
+        "client_name": "shop",
+        "socket_timeout": 7.5,
+        "visibility_timeout": 60,
+        "max_connections": 1,
+    }
+    conf = {"redbeat_redis_url": cluster.url(), "broker_transport_options": options}
+    app = make_app(server.url(), {**conf, "redbeat_key_prefix": "{shop}:"})
+    RedBeatSchedulerEntry("orders", "shop.record", 60.0, app=app).save()
+    made_of = get_redis(app).nodes_manager.connection_kwargs
+    assert (made_of["client_name"], made_of["socket_timeout"]) == ("shop", 7.5)
+    assert not made_of.keys() & {"visibility_timeout", "max_connections"}
+    app.close()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 
 from . import events
 from .claims import Advance, Claim, Due, Request, ServerChangedError, digest
-from .decoder import DecodeError, encode_meta
+from .decoder import DecodeError
 from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent, task_id_of
-from .planning import Plan, plan
+from .jobs import Job, failure, finish, moved
+from .planning import plan
 from .postponed import Postponed
 from .record import EntryRecord, definition_of
+from .templates import Run, Templates
 
 if TYPE_CHECKING:
     from .entry import RedBeatSchedulerEntry
@@ -41,23 +42,6 @@ class Result:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One message to publish and the step to commit with it.
-
-    :ivar moment: what makes the task id, with the key: the nominal time, or the trigger's id.
-    :ivar nominal: Unix seconds.
-    """
-
-    name: str
-    entry: Any
-    moment: str
-    nominal: float
-    step: Advance
-    plan: Plan | None = None
-    request: Mapping[str, Any] | None = None
-
-
 class BatchRunner:
     """Claims what is due and dispatches it, for one scheduler."""
 
@@ -66,6 +50,7 @@ class BatchRunner:
         self._store = scheduler.store
         self._bad: dict[str, str] = {}
         self.postponed = Postponed(time.time)
+        self._templates = Templates(scheduler)
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
@@ -113,23 +98,23 @@ class BatchRunner:
 
     # From what was claimed to jobs
 
-    def _sort(self, claim: Claim, now: float) -> tuple[list[_Job], list[Advance]]:
+    def _sort(self, claim: Claim, now: float) -> tuple[list[Job], list[Advance]]:
         """What to publish, and what to commit without publishing anything."""
-        items: list[_Job | Advance | None] = [
+        items: list[Job | Advance | None] = [
             *(self._request_job(request, now) for request in claim.requests),
             *(self._due_job(due, now) for due in claim.due),
         ]
-        jobs = [item for item in items if isinstance(item, _Job)]
+        jobs = [item for item in items if isinstance(item, Job)]
         return jobs, [item for item in items if isinstance(item, Advance)]
 
-    def _dispatch(self, jobs: list[_Job], steps: list[Advance]) -> bool:
+    def _dispatch(self, jobs: list[Job], steps: list[Advance]) -> bool:
         """Publish and commit in the order of the delivery mode; False when the lease was lost."""
         if self._scheduler.dispatcher.mode == AT_MOST_ONCE:
             return self._commit_first(jobs, steps)
         sent = self._publish(jobs, steps)
         return sent is not None and self._commit(sent, steps)
 
-    def _due_job(self, due: Due, now: float) -> _Job | Advance | None:
+    def _due_job(self, due: Due, now: float) -> Job | Advance | None:
         record = due.record
         entry = self.entry_of(record)
         if entry is None:
@@ -149,21 +134,11 @@ class BatchRunner:
         score = -1.0 if planned.next is None else planned.next.timestamp()
         step = Advance(due=due, score=score)
         if planned.nominal is None:
-            return replace(step, events=self._moved(record, planned, score))
+            return replace(step, events=moved(self._store, record, planned, score))
         nominal = planned.nominal.timestamp()
-        return _Job(record.name, entry, repr(nominal), nominal, step, plan=planned)
+        return Job(record.name, entry, repr(nominal), nominal, step, plan=planned)
 
-    def _moved(self, record: EntryRecord, planned: Plan, score: float) -> list[str]:
-        type_ = events.ENTRY_UPDATED
-        data: dict[str, Any] = {"fields": {"due": repr(score)}, "score": score}
-        if planned.finished:
-            type_ = events.ENTRY_FINISHED
-        elif planned.reason:
-            type_ = events.RUN_MISSED
-            data |= {"nominal": record.score, "reason": planned.reason, "count": planned.missed}
-        return [self._store.event(type_, record.name, data)]
-
-    def _request_job(self, request: Request, now: float) -> _Job | Advance | None:
+    def _request_job(self, request: Request, now: float) -> Job | Advance | None:
         content = request.content
         name = str(content.get("name") or "")
         trigger = str(content.get("id") or request.stream_id)
@@ -189,7 +164,7 @@ class BatchRunner:
             entry = scheduler.Entry.from_record(record, scheduler.app)
         except DecodeError as exc:
             return refuse(events.RUN_FAILED, f"the entry is invalid: {exc}")
-        return _Job(name, entry, trigger, at, step, request={**content, "id": trigger})
+        return Job(name, entry, trigger, at, step, request={**content, "id": trigger})
 
     def entry_of(self, record: EntryRecord) -> RedBeatSchedulerEntry | None:
         """The entry of *record*; None, and reported, when it cannot run."""
@@ -226,10 +201,11 @@ class BatchRunner:
 
     # From jobs to committed steps
 
-    def _publish(self, jobs: list[_Job], steps: list[Advance]) -> list[tuple[_Job, Sent]] | None:
+    def _publish(self, jobs: list[Job], steps: list[Advance]) -> list[tuple[Job, Sent]] | None:
         """Publish; None when the lease ended on the way."""
         dispatcher = self._scheduler.dispatcher
-        done: list[tuple[_Job, Sent]] = []
+        done: list[tuple[Job, Sent]] = []
+        self._templates.begin_batch()
         for job in jobs:
             # A process that was stopped for a while must not go on sending.
             if dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held:
@@ -247,30 +223,45 @@ class BatchRunner:
             self.postponed.broker_works()
         return done
 
-    def _task_id(self, job: _Job) -> str:
+    def _task_id(self, job: Job) -> str:
         chosen = job.entry.options.get("task_id")
         return chosen or task_id_of(self._store.keys.prefix + job.name, job.moment)
 
-    def _send(self, job: _Job) -> Sent:
+    def _send(self, job: Job) -> Sent:
         scheduler = self._scheduler
         entry = job.entry
         task_id = self._task_id(job)
         trigger = job.request["id"] if job.request else None
         header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
+        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
+        run = self._run(job, task_id)
+        filled = self._templates.fill(run) if run is not None else None
+        if filled is not None:
+            return filled
         options = {**entry.options, "task_id": task_id}
         if scheduler.dispatcher.mode == EXACTLY_ONCE:
             # Nothing is sent here, and a retry could put in a channel that does send.
             options["retry"] = False
         options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
         entry.options = options
-        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
-        return scheduler.dispatcher.publish(
+        sent = scheduler.dispatcher.publish(
             task_id,
             lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
         )
+        if run is not None and not sent.error:
+            self._templates.learn(run, sent.commands)
+        return sent
 
-    def _commit(self, sent: list[tuple[_Job, Sent]], steps: list[Advance]) -> bool:
-        ready = [self._finish(job, message) for job, message in sent] + steps
+    def _run(self, job: Job, task_id: str) -> Run | None:
+        """What a form of the message needs to know; None for requests, which are few."""
+        due = job.step.due
+        if due is None or due.record.definition is None:
+            return None
+        definition = definition_of(due.record)
+        return Run(due.record.definition, definition, task_id, job.nominal)
+
+    def _commit(self, sent: list[tuple[Job, Sent]], steps: list[Advance]) -> bool:
+        ready = [finish(self._store, job, message) for job, message in sent] + steps
         if not ready:
             return True
         scheduler = self._scheduler
@@ -295,10 +286,10 @@ class BatchRunner:
                 logger.debug("Scheduler: %s sent. id->%s", job.entry.task, message.task_id)
         return True
 
-    def _commit_first(self, jobs: list[_Job], steps: list[Advance]) -> bool:
+    def _commit_first(self, jobs: list[Job], steps: list[Advance]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""
         scheduler = self._scheduler
-        advanced = [self._finish(job, Sent(self._task_id(job), [])) for job in jobs] + steps
+        advanced = [finish(self._store, job, Sent(self._task_id(job), [])) for job in jobs] + steps
         if not advanced:
             return True
         results = self._store.commit(scheduler.lease.token, advanced, scheduler.lock_key)
@@ -308,47 +299,18 @@ class BatchRunner:
             if result == "ok":
                 sent = self._send(job)
                 if sent.error:
-                    note = self._failure(job, f"{sent.error} (at-most-once: it is not repeated)")
+                    note = failure(
+                        self._store, job, f"{sent.error} (at-most-once: it is not repeated)"
+                    )
                     self._store.commit("", [note])
         return True
 
-    def _finish(self, job: _Job, sent: Sent) -> Advance:
-        """The step that commits *job*, with its events."""
-        data: dict[str, Any] = {
-            "nominal": job.nominal,
-            "task_id": sent.task_id,
-            "trigger": None,
-            "lateness": round(max(time.time() - job.nominal, 0.0), 6),
-            "missed": 0,
-        }
-        if job.plan is None:
-            data["trigger"] = job.request["id"] if job.request else None
-            notes = [self._store.event(events.RUN_DISPATCHED, job.name, data)]
-            return replace(job.step, commands=sent.commands, events=notes)
-        entry, score = job.entry, job.step.score
-        meta = encode_meta(
-            {
-                "last_run_at": entry.default_now(),
-                "total_run_count": entry.total_run_count + 1,
-            }
-        )
-        data |= {"fields": {"meta": meta, "due": repr(score)}, "score": score}
-        data["missed"] = job.plan.missed
-        notes = [self._store.event(events.RUN_DISPATCHED, job.name, data)]
-        if job.plan.missed:
-            missed: dict[str, Any] = {"nominal": job.nominal, "count": job.plan.missed}
-            missed["reason"] = "one run stands for all that came due meanwhile"
-            notes.append(self._store.event(events.RUN_MISSED, job.name, missed))
-        if job.plan.finished:
-            notes.append(self._store.event(events.ENTRY_FINISHED, job.name, {}))
-        return replace(job.step, meta=meta, commands=sent.commands, events=notes)
-
     # What goes wrong
 
-    def _waiting_key(self, job: _Job) -> str:
+    def _waiting_key(self, job: Job) -> str:
         return job.step.request.stream_id if job.step.request else job.name
 
-    def _failed(self, job: _Job, reason: str) -> Advance:
+    def _failed(self, job: Job, reason: str) -> Advance:
         """Keep *job* for later; returns the note of the failure."""
         mark = digest(job.step.due.record) if job.step.due else ""
         wait = self.postponed.failed(self._waiting_key(job), mark)
@@ -359,12 +321,7 @@ class BatchRunner:
             wait.length,
             reason,
         )
-        return self._failure(job, reason, retry_in=wait.length)
-
-    def _failure(self, job: _Job, reason: str, retry_in: float | None = None) -> Advance:
-        trigger = job.request["id"] if job.request else None
-        data = {"nominal": job.nominal, "trigger": trigger, "reason": reason, "retry_in": retry_in}
-        return Advance(events=[self._store.event(events.RUN_FAILED, job.name, data)])
+        return failure(self._store, job, reason, retry_in=wait.length)
 
     def _report_unsent(self, claim: Claim, reason: str) -> None:
         """Say once of each run that it waits for the broker."""

@@ -18,6 +18,7 @@ Everything read is checked: whatever celery-redbeat or Celery could not run is a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,7 @@ from .wire import (
     to_timestamp,
     to_wire,
 )
+from .zones import find_zone
 
 __all__ = [
     "DecodeError",
@@ -65,6 +67,16 @@ _HARMLESS = frozenset({*_META, "relative"})
 #: More than any message that a broker takes, and little enough to read at once.
 _MAX_TEXT = 16 * 1024 * 1024
 _TYPES = "interval, crontab, rrule or rrule-tz"
+
+
+#: The meta that celery-redbeat and we write at each run: read in a fraction of the time.
+_WRITTEN_META = re.compile(
+    r'\{"last_run_at": \{"__type__": "datetime", "year": (\d{4}), "month": (\d{1,2}), '
+    r'"day": (\d{1,2}), "hour": (\d{1,2}), "minute": (\d{1,2}), "second": (\d{1,2}), '
+    r'"microsecond": (\d{1,6}), "timezone": "([A-Za-z0-9_+/-]+)"\}'
+    r'(?:, "total_run_count": (\d{1,18}))?\}',
+    re.ASCII,
+)
 
 
 class RedBeatJSONEncoder(json.JSONEncoder):
@@ -103,6 +115,19 @@ def encode_definition(definition: Mapping[str, Any]) -> str:
 def encode_meta(meta: Mapping[str, Any]) -> str:
     """The meta as celery-redbeat writes it: what *meta* has of ``last_run_at`` and
     ``total_run_count``, in this order."""
+    last = meta.get("last_run_at")
+    count = meta.get("total_run_count")
+    zone = getattr(last.tzinfo, "key", None) if isinstance(last, datetime) else None
+    usual = isinstance(zone, str) and type(count) is int
+    if usual and isinstance(last, datetime) and not last.fold:
+        # What the scheduler writes at each run, in a fraction of the time.
+        return (
+            f'{{"last_run_at": {{"__type__": "datetime", "year": {last.year}, '
+            f'"month": {last.month}, "day": {last.day}, "hour": {last.hour}, '
+            f'"minute": {last.minute}, "second": {last.second}, '
+            f'"microsecond": {last.microsecond}, "timezone": {json.dumps(zone)}}}, '
+            f'"total_run_count": {count}}}'
+        )
     return json.dumps({key: meta[key] for key in _META if key in meta}, cls=RedBeatJSONEncoder)
 
 
@@ -152,6 +177,14 @@ def decode_meta(text: str | None) -> dict[str, Any]:
     """
     if not text:
         return {"last_run_at": None, "total_run_count": 0}
+    if written := _WRITTEN_META.fullmatch(text):
+        *numbers, zone, count = written.groups()
+        try:
+            moment = datetime(*map(int, numbers), tzinfo=find_zone(zone))  # type: ignore[misc, arg-type]
+            return {"last_run_at": moment, "total_run_count": int(count or 0)}
+        except ValueError:
+            # Said properly below.
+            pass
     meta = _object("meta", text)
     for key in meta:
         if key not in _META:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from .record import EntryRecord
@@ -65,17 +66,22 @@ def event_text(type_: str, source: str, subject: str, data: Mapping[str, Any], n
 
     :param now: Unix seconds.
     """
-    time = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    event = {
-        "specversion": "1.0",
-        "id": secrets.token_hex(8),
-        "source": source,
-        "type": type_,
-        "subject": subject,
-        "time": time.replace("+00:00", "Z"),
-        "data": data,
-    }
-    return json.dumps(event, separators=(",", ":"))[:-1]
+    return (
+        f'{{"specversion":"1.0","id":"{secrets.token_hex(8)}","source":{_text(source)},'
+        f'"type":{_text(type_)},"subject":{_encode(subject)},"time":"{_time(int(now * 1000))}",'
+        f'"data":{_encode(data)}'
+    )
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+#: The few texts that come again in every event.
+_text = lru_cache(maxsize=256)(_encode)
+
+
+@lru_cache(maxsize=16)
+def _time(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_message(text: str | bytes) -> list[Event]:

@@ -1,0 +1,259 @@
+"""Messages made by filling a form, where that gives the same message as Celery's own path.
+
+Most of the time in Celery's publishing path goes into working out anew what is the same for every
+message of a task with the same options. Here one message of each such kind is taken apart into a
+form, a second one is made both ways and compared, and from then on the form is filled. Whatever a
+form cannot give (times in the message, signal receivers that must be called, custom routers or
+``apply_async``) keeps to Celery's own path.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, Task, signals
+from celery.app.routes import MapRoute
+from celery.beat import Scheduler
+from celery.utils.saferepr import saferepr
+from kombu import serialization
+from kombu.utils import json as kombu_json
+
+from .dispatch import EXACTLY_ONCE, Commands, Sent
+
+if TYPE_CHECKING:
+    from .schedulers import RedBeatScheduler
+
+_dumps: Any = kombu_json.dumps
+#: Options that say the same in every message of an entry.
+_CONSTANT = frozenset(
+    {
+        "exchange",
+        "headers",
+        "ignore_result",
+        "priority",
+        "queue",
+        "retry",
+        "retry_policy",
+        "routing_key",
+        "soft_time_limit",
+        "time_limit",
+    }
+)
+#: Seconds after which a form is made and compared anew: settings may change while beat runs.
+_FRESH = 60.0
+#: How many forms, and how many entries' contents, are kept.
+_FORMS, _CONTENTS = 2000, 20000
+#: What varies in a message; the id is in it three times.
+_PARTS = ("body", "id", "argsrepr", "kwargsrepr", "header", "tag")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What varies between the messages of one kind.
+
+    :ivar text: the entry's definition as stored.
+    :ivar nominal: Unix seconds.
+    """
+
+    text: str
+    definition: dict[str, Any]
+    task_id: str
+    nominal: float
+
+
+@dataclass(slots=True)
+class _Form:
+    """A message in pieces.
+
+    :ivar command: database and list of the message; None: this kind cannot be filled.
+    :ivar pieces: by turns a constant text and the name of the part that comes there.
+    :ivar compared: a message was made both ways, and was the same.
+    """
+
+    made_at: float
+    command: tuple[int, str] | None = None
+    pieces: list[str] = field(default_factory=list)
+    embed: Any = None
+    compared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What an entry contributes to its messages, as JSON texts.
+
+    :ivar header: of our header, all but the nominal time.
+    """
+
+    body: str
+    argsrepr: str
+    kwargsrepr: str
+    header: str
+
+
+@dataclass
+class Templates:
+    """The forms of one scheduler."""
+
+    scheduler: RedBeatScheduler
+    _forms: dict[str, _Form] = field(default_factory=dict)
+    _contents: dict[str, _Content] = field(default_factory=dict)
+    _usable: bool = False
+
+    def begin_batch(self) -> None:
+        """Look whether forms may be used now; signal receivers may come and go."""
+        scheduler = self.scheduler
+        app = scheduler.app
+        conf = app.conf
+        self._usable = (
+            scheduler.dispatcher.mode == EXACTLY_ONCE
+            and type(scheduler).apply_async is Scheduler.apply_async
+            and type(scheduler).send_task is Scheduler.send_task
+            and type(app).send_task is Celery.send_task
+            and "send_task" not in vars(app)
+            and not signals.before_task_publish.receivers
+            and not signals.after_task_publish.receivers
+            and not conf.task_always_eager
+            and not conf.task_send_sent_event
+            and conf.task_protocol == 2
+            and all(type(route) is MapRoute for route in app.amqp.routes)
+        )
+
+    def fill(self, run: Run) -> Sent | None:
+        """The message of *run*, if its form is known and compared; else None."""
+        form = self._form(run) if self._usable else None
+        if form is None or not form.compared or form.command is None:
+            return None
+        try:
+            return Sent(run.task_id, self._filled(form, run, str(uuid.uuid4())))
+        except Exception:
+            # Whatever is wrong with its arguments, Celery's path says it in its own words.
+            return None
+
+    def learn(self, run: Run, commands: Commands) -> None:
+        """Take a message that Celery's path made: make a form of it, or compare it."""
+        if not self._usable or not self._fits(run.definition):
+            return
+        key = self._key(run.definition)
+        form = self._form(run)
+        if form is None:
+            if len(self._forms) >= _FORMS:
+                self._forms.clear()
+            form = self._forms[key] = _Form(time.monotonic())
+            self._make(form, run, commands)
+        elif form.command is not None and not form.compared:
+            form.compared = self._same(form, run, commands)
+            if not form.compared:
+                form.command = None
+
+    def _form(self, run: Run) -> _Form | None:
+        form = self._forms.get(self._key(run.definition))
+        if form is not None and time.monotonic() - form.made_at > _FRESH:
+            del self._forms[self._key(run.definition)]
+            return None
+        return form
+
+    @staticmethod
+    def _key(definition: dict[str, Any]) -> str:
+        options = definition.get("options")
+        return f"{definition['task']}\0{options!r}" if options else str(definition["task"])
+
+    def _fits(self, definition: dict[str, Any]) -> bool:
+        if not _CONSTANT.issuperset(definition.get("options") or ()):
+            return False
+        task = self.scheduler.app.tasks.get(definition["task"])
+        return task is None or (
+            type(task).apply_async is Task.apply_async
+            and type(task).shadow_name is Task.shadow_name
+            and getattr(task, "__self__", None) is None
+        )
+
+    def _make(self, form: _Form, run: Run, commands: Commands) -> None:
+        if len(commands) != 1 or len(commands[0][1]) != 3 or commands[0][1][0] != "LPUSH":
+            return
+        database, (_, queue, payload) = commands[0]
+        message = json.loads(payload)
+        headers, properties = message["headers"], message["properties"]
+        plain = (
+            message["content-type"] == "application/json"
+            and properties.get("body_encoding") == "base64"
+            and "compression" not in headers
+            and headers.get("eta") is None
+            and headers.get("expires") is None
+            and headers["id"] == headers["root_id"] == properties["correlation_id"] == run.task_id
+        )
+        if not plain:
+            return
+        form.embed = json.loads(base64.b64decode(message["body"]))[2]
+        marks = {name: f"@{name}:{secrets.token_hex(16)}@" for name in _PARTS}
+        message["body"] = marks["body"]
+        headers |= {"id": marks["id"], "root_id": marks["id"], "redbeat": marks["header"]}
+        headers |= {name: marks[name] for name in ("argsrepr", "kwargsrepr")}
+        properties |= {"correlation_id": marks["id"], "delivery_tag": marks["tag"]}
+        pattern = "|".join(f'"@({name}):{mark[-33:-1]}@"' for name, mark in marks.items())
+        found = re.split(pattern, _dumps(message))
+        form.pieces = [piece for piece in found if piece is not None]
+        form.command = (database, queue)
+
+    def _filled(self, form: _Form, run: Run, tag: str) -> Commands:
+        assert form.command is not None
+        content = self._content(form, run)
+        parts = {
+            "body": content.body,
+            "id": f'"{run.task_id}"',
+            "argsrepr": content.argsrepr,
+            "kwargsrepr": content.kwargsrepr,
+            "header": f'{content.header}, "nominal": {run.nominal!r}, "trigger": null}}',
+            "tag": f'"{tag}"',
+        }
+        pieces = form.pieces.copy()
+        pieces[1::2] = [parts[name] for name in pieces[1::2]]
+        database, queue = form.command
+        return [(database, ("LPUSH", queue, "".join(pieces)))]
+
+    def _content(self, form: _Form, run: Run) -> _Content:
+        content = self._contents.get(run.text)
+        if content is None:
+            if len(self._contents) >= _CONTENTS:
+                self._contents.clear()
+            content = self._contents[run.text] = self._make_content(form, run.definition)
+        return content
+
+    def _make_content(self, form: _Form, definition: dict[str, Any]) -> _Content:
+        app = self.scheduler.app
+        # As celery's beat and its messages have them when there are none.
+        args = list(definition.get("args") or ()) or ()
+        kwargs = dict(definition.get("kwargs") or {})
+        task = app.tasks.get(definition["task"])
+        if task is not None and task.typing:
+            task.__header__(*args, **kwargs)
+        dumps: Any = serialization.dumps
+        _, _, body = dumps((args, kwargs, form.embed), "json")
+        encoded = base64.b64encode(body.encode() if isinstance(body, str) else body).decode()
+        amqp = app.amqp
+        known = hasattr(app.conf, "task_repr_maxlevels")
+        levels = {"maxlevels": app.conf.task_repr_maxlevels} if known else {}
+        return _Content(
+            body=f'"{encoded}"',
+            argsrepr=json.dumps(saferepr(args, amqp.argsrepr_maxsize, **levels)),
+            kwargsrepr=json.dumps(saferepr(kwargs, amqp.kwargsrepr_maxsize, **levels)),
+            header=f'{{"entry": {json.dumps(definition["name"])}',
+        )
+
+    def _same(self, form: _Form, run: Run, commands: Commands) -> bool:
+        if len(commands) != 1:
+            return False
+        message = json.loads(commands[0][1][2])
+        tag = message["properties"]["delivery_tag"]
+        try:
+            filled = self._filled(form, run, tag)
+        except Exception:
+            # Celery's path took these arguments, and the form does not.
+            return False
+        return filled == [(commands[0][0], tuple(commands[0][1]))]

@@ -350,12 +350,16 @@ class ConsoleApp(App[int]):
         return str(explain(error, self.options.url))
 
     def say(self, text: str, severity: Any = "information") -> None:
-        """Say *text* for a few seconds."""
+        """Say *text* for a few seconds, in the place of what was said before."""
         self.notify(clean(text, limit=500), severity=severity, markup=False)
 
     def complain(self, text: str) -> None:
         """Say what went wrong, for longer."""
         self.notify(clean(text, limit=800), severity="error", timeout=12, markup=False)
+
+    def on_notify(self) -> None:
+        """Only the last message is shown: they lie over what is being worked on."""
+        self.clear_notifications()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the same registry."""

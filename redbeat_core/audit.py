@@ -8,9 +8,11 @@ however many entries there are.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .planning import score_is_ours
+from .planning import first_due, score_is_ours
 from .record import EntryRecord
 from .store import ConflictError, ScheduleStore, score_text
 
@@ -59,17 +61,23 @@ class Auditor:
         # repaired it by hand.
         if score_is_ours(record) and not was_bad and not _enabled_by_hand(record):
             return
-        score = entry.score
-        if score >= 0:
-            try:
-                self._store.change(
-                    record.name,
-                    [("set", "due", score_text(score))],
-                    score=score,
-                    expect=record.version,
-                )
-            except ConflictError:
-                return
+        try:
+            due = first_due(entry.schedule, entry.last_run_at, datetime.now(UTC))
+        except Exception as exc:
+            # A schedule that decodes and cannot be computed; custom types may raise anything.
+            self._unmet.discard(record.name)
+            self._batch.found_invalid(record, f"its next run cannot be computed: {exc}")
+            return
+        if due is None:
+            return
+        score = due.timestamp()
+        with suppress(ConflictError):
+            self._store.change(
+                record.name,
+                [("set", "due", score_text(score))],
+                score=score,
+                expect=record.version,
+            )
 
 
 def _enabled_by_hand(record: EntryRecord) -> bool:

@@ -23,10 +23,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from celery.schedules import BaseSchedule, schedule
+from celery.schedules import BaseSchedule, crontab, schedule
+from dateutil.rrule import weekday
 
 from .keys import check_name
-from .rules import shown
+from .rules import rrule, shown
 from .wire import (
     DecodeError,
     from_timestamp,
@@ -42,13 +43,17 @@ __all__ = [
     "DecodeError",
     "RedBeatJSONDecoder",
     "RedBeatJSONEncoder",
+    "crontab",
     "decode_definition",
     "decode_meta",
     "encode_definition",
     "encode_meta",
     "from_timestamp",
     "get_utcoffset_minutes",
+    "rrule",
+    "schedule",
     "to_timestamp",
+    "weekday",
 ]
 
 #: What a definition holds, in the order in which it is written, with what is meant when absent.

@@ -17,7 +17,7 @@ from .decoder import decode_definition, decode_meta, encode_definition, encode_m
 from .keys import check_name
 from .record import EntryRecord, bind, definition_of
 from .schedules import next_occurrence, rrule
-from .store import ConflictError, ScheduleStore, score_text, store_for
+from .store import MISSING, ConflictError, ScheduleStore, score_text, store_for
 
 #: The members of a definition, in celery-redbeat's order.
 DEFINITION = ("name", "task", "args", "kwargs", "options", "schedule", "enabled")
@@ -121,7 +121,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         """
         store = store_for(app)
         record = store.get(store.keys.name(key))
-        if record is None or (record.definition is None and record.fault is None):
+        if record is None or (not record.definition and record.fault in (None, MISSING)):
             raise KeyError(key)
         entry = cls.from_record(record, app)
         # The caller may change these; decoded definitions are shared.

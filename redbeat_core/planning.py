@@ -61,7 +61,7 @@ def plan(
     timing = definition["schedule"]
     nominal = datetime.fromtimestamp(max(record.score or 0.0, 0.0), UTC)
     if not score_is_ours(record):
-        first = _true_due(timing, last_run_at, nominal)
+        first = first_due(timing, last_run_at, nominal)
         if first is None:
             return Plan(None, None, finished=True)
         if first > now:
@@ -81,15 +81,19 @@ def plan(
     return Plan(nominal, ahead.next, missed=ahead.missed, finished=ahead.next is None)
 
 
-def _true_due(timing: Any, last_run_at: datetime | None, score: datetime) -> datetime | None:
+def first_due(timing: Any, last_run_at: datetime | None, asked: datetime) -> datetime | None:
+    """When an entry is due of which only the schedule and the last run are known.
+
+    :param asked: the time to take where these leave it open: for an entry that never ran.
+    """
     if last_run_at is not None:
         return next_occurrence(timing, last_run_at)
     if isinstance(timing, rrule):
         # Never ran: not before its first occurrence.
         start = timing.recurrence.dtstart.astimezone(UTC)
         first = next_occurrence(timing, start - timedelta(microseconds=1))
-        return None if first is None else max(first, score)
-    return score
+        return None if first is None else max(first, asked)
+    return asked
 
 
 def next_after_edit(timing: Any, last_run_at: datetime | None, now: datetime) -> datetime | None:

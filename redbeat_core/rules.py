@@ -74,6 +74,8 @@ class rrule(BaseSchedule):
     rules are equal when they occur at the same times in the same zone, however they are
     written (``byhour=9`` or ``byhour=[9]``).
 
+    :ivar starts_when_made: no *dtstart* was given, so that it differs each time the same code
+        makes the rule.
     :raises ValueError: an argument that no calendar has, with the reason.
     """
 
@@ -111,6 +113,7 @@ class rrule(BaseSchedule):
     ) -> None:
         super().__init__(nowfun=nowfun, app=app)
         self.freq = _freq(freq)
+        self.starts_when_made = dtstart is None
         self.dtstart: datetime = self._moment("dtstart", dtstart or self.now())
         self.interval = _whole("interval", interval, 1)
         self.wkst = wkst
@@ -181,6 +184,15 @@ class rrule(BaseSchedule):
         seconds = None if remaining is None else max(remaining.total_seconds(), 0)
         return schedstate(due, seconds)
 
+    def starting_as(self, other: Self) -> Self:
+        """This rule with the start of *other* where it has none of its own, so that what is left
+        to differ is what somebody wrote. A start in another zone is another schedule."""
+        zones = [iana_name(one.dtstart.tzinfo) or one.dtstart.utcoffset() for one in (self, other)]
+        if not self.starts_when_made or zones[0] != zones[1]:
+            return self
+        known = {name: getattr(self, name) for name in FIELDS} | {"dtstart": other.dtstart}
+        return self.__class__(**known, nowfun=self.nowfun, app=self._app)
+
     def _identity(self) -> tuple[object, ...]:
         rule = self.recurrence
         zone = iana_name(rule.dtstart.tzinfo) or rule.dtstart.utcoffset()
@@ -205,11 +217,13 @@ class rrule(BaseSchedule):
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the app, as Celery's own schedules do: it is neither cheap nor always possible.
         known = {name: getattr(self, name) for name in (*FIELDS, "nowfun")}
-        return _rebuilt, (self.__class__, known)
+        return _rebuilt, (self.__class__, known, self.starts_when_made)
 
 
-def _rebuilt(cls: type[rrule], arguments: dict[str, Any]) -> rrule:
-    return cls(**arguments)
+def _rebuilt(cls: type[rrule], arguments: dict[str, Any], starts_when_made: bool) -> rrule:
+    rule = cls(**arguments)
+    rule.starts_when_made = starts_when_made
+    return rule
 
 
 def adopted(schedule: object) -> rrule | None:

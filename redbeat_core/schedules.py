@@ -6,7 +6,8 @@ This module is where users import from; what it names lives in a file per subjec
 
 from __future__ import annotations
 
-from celery.schedules import BaseSchedule, crontab, schedule
+from celery.schedules import BaseSchedule, crontab, schedstate, schedule
+from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY
 
 from .describing import describe
 from .parsing import ScheduleError, format_schedule, parse_schedule
@@ -14,6 +15,13 @@ from .recurrence import Advance, advance, never_runs, next_occurrence, occurrenc
 from .rules import rrule
 
 __all__ = [
+    "DAILY",
+    "HOURLY",
+    "MINUTELY",
+    "MONTHLY",
+    "SECONDLY",
+    "WEEKLY",
+    "YEARLY",
     "Advance",
     "BaseSchedule",
     "ScheduleError",
@@ -26,5 +34,6 @@ __all__ = [
     "occurrences",
     "parse_schedule",
     "rrule",
+    "schedstate",
     "schedule",
 ]

@@ -15,7 +15,7 @@ from .decoder import DecodeError, decode_definition, encode_definition
 from .entry import RedBeatSchedulerEntry
 from .keys import InvalidNameError
 from .record import EntryRecord, json_object
-from .schedules import format_schedule
+from .schedules import format_schedule, parse_schedule, rrule
 from .store import MISSING, score_text
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
     if record.definition is None:
         return {**entry.save_change(), "expect": "new" if record.fault == MISSING else ""}
     state = json_object(record.state)
-    of_the_code = format_or_repr(entry.schedule)
     steps: list[tuple[str, str, str]] = []
     try:
         stored = decode_definition(record.definition)
@@ -77,11 +76,13 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
         entry.enabled = False
     override = state.get("override")
     if stored and isinstance(override, dict):
-        if override.get("replaced") == of_the_code:
+        if _is_text_of(entry.schedule, override.get("replaced")):
             entry.schedule = stored["schedule"]
         else:
             logger.info("beat: %r has a new schedule in the code, the edit is dropped", entry.name)
             steps.append(("drop", "state", "override"))
+    elif stored:
+        entry.schedule = _started_as(entry.schedule, stored["schedule"])
     text = encode_definition(entry.definition)
     if text == record.definition and not steps and record.score is not None:
         return None
@@ -94,6 +95,29 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
         "expect": record.version,
         "data": {"actor": "beat_schedule"},
     }
+
+
+def _started_as(of_the_code: Any, stored: Any) -> Any:
+    """The code's schedule, with the start of the stored one if nothing else differs.
+
+    A rule without a dtstart starts anew each time the code is loaded, which is no change of it.
+    """
+    if isinstance(of_the_code, rrule) and isinstance(stored, rrule):
+        same = of_the_code.starting_as(stored)
+        if same == stored:
+            return same
+    return of_the_code
+
+
+def _is_text_of(of_the_code: Any, text: object) -> bool:
+    """Whether *text* is what :func:`format_or_repr` made of this schedule once."""
+    if format_or_repr(of_the_code) == text:
+        return True
+    try:
+        before = parse_schedule(str(text))
+    except ValueError:
+        return False
+    return bool(_started_as(of_the_code, before) == before)
 
 
 def format_or_repr(schedule: Any) -> str:

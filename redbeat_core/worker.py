@@ -34,6 +34,7 @@ def install(app: Celery) -> None:
         signals.task_failure.connect(reporter.errored, weak=False)
         signals.task_retry.connect(reporter.retried, weak=False)
         signals.task_revoked.connect(reporter.revoked, weak=False)
+        signals.task_postrun.connect(reporter.left, weak=False)
 
 
 class Reporter:
@@ -41,14 +42,20 @@ class Reporter:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._starts: dict[str, float] = {}
+        #: When the attempts began that run now, by task id and number of the attempt.
+        self._starts: dict[tuple[str, int], float] = {}
 
-    def started(self, task_id: str = "", task: Any = None, **_: Any) -> None:
+    def started(self, task: Any = None, **_: Any) -> None:
         """A run begins."""
         run = _run_of(getattr(task, "request", None))
         if run is not None:
-            self._starts[task_id] = time.monotonic()
+            self._starts[_attempt(task.request)] = time.monotonic()
             self._report(events.RUN_STARTED, task.request, run)
+
+    def left(self, task: Any = None, **_: Any) -> None:
+        """The worker is done with a run, which may have ended without an outcome to report: it
+        was rejected, or asked to be ignored."""
+        self._starts.pop(_attempt(getattr(task, "request", None)), None)
 
     def succeeded(self, sender: Any = None, **_: Any) -> None:
         """A run returned."""
@@ -72,7 +79,7 @@ class Reporter:
     def _ended(self, type_: str, request: Any, error: Any = None) -> None:
         run = _run_of(request)
         if run is not None:
-            started = self._starts.pop(str(request.id), None)
+            started = self._starts.pop(_attempt(request), None)
             runtime = None if started is None else round(time.monotonic() - started, 6)
             self._report(type_, request, run, error=error, runtime=runtime)
 
@@ -89,7 +96,7 @@ class Reporter:
             "status": type_.rpartition(".")[2],
             "at": time.time(),
             "task_id": str(request.id),
-            "attempt": int(getattr(request, "retries", None) or 0),
+            "attempt": _attempt(request)[1],
             "run_at": run.get("nominal"),
             "runtime": runtime,
             "error": _line(error),
@@ -122,6 +129,10 @@ def _run_of(request: Any) -> Mapping[str, Any] | None:
         headers = getattr(request, "headers", None)
         run = headers.get("redbeat") if isinstance(headers, Mapping) else None
     return run if isinstance(run, Mapping) and run.get("entry") else None
+
+
+def _attempt(request: Any) -> tuple[str, int]:
+    return str(getattr(request, "id", "")), int(getattr(request, "retries", None) or 0)
 
 
 def _line(error: Any) -> str:

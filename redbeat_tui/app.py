@@ -71,7 +71,9 @@ class ConsoleApp(App[int]):
         *,
         model: Model | None = None,
         feed: Feed | None = None,
+        trouble: Callable[[], list[str]] | None = None,
     ) -> None:
+        """:param trouble: asked once a second; what it says is shown, each text once."""
         ansi = options.theme == "ansi" or "NO_COLOR" in os.environ
         # Textual decides here, before there is a theme, how to leave colours out.
         super().__init__(driver_class=ConsoleDriver, ansi_color=ansi or None)
@@ -90,6 +92,8 @@ class ConsoleApp(App[int]):
         self._asking: object = None
         self._counting = False
         self._reading = False
+        self._trouble = trouble
+        self._told = 0
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -165,6 +169,7 @@ class ConsoleApp(App[int]):
             if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
                 screen.tick()
         self.requests.age()
+        self._tell_trouble()
         self.show_facts()
 
     def _count(self, delta: Delta) -> None:
@@ -186,6 +191,12 @@ class ConsoleApp(App[int]):
         finally:
             self._counting = False
         self.show_facts()
+
+    def _tell_trouble(self) -> None:
+        told = self._trouble() if self._trouble is not None else []
+        for text in told[self._told :]:
+            self.complain(f"{text[:1].upper()}{text[1:]}. Leave the console to read why.")
+        self._told = len(told)
 
     def _take_zone(self) -> None:
         """Without a time zone of one's own, times are shown, and crontabs read, as the leading
@@ -215,6 +226,7 @@ class ConsoleApp(App[int]):
             read_only=self.options.read_only,
             shown=len(listing),
             filter_text=listing.filter.text,
+            filter_error=listing.filter.error or "",
             troubles=self.tally.troubles(self.judged),
             asked=self.feed.health is not None,
         )
@@ -338,12 +350,16 @@ class ConsoleApp(App[int]):
         return str(explain(error, self.options.url))
 
     def say(self, text: str, severity: Any = "information") -> None:
-        """Say *text* for a few seconds."""
+        """Say *text* for a few seconds, in the place of what was said before."""
         self.notify(clean(text, limit=500), severity=severity, markup=False)
 
     def complain(self, text: str) -> None:
         """Say what went wrong, for longer."""
         self.notify(clean(text, limit=800), severity="error", timeout=12, markup=False)
+
+    def on_notify(self) -> None:
+        """Only the last message is shown: they lie over what is being worked on."""
+        self.clear_notifications()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the same registry."""
@@ -366,12 +382,14 @@ def run_console(
     read_only: bool = False,
     actor: str | None = None,
     timezone: str | None = None,
+    trouble: Callable[[], list[str]] | None = None,
 ) -> int:
     """Open the console on this terminal; returns the process's exit code.
 
     :param url: of the Redis that holds the schedule.
     :param app: gives crontabs their time zone; None: the leading beat does.
     :param actor: who writes, as ``user@host``.
+    :param trouble: asked once a second; what it says is shown, each text once.
     :raises OptionError: a value that cannot be used.
     """
     from .running import run
@@ -379,4 +397,4 @@ def run_console(
     options = options_for(
         app=app, url=url, key_prefix=key_prefix, timezone=timezone, read_only=read_only
     )
-    return run(options, actor=actor)
+    return run(options, actor=actor, trouble=trouble)

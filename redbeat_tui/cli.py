@@ -126,11 +126,14 @@ def sentences(function: F) -> F:
             raise Refusal(str(exc)) from exc
         except click.exceptions.ClickException:
             raise
-        except (OSError, _redis_error()) as exc:
-            if isinstance(exc, BrokenPipeError):
-                raise
+        except BrokenPipeError:
+            raise  # whoever read the output has enough of it
+        except (ConnectionError, TimeoutError, _redis_error()) as exc:
             options = click.get_current_context().find_root().meta.get(_OPTIONS)
             raise Refusal(str(explain(exc, options.url if options else ""))) from exc
+        except OSError as exc:
+            # Redis has no part in it: a full disk behind `>`, say.
+            raise Refusal(f"this cannot be read or written: {exc.strerror or exc}") from exc
 
     return call  # type: ignore[return-value]
 

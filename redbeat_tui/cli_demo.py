@@ -7,6 +7,7 @@ import os
 import click
 
 from .cli import common, flags_of, sentences
+from .config import switch
 
 
 def register(group: click.Group) -> None:
@@ -34,5 +35,5 @@ def demo(headless: bool, seconds: float) -> None:
     from .demo import run
 
     flags = flags_of(click.get_current_context())
-    read_only = bool(flags.read_only) or os.environ.get("REDBEAT_READ_ONLY") == "1"
+    read_only = switch(flags.read_only, os.environ, "REDBEAT_READ_ONLY")
     raise SystemExit(run(flags.url, headless=headless, seconds=seconds, read_only=read_only))

@@ -93,8 +93,8 @@ def resolve(flags: Flags, env: Mapping[str, str] | None = None) -> Options:
         url=flags.url or env.get("REDBEAT_REDIS_URL"),
         key_prefix=flags.key_prefix or env.get("REDBEAT_KEY_PREFIX"),
         timezone=flags.timezone or env.get("REDBEAT_TIMEZONE"),
-        read_only=_switch(flags.read_only, env, "REDBEAT_READ_ONLY"),
-        mouse=not _switch(flags.no_mouse, env, "REDBEAT_NO_MOUSE"),
+        read_only=switch(flags.read_only, env, "REDBEAT_READ_ONLY"),
+        mouse=not switch(flags.no_mouse, env, "REDBEAT_NO_MOUSE"),
         theme=flags.theme or env.get("REDBEAT_THEME") or THEMES[0],
     )
 
@@ -205,7 +205,11 @@ def _check_timezone(name: str) -> None:
         ) from exc
 
 
-def _switch(flag: bool | None, env: Mapping[str, str], name: str) -> bool:
+def switch(flag: bool | None, env: Mapping[str, str], name: str) -> bool:
+    """An option that is on or off: the flag, else what the environment variable *name* says.
+
+    :raises OptionError: the variable is neither.
+    """
     if flag is not None:
         return flag
     value = env.get(name, "").strip().lower()
@@ -227,4 +231,5 @@ __all__ = [
     "open_store",
     "options_for",
     "resolve",
+    "switch",
 ]

@@ -20,6 +20,7 @@ def header_facts(
     read_only: bool = False,
     shown: int = 0,
     filter_text: str = "",
+    filter_error: str = "",
     troubles: tuple[tuple[str, int], ...] = (),
     asked: bool = False,
 ) -> HeaderFacts:
@@ -30,6 +31,7 @@ def header_facts(
     :param health: as last read; None: not yet, or not any more.
     :param asked: it was read before.
     :param shown: entries that the filter lets through.
+    :param filter_error: what is wrong with the filter.
     """
     leader, warning = leader_words(health)
     if asked and health is None:
@@ -47,6 +49,7 @@ def header_facts(
         entries=len(model.rows),
         shown=shown,
         filter_text=filter_text,
+        filter_error=filter_error,
         read_only=read_only,
         troubles=troubles,
     )

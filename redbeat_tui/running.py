@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import click
 
@@ -24,12 +25,19 @@ FINISH = 2.0
 FAILED = 1
 
 
-def run(options: Options, *, actor: str | None = None) -> int:
+def run(
+    options: Options,
+    *,
+    actor: str | None = None,
+    trouble: Callable[[], list[str]] | None = None,
+) -> int:
     """Open the console on this terminal and return the process's exit code.
 
     A server that cannot be reached is waited for inside. One that can never be used as it was
     given (a wrong password, a Cluster without a hash tag) is a sentence on standard error and
     exit code 1, and the console is not opened.
+
+    :param trouble: as for :class:`~redbeat_tui.app.ConsoleApp`.
     """
     problem = _first_look(options)
     if problem is not None and problem.permanent:
@@ -46,7 +54,7 @@ def run(options: Options, *, actor: str | None = None) -> int:
         actor=actor or default_actor(),
         read_only=options.read_only,
     )
-    app = ConsoleApp(options, store, operations)
+    app = ConsoleApp(options, store, operations, trouble=trouble)
     with quiet_logging():
         code = _run(app, mouse=options.mouse)
     finish(FINISH)

@@ -98,7 +98,7 @@ async def trigger(app: ConsoleApp) -> None:
     if view is None:
         return
     if view.schedule is None:
-        _say_broken(app, view)
+        _say_broken(app, view, ", on request neither")
         return
     facts = [("task", view.task or "-")]
     if view.args:
@@ -143,13 +143,9 @@ async def edit(app: ConsoleApp) -> None:
     await app.ask(screen)
 
 
-def _say_broken(app: ConsoleApp, view: EntryView, why: str = "") -> None:
+def _say_broken(app: ConsoleApp, view: EntryView, what: str) -> None:
     """Say what would be refused, before anything is asked."""
-    app.say(
-        f"{short(view.name)} cannot run{why}: {view.error}. "
-        "Repair its definition in Redis, or delete it.",
-        "warning",
-    )
+    app.say(f"{clean(view.name, 30)} cannot run{what}: ⏎ tells why.", "warning")
 
 
 async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> str:
@@ -173,8 +169,7 @@ async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> 
         except NotFoundError:
             return gone
         except Exception as exc:
-            app.complain(app.sentence(exc))
-            return "Not saved. Your text is kept."
+            return app.sentence(exc)
         else:
             app.say(f"{short(seen.name)} is saved: {clean(found.words, 100)}.")
             return ""

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from redbeat_core import connection
 
@@ -54,11 +55,26 @@ def _check(url: str | None) -> None:
     try:
         client = connection.connect(url)
         client.ping()
+        cluster = _is_cluster(client, url)
         client.close()
     except connection.ConnectionProblem:
         raise
     except Exception as exc:
         raise connection.explain(exc, url) from None
+    if cluster:
+        raise DemoError(
+            f"Redis at {connection.safe_url(url)} is a Cluster, which can hold a schedule but "
+            "cannot be a Celery broker, and the demo needs both: give it another server, or "
+            "leave --url out for one of its own"
+        )
+
+
+def _is_cluster(client: Any, url: str) -> bool:
+    try:
+        connection.check_cluster(client, "redbeat-demo:", url)
+    except connection.ConnectionProblem:
+        return True
+    return False
 
 
 def _headless(processes: Processes, seconds: float) -> int:
@@ -88,6 +104,7 @@ def _console(processes: Processes, *, read_only: bool) -> int:
         key_prefix=processes.prefix,
         app=make_shop(processes.url, processes.prefix),
         read_only=read_only,
+        trouble=lambda: [text.partition(";")[0] for text in processes.news()],
     )
     processes.check()
     return code

@@ -68,7 +68,7 @@ class Guard:
         for name, process in self._running.items():
             if process.poll() is not None:
                 del self._running[name]
-                return {"ended": name, "log": self._log(name).read_text(errors="replace")[-4000:]}
+                return {"ended": name, "log": last_lines(self._log(name))}
         return None
 
     def close(self) -> None:
@@ -108,6 +108,14 @@ class Guard:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+
+def last_lines(log: Path, characters: int = 4000) -> str:
+    """The end of *log*, from the beginning of a line on."""
+    text = log.read_text(errors="replace")
+    if len(text) <= characters:
+        return text
+    return text[-characters:].partition("\n")[2]
 
 
 def start_server(directory: Path) -> Any:

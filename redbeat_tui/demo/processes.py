@@ -80,11 +80,15 @@ class Processes:
 
         :raises DemoError: a process ended by itself, or the guard did.
         """
+        if self.news():
+            raise DemoError("\n".join(self.trouble))
+
+    def news(self) -> list[str]:
+        """What the guard has told up to now: :attr:`trouble`."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._take(self._messages.get_nowait())
-        if self.trouble:
-            raise DemoError(self.trouble[0])
+        return self.trouble
 
     def close(self) -> None:
         """End everything that was started. Returns when it has ended."""

@@ -59,23 +59,27 @@ class AskScreen(Dialog[Answer]):
         self.heading = question.heading
         self.danger = question.danger
 
+    def head(self) -> Iterable[Widget]:
+        yield plain(clean(self.question.name, limit=200), classes="subject")
+
     def body(self) -> Iterable[Widget]:
         question = self.question
-        yield plain(clean(question.name, limit=200), classes="subject")
         for label, text in question.facts:
             yield labelled(label, clean(text, limit=300))
         yield plain(question.text, classes="explanation")
         with Horizontal(classes="labelled field-row"):
             yield plain("note", classes="label")
             yield Field(placeholder="optional, everybody sees it", id="note")
-        with Horizontal(classes="buttons"):
-            yield button("Cancel", "esc", id="cancel")
-            yield button(
-                question.yes,
-                "⏎" if question.enter else "y",
-                id="yes",
-                classes="dangerous" if question.danger else "main",
-            )
+
+    def buttons(self) -> Iterable[Widget]:
+        question = self.question
+        yield button("Cancel", "esc", id="cancel")
+        yield button(
+            question.yes,
+            "⏎" if question.enter else "y",
+            id="yes",
+            classes="dangerous" if question.danger else "main",
+        )
 
     def on_mount(self) -> None:
         self.query_one("#note" if self.question.enter else "#cancel").focus()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button
 
@@ -37,8 +37,10 @@ class ConflictScreen(Dialog[bool]):
         self.anyway = anyway
         self.typed = typed
 
-    def body(self) -> Iterable[Widget]:
+    def head(self) -> Iterable[Widget]:
         yield plain(clean(self.seen.name, limit=200), classes="subject")
+
+    def body(self) -> Iterable[Widget]:
         yield plain(
             "Somebody else changed this entry after you opened it. Nothing was written.",
             classes="explanation",
@@ -51,9 +53,10 @@ class ConflictScreen(Dialog[bool]):
         if self.typed:
             yield plain("your text, kept", classes="what")
             yield labelled("", clean(self.typed, limit=400))
-        with Horizontal(classes="buttons"):
-            yield button("Back", "esc", id="cancel")
-            yield button(self.anyway, "o", id="anyway", classes="dangerous")
+
+    def buttons(self) -> Iterable[Widget]:
+        yield button("Back", "esc", id="cancel")
+        yield button(self.anyway, "o", id="anyway", classes="dangerous")
 
     def on_mount(self) -> None:
         self.query_one("#cancel").focus()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -156,7 +156,7 @@ class DetailScreen(Screen[None]):
             if view.pause.note:
                 line("", f"“{clean(view.pause.note, 500)}”")
         if view.override:
-            line("override", clean(_json(dict(view.override)), 500))
+            line("override", _override(view.override, now))
         line("", "")
         self._last(view, line, now, zone, told=reason)
         line("", "")
@@ -209,6 +209,20 @@ class DetailScreen(Screen[None]):
             for index, run in enumerate(runs or (view.next_run_at,)):
                 when = f"{timestamp(run, zone):<29} {countdown(run.timestamp(), now)}"
                 line("next runs" if index == 0 else "", when)
+
+
+def _override(override: Mapping[str, Any], now: float) -> str:
+    """Who replaced the schedule that the code gives, in a line."""
+    text = f"by {clean(str(override.get('by') or 'somebody'), 100)}"
+    at = override.get("at")
+    if isinstance(at, int | float) and not isinstance(at, bool) and abs(at) < 1e12:
+        text += f", {ago(float(at), now)}"
+    if replaced := override.get("replaced"):
+        # A recurrence rule is of two lines.
+        text += f", was {clean(' '.join(str(replaced).split()), 200)}"
+    if note := override.get("note"):
+        text += f": {clean(str(note), 300)}"
+    return text
 
 
 def _definition(view: EntryView) -> Text:

@@ -46,19 +46,37 @@ class Dialog(ModalScreen[Result | None]):
         Binding("ctrl+q,ctrl+c", "app.perform('quit')", show=False),
     ]
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]
+
     #: In the box's border.
     heading = ""
     #: Draws the box in the colour of danger.
     danger = False
 
+    def on_screen_resume(self) -> None:
+        # What was said before is of before, and would lie over the box.
+        self.app.clear_notifications()
+
     def compose(self) -> ComposeResult:
         box = Vertical(id="box", classes="danger" if self.danger else "")
         box.border_title = Content(self.heading)
         with box:
+            # These two stay in view where the rest must be scrolled.
+            yield Vertical(*self.head(), classes="head")
             yield from self.body()
+            yield Horizontal(*self.buttons(), classes="buttons")
+
+    def head(self) -> Iterable[Widget]:
+        """What is on top of the box: what it is about."""
+        return ()
+
+    def buttons(self) -> Iterable[Widget]:
+        """The ways out."""
+        raise NotImplementedError
 
     def body(self) -> Iterable[Widget]:
-        """What is in the box."""
+        """What is between them."""
         raise NotImplementedError
 
     def action_cancel(self) -> None:

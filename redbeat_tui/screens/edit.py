@@ -64,9 +64,11 @@ class EditScreen(Dialog[bool]):
         self._notice = ""
         self._timer: Timer | None = None
 
-    def body(self) -> Iterable[Widget]:
+    def head(self) -> Iterable[Widget]:
         yield plain(clean(self.view.name, limit=200), classes="subject")
         yield plain(clean(self.view.task, limit=200), classes="sub-subject")
+
+    def body(self) -> Iterable[Widget]:
         yield Field(schedule_text(self.view.schedule), "every 30s", id="text", classes="boxed")
         yield Static("", markup=False, id="problem")
         yield Static("", markup=False, id="runs")
@@ -74,9 +76,10 @@ class EditScreen(Dialog[bool]):
         with Horizontal(classes="labelled field-row"):
             yield plain("note", classes="label")
             yield Field(placeholder="optional, everybody sees it", id="note")
-        with Horizontal(classes="buttons"):
-            yield button("Cancel", "esc", id="cancel")
-            yield button("Save", "⏎ or F2", id="save", classes="main")
+
+    def buttons(self) -> Iterable[Widget]:
+        yield button("Cancel", "esc", id="cancel")
+        yield button("Save", "⏎ or F2", id="save", classes="main")
 
     def on_mount(self) -> None:
         field = self.query_one("#text", Field)
@@ -135,9 +138,12 @@ class EditScreen(Dialog[bool]):
         elif found.error:
             problem.update(Content(self._pointed(found, notice)))
         elif notice:
-            # The notice gets the room that it needs; the meaning is cut.
-            words = truncate("✓ " + clean(found.words, limit=300), problem.content_size.width)
-            problem.update(Content.assemble(words, "\n", (notice, "$text-warning")))
+            # The notice gets the room that it needs; the meaning is cut, or left out.
+            cells = problem.content_size.width
+            words = truncate("✓ " + clean(found.words, limit=300), cells) + "\n"
+            if width(notice) > 2 * cells - 10:
+                words = ""
+            problem.update(Content.assemble(words, (notice, "$text-warning")))
         else:
             problem.update(Content("✓ " + clean(found.words, limit=300)))
 

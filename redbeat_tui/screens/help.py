@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
@@ -69,8 +69,9 @@ class HelpScreen(Dialog[None]):
             for title, rows in self._sections():
                 yield plain(title, classes="section")
                 yield Static(_table(rows), markup=False)
-        with Horizontal(classes="buttons"):
-            yield button("Close", "esc", id="cancel")
+
+    def buttons(self) -> Iterable[Widget]:
+        yield button("Close", "esc", id="cancel")
 
     def on_mount(self) -> None:
         self.query_one("#cancel").focus()

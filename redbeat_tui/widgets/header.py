@@ -38,6 +38,7 @@ class HeaderFacts:
     :ivar entries: all entries.
     :ivar shown: entries that the filter lets through.
     :ivar filter_text: the filter in force; empty: none.
+    :ivar filter_error: what of it cannot be read, and so is left out; empty: nothing.
     :ivar troubles: word -> how many, in the order to show; zeros are left out.
     """
 
@@ -52,6 +53,7 @@ class HeaderFacts:
     entries: int = 0
     shown: int = 0
     filter_text: str = ""
+    filter_error: str = ""
     read_only: bool = False
     troubles: tuple[tuple[str, int], ...] = ()
 
@@ -122,17 +124,26 @@ class ConsoleHeader(Widget):
             parts.append(Part(f"  {clean(facts.delivery)}", dim, optional=True))
         return parts
 
+    def _filter_error(self, facts: HeaderFacts) -> list[Part]:
+        if not facts.filter_error:
+            return []
+        error = clean(facts.filter_error, limit=100)
+        return [Part(f"  ✗ {error}", self._style("header--bad"), keep=12)]
+
     def _counts(self, facts: HeaderFacts, dim: Style) -> list[Part]:
         parts: list[Part] = []
         if facts.filter_text:
             parts += [
                 Part("filter ", dim),
                 Part(clean(facts.filter_text, limit=200), self._style("header--warn"), keep=4),
+                *self._filter_error(facts),
                 Part(f"  {facts.shown:,} of {facts.entries:,}"),
             ]
         else:
             noun = "entry" if facts.entries == 1 else "entries"
             parts.append(Part(f"{facts.entries:,} {noun}"))
+        if facts.filter_error:
+            return [*parts, Part(" ")]
         colours = {"failed": "header--bad", "invalid": "header--bad", "late": "header--warn"}
         for word, count in facts.troubles:
             if count:

@@ -214,8 +214,7 @@ async def test_a_server_that_hangs_leaves_nothing_known_of_leader_and_lateness(
         await until(pilot, lambda: "1 late" in shown(console), "lateness")
         server.freeze()
         try:
-            await until(pilot, lambda: "leader unknown" in shown(console), "doubt")
-            assert "celery-redbeat" not in shown(console)
+            await until(pilot, lambda: "celery-redbeat" not in shown(console), "doubt")
             await until(pilot, lambda: "late" not in shown(console), "the end of lateness")
         finally:
             server.thaw()
@@ -239,3 +238,45 @@ async def test_the_schedule_is_read_again_once_at_a_time(opened: Opened, add: Ad
         await until(pilot, lambda: not console._reading, "the reading")
         await pilot.press("r")
         assert console.feed is not again
+
+
+async def test_a_filter_that_cannot_be_read_says_so_as_long_as_it_is_there(
+    opened: Opened, add: Add
+) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(size=(120, 24)) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        await pilot.press("slash", *"status:bo", "enter")
+        await until(pilot, lambda: "filter status:bo" in shown(console), "the filter")
+        assert "no status is named 'bo'" in shown(console).splitlines()[1]
+
+
+async def test_what_goes_wrong_behind_the_console_is_shown_once(opened: Opened) -> None:
+    console = opened()
+    told: list[str] = []
+    console._trouble = lambda: told
+    async with console.run_test(size=(100, 24), notifications=True) as pilot:
+        told.append("the demo's beat ended by itself")
+        words = "The demo's beat ended by itself."
+        await until(pilot, lambda: words in shown(console), "the news")
+        console.clear_notifications()
+        await until(pilot, lambda: words not in shown(console), "the end")
+        await pilot.pause(1.5)
+        assert words not in shown(console)
+
+
+async def test_an_override_is_told_in_words(
+    opened: Opened, add: Add, store: ScheduleStore, app: Celery
+) -> None:
+    add("first")
+    store.client.sadd(store.keys.statics, "first")
+    operations = Operations(store, app=app, actor="ana@x")
+    operations.edit_schedule("first", parse_schedule("every 7m"), note="slow carrier")
+    console = opened()
+    async with console.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        await pilot.press("enter")
+        await until(pilot, lambda: "was every 1h: slow carrier" in shown(console), "the override")
+        assert "by ana@x, " in shown(console)
+        assert "replaced" not in shown(console)

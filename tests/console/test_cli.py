@@ -313,3 +313,60 @@ def test_every_command_documents_itself(run: Run) -> None:
     for name, command in cli.cli.commands.items():
         assert command.help, name
         assert run(name, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "value", "expected"),
+    [
+        ((), "true", True),
+        ((), "1", True),
+        ((), "off", False),
+        (("--read-only",), "0", True),
+        (("--no-read-only",), "yes", False),
+    ],
+)
+def test_the_demo_takes_read_only_as_every_command_does(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    value: str,
+    expected: bool,
+) -> None:
+    monkeypatch.setenv("REDBEAT_READ_ONLY", value)
+    asked: list[bool] = []
+
+    def opened(url: str | None, *, read_only: bool, **_: object) -> int:
+        asked.append(read_only)
+        return 0
+
+    monkeypatch.setattr("redbeat_tui.demo.run", opened)
+    assert run("demo", *words).exit_code == 0
+    assert asked == [expected]
+
+
+def test_a_demo_on_a_cluster_is_refused_in_a_sentence(
+    run: Run, new_server: Callable[..., Server]
+) -> None:
+    server = new_server(options={"cluster-enabled": "yes"})
+    result = run("demo", "--headless", "--url", server.url())
+    assert result.exit_code == 1
+    assert "is a Cluster" in result.output
+    assert "cannot be a Celery broker" in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_is_full_is_not_blamed_on_redis(
+    url: str, add: Callable[..., None], processes: Processes
+) -> None:
+    add("daily report")
+    code = f"""
+import os, subprocess, sys
+with open("/dev/full", "w") as full:
+    words = [sys.executable, "-m", "redbeat_tui", "--url", {url!r}, "list"]
+    sys.exit(subprocess.run(words, stdout=full).returncode)
+"""
+    listing = processes.python("listing", ["-c", code])
+    assert listing.wait() != 0
+    assert "redbeat-tui: this cannot be read or written: No space left" in listing.log
+    assert "Redis" not in listing.log
+    assert "Traceback" not in listing.log

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from redbeat_tui.demo.guard import last_lines
 from tests.support.processes import Process, Processes, alive, descendants
 from tests.support.server import Server
 from tests.support.waiting import wait_for
@@ -126,3 +127,10 @@ def test_a_server_that_is_away_is_reported_in_a_sentence(processes: Processes) -
     assert "127.0.0.1:1" in demo.log
     assert "geheim" not in demo.log
     assert "Traceback" not in demo.log
+
+
+def test_the_last_words_of_a_process_begin_at_a_line(tmp_path: Path) -> None:
+    log = tmp_path / "beat.log"
+    log.write_text("first line\nsecond line\nlast words\n")
+    assert last_lines(log) == "first line\nsecond line\nlast words\n"
+    assert last_lines(log, 20) == "last words\n"

@@ -73,6 +73,25 @@ def test_loading_what_is_not_there_is_a_key_error(app: Celery) -> None:
     assert RedBeatSchedulerEntry.load_meta("redbeat:nothing", app=app)["last_run_at"] is None
 
 
+def test_loading_what_is_scheduled_and_has_no_hash_is_a_key_error(
+    app: Celery, client: redis.Redis
+) -> None:
+    client.zadd("redbeat::schedule", {"redbeat:nothing": 5, "redbeat:empty": 5, "redbeat:bare": 5})
+    client.hset("redbeat:empty", "definition", "")
+    client.hset("redbeat:bare", "meta", "{}")
+    for name in ("nothing", "empty", "bare"):
+        with pytest.raises(KeyError):
+            RedBeatSchedulerEntry.from_key(f"redbeat:{name}", app=app)
+        with pytest.raises(KeyError):
+            RedBeatSchedulerEntry.load_definition(f"redbeat:{name}", app=app)
+
+
+def test_loading_a_key_that_is_no_hash_says_why(app: Celery, client: redis.Redis) -> None:
+    client.set("redbeat:orders", "precious")
+    with pytest.raises(DecodeError, match="no hash"):
+        RedBeatSchedulerEntry.from_key("redbeat:orders", app=app)
+
+
 def test_a_broken_definition_says_why(app: Celery, client: redis.Redis) -> None:
     client.hset("redbeat:orders", "definition", "{oops")
     with pytest.raises(DecodeError, match="not JSON"):

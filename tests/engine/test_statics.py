@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import redis
 from celery import Celery
 from celery.schedules import crontab, schedule
 
-from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, rrule
 from redbeat_core.operations import Operations
 from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
@@ -147,6 +148,67 @@ def test_a_new_schedule_in_the_code_ends_an_operators_edit(app: Celery, beat_wit
     beat_with(orders={**ORDERS, "schedule": 120.0})
     assert view(app).schedule == schedule(120.0)
     assert view(app).override is None
+
+
+def rule_made(hour: int, app: Celery | None = None, **parts: Any) -> dict[str, Any]:
+    """A static entry whose rule has no dtstart, from code that was loaded at that hour."""
+    made = datetime(2026, 1, 5, hour, 30, 15, 999, tzinfo=UTC)
+    if app is not None:
+        made = made.astimezone(app.timezone)
+    rule = rrule("DAILY", **{"byhour": 9, "byminute": 0, **parts}, nowfun=lambda: made)
+    return {"task": "shop.record", "schedule": rule}
+
+
+def test_a_rule_without_a_start_is_the_same_after_a_restart(
+    app: Celery, client: redis.Redis, beat_with: Make
+) -> None:
+    beat_with(orders=rule_made(10))
+    before = client.hget("redbeat:orders", "definition")
+    beat_with(orders=rule_made(11))
+    assert client.hget("redbeat:orders", "definition") == before
+    assert events.ENTRY_UPDATED not in types(app)
+    beat_with(orders={**rule_made(12), "args": ["new"]})
+    assert view(app).args == ["new"]
+    assert view(app).schedule.dtstart.hour == 10
+
+
+def test_an_operators_edit_of_a_rule_without_a_start_survives_restarts(
+    app: Celery, beat_with: Make
+) -> None:
+    beat_with(orders=rule_made(10))
+    Operations(store_for(app), app=app).edit_schedule("orders", schedule(5.0))
+    beat_with(orders=rule_made(11))
+    beat_with(orders={**rule_made(12), "args": ["new"]})
+    assert view(app).schedule == schedule(5.0)
+    assert view(app).args == ["new"]
+    beat_with(orders=rule_made(13, byhour=8))
+    assert view(app).schedule == rule_made(13, byhour=8)["schedule"]
+    assert view(app).override is None
+
+
+def test_a_start_that_the_code_gives_counts(app: Celery, beat_with: Make) -> None:
+    def since(hour: int) -> dict[str, Any]:
+        start = datetime(2026, 1, 5, hour, tzinfo=UTC)
+        return {"task": "shop.record", "schedule": rrule("DAILY", dtstart=start)}
+
+    beat_with(orders=since(10))
+    Operations(store_for(app), app=app).edit_schedule("orders", schedule(5.0))
+    beat_with(orders=since(11))
+    assert view(app).schedule == since(11)["schedule"]
+    beat_with(orders=since(12))
+    assert view(app).schedule == since(12)["schedule"]
+
+
+def test_a_rule_without_a_start_moves_with_the_zone_of_the_app(
+    app: Celery, beat_with: Make
+) -> None:
+    there = Celery(set_as_current=False)
+    there.conf.timezone = "Europe/Paris"
+    beat_with(orders=rule_made(10))
+    beat_with(orders=rule_made(11, there))
+    assert str(view(app).schedule.dtstart.tzinfo) == "Europe/Paris"
+    beat_with(orders=rule_made(12, there))
+    assert view(app).schedule.dtstart.hour == 12
 
 
 def test_one_static_entry_that_cannot_be_harms_no_other(

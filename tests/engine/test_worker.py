@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
-from celery import Celery
+from celery import Celery, signals
+from celery.exceptions import Ignore, Reject
 
-from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, worker
 from redbeat_core.operations import Operations
 from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
@@ -71,6 +73,36 @@ def test_a_worker_reports_how_each_run_ended(app: Celery, url: str, processes: P
         ]
     )
     assert {event.data["trigger"] for event in log} == {triggers["again"]}
+
+
+@pytest.fixture
+def reporter(app: Celery) -> Iterator[worker.Reporter]:
+    """What reports the runs of the tasks that this process executes itself."""
+    worker.install(app)
+    made: worker.Reporter = app.redbeat_outcomes
+    yield made
+    signals.task_prerun.disconnect(made.started)
+    signals.task_success.disconnect(made.succeeded)
+    signals.task_failure.disconnect(made.errored)
+    signals.task_retry.disconnect(made.retried)
+    signals.task_revoked.disconnect(made.revoked)
+    signals.task_postrun.disconnect(made.left)
+
+
+@pytest.mark.parametrize("end", [None, Ignore(), Reject(), ValueError("no")])
+def test_nothing_is_kept_of_a_run_however_it_ends(
+    app: Celery, reporter: worker.Reporter, end: Exception | None
+) -> None:
+    @app.task(name="shop.ends", bind=True, shared=False)
+    def ends(self: Any) -> None:
+        assert len(reporter._starts) == 1
+        if end is not None:
+            raise end
+
+    RedBeatSchedulerEntry("orders", "shop.ends", 60.0, app=app).save()
+    ends.apply(headers={"redbeat": {"entry": "orders", "nominal": 1.0}})
+    assert [event.type for event in store_for(app).log_after(0)][1] == events.RUN_STARTED
+    assert reporter._starts == {}
 
 
 @pytest.mark.parametrize("newest", [True, False])

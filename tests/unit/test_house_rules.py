@@ -107,6 +107,11 @@ def test_no_file_has_more_than_400_lines() -> None:
     assert not long
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_type_checkers_are_told_that_the_package_is_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").exists()
+
+
 def strings(path: Path) -> Iterator[tuple[int, str]]:
     """The string literals of a file that are no docstrings, with their lines."""
     tree = ast.parse(path.read_text())

@@ -192,3 +192,10 @@ def test_what_no_calendar_has_is_refused_with_the_reason(
 def test_sets_and_ranges_become_lists_that_json_knows() -> None:
     assert made(byhour={17, 9}).byhour == [9, 17]
     assert made(byminute=range(0, 60, 20)).byminute == [0, 20, 40]
+
+
+def test_a_rule_that_was_pickled_knows_whether_it_was_given_a_start() -> None:
+    made = rrule("DAILY")
+    with_start = rrule("DAILY", dtstart=made.dtstart)
+    kept = [pickle.loads(pickle.dumps(rule)).starts_when_made for rule in (made, with_start)]
+    assert kept == [True, False]

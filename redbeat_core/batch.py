@@ -173,7 +173,8 @@ class BatchRunner:
         except DecodeError as exc:
             self.found_invalid(record, str(exc))
             return None
-        self._bad.pop(record.name, None)
+        if record.name in self._bad and self._bad[record.name] != digest(record):
+            del self._bad[record.name]
         return entry
 
     def found_invalid(self, record: EntryRecord, reason: str) -> None:

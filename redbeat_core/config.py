@@ -16,6 +16,7 @@ from celery import Celery
 from celery.app import app_or_default
 from celery.utils.log import get_logger
 
+from .addresses import SEVERAL, safe_url
 from .keys import DEFAULT_PREFIX, Keys
 
 logger = get_logger("celery.beat")
@@ -53,9 +54,6 @@ def redact(name: str, value: object) -> str:
     if any(word in name.lower() for word in _SECRET_WORDS):
         return SECRET
     if "://" in value:
-        # Imported here: connection imports this module.
-        from .connection import safe_url
-
         return repr(safe_url(value))
     return repr(f"{SECRET}@{value.rpartition('@')[2]}" if "@" in value else value)
 
@@ -270,7 +268,7 @@ class RedBeatConfig:
             return str(_url("redbeat_redis_url", found[0]))
         broker = self.app.conf.broker_url or self.app.connection_for_write().as_uri()
         first: Any = broker
-        if isinstance(broker, str) and "sentinel" not in broker.partition("://")[0]:
+        if isinstance(broker, str) and not broker.startswith(SEVERAL):
             # Several brokers to fail over between: the schedule is on the first. Several
             # sentinels of one server are all kept.
             first = broker.split(";")[0]

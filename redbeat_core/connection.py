@@ -38,6 +38,7 @@ logger = get_logger("celery.beat")
 
 #: The attribute of the app that keeps its client.
 REDBEAT_REDIS_KEY = "redbeat_redis"
+_OURS = "redbeat_core_redis"
 
 #: Options that are ours and celery-redbeat's, never the Redis client's; ``master_name`` is what
 #: kombu calls the ``service_name``.
@@ -72,7 +73,7 @@ _SHARED_WITH_SENTINEL = (
 _NOT_FOR_CLUSTER = ("max_connections",)
 _TEXT = {"decode_responses": True, "encoding_errors": "surrogateescape"}
 #: Seconds; a server that does not answer must not hold a tick for longer.
-_TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 10.0, "health_check_interval": 15}
+_TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 5.0, "health_check_interval": 15}
 
 
 class RetryingConnection:
@@ -114,12 +115,18 @@ class RetryingConnection:
 def get_redis(app: Celery | None = None) -> Any:
     """The app's client for the schedule, kept as ``app.redbeat_redis``.
 
+    Where code of the app has used celery-redbeat before, its client keeps that name, and ours has
+    another: it must take bytes that are no UTF-8.
+
     With ``retry_period`` in the options it is a :class:`RetryingConnection`, as with
     celery-redbeat; this package's own code uses :func:`raw_client` and does its own waiting.
     """
     app = app_or_default(app)
-    client = getattr(app, REDBEAT_REDIS_KEY, None)
-    if client is None:
+    for name in (REDBEAT_REDIS_KEY, _OURS):
+        client = getattr(app, name, None)
+        if _takes_any_bytes(client):
+            break
+    else:
         config = ensure_conf(app)
         client = connect(
             config.redis_url, options=_client_options(config), use_ssl=config.redis_use_ssl
@@ -127,8 +134,16 @@ def get_redis(app: Celery | None = None) -> Any:
         retry_period = config.redbeat_redis_options.get("retry_period")
         if retry_period is not None:
             client = RetryingConnection(retry_period, client)
-        setattr(app, REDBEAT_REDIS_KEY, client)
+        taken = getattr(app, REDBEAT_REDIS_KEY, None) is not None
+        setattr(app, _OURS if taken else REDBEAT_REDIS_KEY, client)
     return client
+
+
+def _takes_any_bytes(client: Any) -> bool:
+    try:
+        return bool(raw_client(client).get_encoder().encoding_errors == "surrogateescape")
+    except AttributeError:
+        return False
 
 
 def raw_client(client: Any) -> Any:

@@ -12,7 +12,8 @@
 --           {'trigger', broker commands, events, stream id} or
 --           {'note', broker commands, events}
 --         a broker command is {database, words...}, an event JSON without its closing brace
--- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or {'ok', result of each item: 'ok' | 'stale' | an error's text}.
+-- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or
+--   {'ok', result of each item: 'ok' | 'stale' | an error's text}.
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)

@@ -16,7 +16,7 @@ from redbeat_tui.demo.processes import Processes
 from redbeat_tui.demo.shop import make_shop
 
 HERE = Path(__file__).parent
-SIZE = (118, 24)
+SIZE = (140, 24)
 #: Seconds for the shop to be busy: its slowest task is failing, running or done by then.
 WARM_UP = 25.0
 

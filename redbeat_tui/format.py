@@ -161,12 +161,13 @@ def width(text: str) -> int:
 
 
 @lru_cache(maxsize=16384)
-def fit(text: str, cells: int, *, right: bool = False) -> str:
+def fit(text: str, cells: int, *, right: bool = False, tail: bool = False) -> str:
     """*text* in exactly *cells* cells: cut with ``…`` or padded.
 
     :param right: align right.
+    :param tail: cut the beginning off, not the end.
     """
-    cut = truncate(text, cells)
+    cut = truncate_head(text, cells) if tail else truncate(text, cells)
     padding = " " * (cells - width(cut))
     return padding + cut if right else cut + padding
 
@@ -194,3 +195,20 @@ def truncate(text: str, cells: int) -> str:
             return text[:index] + ELLIPSIS
         used += size
     return text
+
+
+def truncate_head(text: str, cells: int) -> str:
+    """*text* in at most *cells* cells; where the beginning was cut off, ``…`` stands."""
+    if cells <= 0:
+        return ""
+    if len(text) <= 4 * cells and width(text) <= cells:
+        return text
+    start = len(text)
+    used = 1
+    while start and used + width(text[start - 1]) <= cells:
+        start -= 1
+        used += width(text[start])
+    # Marks that stand on the last character that was cut off go with it.
+    while start < len(text) and not width(text[start]):
+        start += 1
+    return ELLIPSIS + text[start:]

@@ -60,6 +60,7 @@ class Column:
     :ivar least: cells without which it is not worth showing.
     :ivar want: cells that it gets before a column of lower priority appears.
     :ivar most: cells beyond which more are of no use.
+    :ivar tail: what is too long is cut at its beginning: the end tells more.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Column:
     least: int
     want: int
     most: int
+    tail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _reason(row: Row, present: Present) -> str:
 
 
 _NAME = Column("name", "Name", _name, 10, 16, 44)
-_TASK = Column("task", "Task", _task, 12, 12, 36)
+_TASK = Column("task", "Task", _task, 12, 12, 36, tail=True)
 _SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 18, 44)
 _AT = Column("at", "Next run", _next, AT_WIDTH, AT_WIDTH, AT_WIDTH)
 _DUE = Column("next", "Due", _due, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH)
@@ -190,7 +192,10 @@ def _share(widths: dict[str, int], left: int) -> None:
 
 def texts(row: Row, placed: tuple[Placed, ...], present: Present) -> tuple[str, ...]:
     """The cells of *row*, each in exactly the width of its column."""
-    return tuple(fit(place.column.text(row, present), place.width) for place in placed)
+    return tuple(
+        fit(place.column.text(row, present), place.width, tail=place.column.tail)
+        for place in placed
+    )
 
 
 def titles(placed: tuple[Placed, ...], sort: str, arrow: str) -> tuple[str, ...]:

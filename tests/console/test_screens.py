@@ -30,7 +30,7 @@ async def test_the_editor_points_at_what_is_wrong(opened: Opened, add: Add) -> N
         await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
         assert "every hour" in shown(console)
         await pilot.press("end", "ctrl+u", *"0 25 * * *")
-        await until(pilot, lambda: "✗" in shown(console), "the error")
+        await until(pilot, lambda: "hour 25 is not within" in shown(console), "the error")
         lines = shown(console).splitlines()
         at = next(index for index, line in enumerate(lines) if "0 25 * * *" in line)
         assert lines[at + 1].index("▲") == lines[at].index("25")

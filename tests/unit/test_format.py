@@ -137,3 +137,20 @@ def test_a_fitted_text_has_exactly_its_width(text: str, cells: int) -> None:
     assert width(fit(text, cells)) == cells
     assert width(fit(text, cells, right=True)) == cells
     assert fit(text, cells).rstrip(" ") == truncate(text, cells).rstrip(" ")
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "expected"),
+    [
+        ("shop.payments.check_fraud", 12, "…check_fraud"),
+        ("shop.mail", 9, "shop.mail"),
+        ("shop.mail", 1, "…"),
+        ("shop.mail", 0, ""),
+        ("商店の支払いを確認", 8, "…を確認"),
+        ("xe\u0301e\u0301e\u0301", 3, "…e\u0301e\u0301"),
+    ],
+)
+def test_the_beginning_can_be_cut_off_instead_of_the_end(
+    text: str, cells: int, expected: str
+) -> None:
+    assert shown.truncate_head(text, cells) == expected

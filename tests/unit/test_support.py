@@ -89,7 +89,9 @@ child = Processes("", pathlib.Path.cwd()).python("child", ["-c", "import time; t
 print(server.pid, child.pid, flush=True)
 time.sleep(600)
 """
-    tests = processes.python("tests", ["-c", code])
+    tests = processes.python(
+        "tests", ["-c", code], environment={"TMPDIR": str(processes.directory)}
+    )
     pids = list(map(int, tests.wait_for_log(r"\d+ \d+").split()))
     assert all(map(alive, pids))
     tests.kill()

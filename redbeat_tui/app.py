@@ -193,7 +193,7 @@ class ConsoleApp(App[int]):
         self.show_facts()
 
     def _tell_trouble(self) -> None:
-        told = self._trouble() if self._trouble is not None else []
+        told = self._trouble() if self._trouble else []
         for text in told[self._told :]:
             self.complain(f"{text[:1].upper()}{text[1:]}. Leave the console to read why.")
         self._told = len(told)
@@ -251,8 +251,7 @@ class ConsoleApp(App[int]):
             bar.show(keys)
 
     def read_again(self) -> None:
-        """Follow the schedule from a new snapshot, unless one is on its way: each takes as much
-        memory as the schedule."""
+        """Follow the schedule from a new snapshot, unless one is on its way: each takes memory."""
         if self._reading or self.model.link.state in ("connecting", "catching-up"):
             self.say("The whole schedule is being read already.")
             return
@@ -261,10 +260,6 @@ class ConsoleApp(App[int]):
         self.feed = self._new_feed()
         self.feed.start()
         self.say("Reading the whole schedule again.")
-
-    def follow(self, trigger: str, name: str) -> None:
-        """Show how the run that was just asked for goes on."""
-        self.requests.follow(trigger, name)
 
     @property
     def leader_missing(self) -> bool:
@@ -310,8 +305,7 @@ class ConsoleApp(App[int]):
 
     @property
     def _occupied(self) -> bool:
-        """Whether a dialog is open, or about to be: then whatever is asked for was asked for
-        before that could be seen."""
+        """Whether a dialog is open, or about to be: what is asked for did not know of it."""
         return self._asking is not None or isinstance(self.screen, ModalScreen)
 
     async def _perform(self, doing: Awaitable[None]) -> None:
@@ -360,6 +354,12 @@ class ConsoleApp(App[int]):
     def on_notify(self) -> None:
         """Only the last message is shown: they lie over what is being worked on."""
         self.clear_notifications()
+
+    def clear_notifications(self) -> None:
+        """Take the messages away; their places too, which push the next ones further down."""
+        super().clear_notifications()
+        for screen in self.screen_stack:
+            screen.query("ToastRack > *").remove()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the same registry."""

@@ -123,7 +123,7 @@ async def trigger(app: ConsoleApp) -> None:
         return found
 
     if await _write(app, view, write, "Run anyway"):
-        app.follow(found[-1], view.name)
+        app.requests.follow(found[-1], view.name)
 
 
 async def edit(app: ConsoleApp) -> None:

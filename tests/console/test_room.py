@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from celery import Celery
 
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
 from redbeat_core.store import ScheduleStore
+from redbeat_tui.app import ConsoleApp
 from redbeat_tui.screens.conflict import ConflictScreen
 from tests.console.conftest import Add, Opened, shown, until
 
@@ -65,6 +68,10 @@ async def test_the_conflict_shows_the_ways_out_in_a_small_terminal(
         assert "Pause anyway  o" in shown(console)
 
 
+def seen(console: ConsoleApp, text: str) -> bool:
+    return text in shown(console)
+
+
 async def test_a_message_covers_neither_the_connection_nor_the_rows_below(
     opened: Opened, add: Add
 ) -> None:
@@ -74,9 +81,9 @@ async def test_a_message_covers_neither_the_connection_nor_the_rows_below(
     async with console.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: "● live" in shown(console), "the link")
         await until(pilot, lambda: "entry 00" in shown(console), "the entries")
-        console.say("daily report is paused.")
-        console.say("daily report is resumed.")
-        await until(pilot, lambda: "is resumed." in shown(console), "the message")
+        for text in ("daily report is paused.", "One. " * 20, "daily report is resumed."):
+            console.say(text)
+            await until(pilot, partial(seen, console, text[:24].strip()), "the message")
         lines = shown(console).splitlines()
         assert "is resumed." in lines[1]
         assert "is paused." not in shown(console), "the last message is the one that counts"

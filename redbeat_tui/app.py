@@ -107,7 +107,7 @@ class ConsoleApp(App[int]):
     async def on_mount(self) -> None:
         await self.push_screen(self.table_screen)
         self.feed.start()
-        self.set_interval(DRAIN, self._drain)
+        self.set_interval(DRAIN, self.drain)
         self.set_interval(TICK, self._tick)
         self.show_facts()
 
@@ -146,13 +146,14 @@ class ConsoleApp(App[int]):
 
     # Following the schedule
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Take in what the feed has brought."""
         if isinstance(self._driver, ConsoleDriver) and self._driver.lost:
             self.exit(129, return_code=129)
-            return
-        delta = self.feed.drain()
-        if not delta:
-            return
+        elif delta := self.feed.drain():
+            self._take_in(delta)
+
+    def _take_in(self, delta: Delta) -> None:
         if delta.all or self.model.link.state == "disconnected":
             self._reading = False
         self._count(delta)
@@ -193,8 +194,7 @@ class ConsoleApp(App[int]):
         self.show_facts()
 
     def _tell_trouble(self) -> None:
-        told = self._trouble() if self._trouble else []
-        for text in told[self._told :]:
+        for text in (told := self._trouble() if self._trouble else [])[self._told :]:
             self.complain(f"{text[:1].upper()}{text[1:]}. Leave the console to read why.")
         self._told = len(told)
 

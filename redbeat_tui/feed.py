@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from redbeat_core.connection import explain
-from redbeat_core.events import Changes, Link, Snapshot
+from redbeat_core.events import Changes, Link, Reconciled, Snapshot
 from redbeat_core.health import Health, read_health
+from redbeat_core.record import EntryRecord
 from redbeat_core.store import ScheduleStore
 from redbeat_core.stream import EventStream
 
@@ -133,6 +134,11 @@ class Feed:
             delta = delta.then(self._model.apply(item))
             if time.monotonic() >= deadline:
                 return delta
+
+    def tell(self, record: EntryRecord) -> None:
+        """Take an entry as it is after a change of our own, without waiting for its event."""
+        with self._room:
+            self._mailbox.append(Reconciled((record,), ()))
 
     @property
     def pending(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import SuspendNotSupported
 
 from redbeat_core.operations import ConflictError, NotFoundError
-from redbeat_core.record import EntryView, decode_record
+from redbeat_core.record import EntryRecord, EntryView, decode_record
 
 from .format import ago, countdown, timestamp
 from .preview import Preview, repairable
@@ -157,7 +157,7 @@ async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> 
     while True:
         edit_schedule = partial(app.operations.edit_schedule, version=view.version, note=note)
         try:
-            await app.call(partial(edit_schedule, seen.name, schedule))
+            _take_in(app, await app.call(partial(edit_schedule, seen.name, schedule)))
         except ConflictError as exc:
             if exc.current is None:
                 return gone
@@ -214,7 +214,7 @@ async def _write(
     """
     while True:
         try:
-            await app.call(partial(write, view.version))
+            _take_in(app, await app.call(partial(write, view.version)))
         except ConflictError as exc:
             if exc.current is None:
                 app.complain(str(exc))
@@ -228,6 +228,13 @@ async def _write(
             return False
         else:
             return True
+
+
+def _take_in(app: ConsoleApp, written: object) -> None:
+    """Show what was written at once: the next key may be a verb on this very entry."""
+    if isinstance(written, EntryRecord):
+        app.feed.tell(written)
+        app.drain()
 
 
 def _view(app: ConsoleApp) -> EntryView | None:

@@ -12,6 +12,7 @@ import pytest
 import redis
 from celery import Celery
 
+from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.events import ENTRY_UPDATED, Changes, Event, Link, Snapshot
 from redbeat_core.health import Health
 from redbeat_core.operations import Operations
@@ -215,3 +216,20 @@ def test_a_password_is_in_no_reason(store: ScheduleStore) -> None:
         assert "s3cret" not in model.link.reason
     finally:
         feed.stop()
+
+
+def test_a_change_of_our_own_is_shown_before_its_event_comes(app: Celery) -> None:
+    """The next key may be a verb on the very entry that was just written."""
+    RedBeatSchedulerEntry("orders", "shop.record", 60.0, app=app).save()
+    store = store_for(app)
+    model = Model(time.time, app)
+    feed = Feed(store, model)
+    # Never started: no event can come.
+    before = store.get("orders")
+    assert before is not None
+    feed.tell(before)
+    feed.drain()
+    paused = Operations(store, app=app).pause("orders")
+    feed.tell(paused)
+    feed.drain()
+    assert model.rows["orders"].version == paused.version

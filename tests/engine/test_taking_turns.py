@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,14 +130,16 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
         broker, counted = messages(client), counts()
         return [n for n in names if not broker[n] == by_ours[n] + by_original[n] == counted[n]]
 
-    def kill_between_runs(beat: Process) -> None:
-        """The original loses a run when it is killed in the middle of one."""
+    def end_between_runs(beat: Process, how: signal.Signals) -> None:
+        """The original loses a run when it is ended in the middle of one, however it is ended."""
         while True:
             beat.freeze()
             if not tally():
                 break
             beat.thaw()
-        beat.kill()
+        beat.send(how)
+        beat.thaw()
+        beat.wait()
 
     def everything_runs(times: int = 2) -> None:
         """Whoever leads now runs every entry a few times more; the counts go on."""
@@ -153,7 +156,7 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
     ours = processes.beat("ours-1", conf=CONF)
     ours.wait_for_log("Standing by")
     assert journal.dispatched() == []
-    beats[0].terminate()
+    end_between_runs(beats[0], signal.SIGTERM)
     ours.wait_for_log("Acquired lock")
     everything_runs()
 
@@ -168,7 +171,7 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
     # The original is killed: ours leads when the lock has run out.
     ours = processes.beat("ours-2", conf=CONF)
     ours.wait_for_log("Standing by")
-    kill_between_runs(beats[1])
+    end_between_runs(beats[1], signal.SIGKILL)
     ours.wait_for_log("Acquired lock")
     everything_runs()
 
@@ -176,7 +179,7 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
     ours.terminate()
     beats.append(processes.original_beat("original-3", **ORIGINAL))
     everything_runs()
-    beats[2].terminate()
+    end_between_runs(beats[2], signal.SIGTERM)
 
     # Each run is in the broker once, and in the entry's count once: none lost, none doubled.
     assert tally() == []

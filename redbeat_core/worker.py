@@ -7,7 +7,7 @@ project sent are reported; the others cost one look at their headers.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from celery import Celery, signals
@@ -29,12 +29,7 @@ def install(app: Celery) -> None:
     if getattr(app, _INSTALLED, None) is None:
         reporter = Reporter(app)
         setattr(app, _INSTALLED, reporter)
-        signals.task_prerun.connect(reporter.started, weak=False)
-        signals.task_success.connect(reporter.succeeded, weak=False)
-        signals.task_failure.connect(reporter.errored, weak=False)
-        signals.task_retry.connect(reporter.retried, weak=False)
-        signals.task_revoked.connect(reporter.revoked, weak=False)
-        signals.task_postrun.connect(reporter.left, weak=False)
+        reporter.connect()
 
 
 class Reporter:
@@ -44,6 +39,28 @@ class Reporter:
         self._app = app
         #: When the attempts began that run now, by task id and number of the attempt.
         self._starts: dict[tuple[str, int], float] = {}
+
+    def connect(self) -> None:
+        """Listen to the worker's signals."""
+        for signal, receiver in self._receivers():
+            # Named: older Celery takes the same method of two reporters for one receiver.
+            signal.connect(receiver, weak=False, dispatch_uid=self._uid(signal))
+
+    def disconnect(self) -> None:
+        """Listen no more."""
+        for signal, _ in self._receivers():
+            signal.disconnect(dispatch_uid=self._uid(signal))
+
+    def _receivers(self) -> Iterator[tuple[Any, Callable[..., None]]]:
+        yield signals.task_prerun, self.started
+        yield signals.task_success, self.succeeded
+        yield signals.task_failure, self.errored
+        yield signals.task_retry, self.retried
+        yield signals.task_revoked, self.revoked
+        yield signals.task_postrun, self.left
+
+    def _uid(self, signal: Any) -> str:
+        return f"redbeat:{signal.name}:{id(self)}"
 
     def started(self, task: Any = None, **_: Any) -> None:
         """A run begins."""

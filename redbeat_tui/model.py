@@ -213,10 +213,13 @@ class Model:
         facts = False
         told: list[Event] = []
         for event in events:
-            self.seq = max(self.seq, event.seq)
             if event.type == BEAT_HEARTBEAT:
                 facts = self._heard(event) or facts
                 continue
+            if event.seq <= self.seq:
+                # Heard before, or in the snapshot already: newer events may have followed it.
+                continue
+            self.seq = event.seq
             told.append(event)
             if event.type == LEADER_CHANGED:
                 self._leads(event)

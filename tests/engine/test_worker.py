@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery, signals
+from celery import Celery
 from celery.exceptions import Ignore, Reject
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, worker
@@ -16,6 +16,7 @@ from redbeat_core.operations import Operations
 from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
 from tests.support.processes import Processes
+from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.waiting import wait_for
 
@@ -81,12 +82,7 @@ def reporter(app: Celery) -> Iterator[worker.Reporter]:
     worker.install(app)
     made: worker.Reporter = app.redbeat_outcomes
     yield made
-    signals.task_prerun.disconnect(made.started)
-    signals.task_success.disconnect(made.succeeded)
-    signals.task_failure.disconnect(made.errored)
-    signals.task_retry.disconnect(made.retried)
-    signals.task_revoked.disconnect(made.revoked)
-    signals.task_postrun.disconnect(made.left)
+    made.disconnect()
 
 
 @pytest.mark.parametrize("end", [None, Ignore(), Reject(), ValueError("no")])
@@ -103,6 +99,28 @@ def test_nothing_is_kept_of_a_run_however_it_ends(
     ends.apply(headers={"redbeat": {"entry": "orders", "nominal": 1.0}})
     assert [event.type for event in store_for(app).log_after(0)][1] == events.RUN_STARTED
     assert reporter._starts == {}
+
+
+def test_two_apps_in_one_process_have_a_reporter_each(app: Celery, server: Server) -> None:
+    other = make_app(server.url(db=1))
+    worker.install(other)
+    worker.install(app)
+    try:
+
+        @app.task(name="shop.here", shared=False)
+        def here() -> None: ...
+
+        RedBeatSchedulerEntry("orders", "shop.here", 60.0, app=app).save()
+        here.apply(headers={"redbeat": {"entry": "orders", "nominal": 1.0}})
+    finally:
+        app.redbeat_outcomes.disconnect()
+        other.redbeat_outcomes.disconnect()
+    types = [event.type for event in store_for(app).log_after(1)]
+    assert types == [events.RUN_STARTED, events.RUN_SUCCEEDED]
+    assert store_for(other).log_after(0) == []
+    here.apply(headers={"redbeat": {"entry": "orders", "nominal": 2.0}})
+    assert len(store_for(app).log_after(0)) == 3
+    other.close()
 
 
 @pytest.mark.parametrize("newest", [True, False])

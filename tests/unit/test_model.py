@@ -245,7 +245,7 @@ def test_who_leads_is_known_from_the_events() -> None:
     assert known.apply(changes(event(events.BEAT_HEARTBEAT, "host:7:x", **beat))).facts
     assert known.leader.delivery == "exactly-once"
     assert not known.apply(changes(event(events.BEAT_HEARTBEAT, "host:7:x", **beat))).facts
-    known.apply(changes(event(events.LEADER_CHANGED, "", leader=None, reason="stopped")))
+    known.apply(changes(event(events.LEADER_CHANGED, "", 12, leader=None, reason="stopped")))
     assert known.leader is None
 
 

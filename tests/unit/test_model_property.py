@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redbeat_core import events
@@ -172,6 +172,9 @@ STEPS = st.lists(
 
 
 @settings(max_examples=400, deadline=None)
+@example(
+    [("create", "a", 0), ("create", "a", 1), ("trim", "a", 0), ("hear", "a", 3), ("twice", "a", 0)]
+)
 @given(STEPS)
 def test_any_way_to_now_ends_in_the_rows_of_now(steps: list[tuple[str, str, int]]) -> None:
     server = Server()

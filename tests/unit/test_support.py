@@ -51,7 +51,8 @@ def test_a_closed_server_leaves_neither_process_nor_files() -> None:
 def test_a_process_ends_with_all_that_it_started(processes: Processes) -> None:
     parent = processes.python(
         "parent",
-        ["-c", "import os, time; print(os.fork(), flush=True); time.sleep(600)"],
+        # In one write each: two processes share the file.
+        ["-c", "import os, time; os.write(1, b'%d\\n' % os.fork()); time.sleep(600)"],
     )
     parent.wait_for_log(r"[1-9]\d*")
     pids = [int(line) for line in parent.log.split() if line != "0"]

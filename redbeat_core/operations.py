@@ -26,7 +26,7 @@ from .entry import DEFINITION
 from .keys import InvalidNameError, check_name
 from .planning import next_after_edit
 from .record import EntryRecord, bind, definition_of, json_object
-from .schedules import format_schedule
+from .statics import format_or_repr
 from .store import ConflictError as StoreConflict
 from .store import ScheduleStore, score_text
 
@@ -164,7 +164,7 @@ class Operations:
                 known = state.get("override")
                 replaced = known.get("replaced") if isinstance(known, dict) else None
                 override = {"by": self.actor, "at": self._clock(), "note": note}
-                override["replaced"] = replaced or _text(before["schedule"])
+                override["replaced"] = replaced or format_or_repr(before["schedule"])
                 state["override"] = override
             text = _encode(definition)
             due = self._score(schedule, record)
@@ -314,10 +314,3 @@ def _encode(definition: dict[str, Any]) -> str:
         return encode_definition(definition)
     except (DecodeError, TypeError, ValueError) as exc:
         raise InvalidEntryError(f"this cannot be stored: {exc}") from None
-
-
-def _text(schedule: Any) -> str:
-    try:
-        return format_schedule(schedule)
-    except (ValueError, TypeError):
-        return repr(schedule)

@@ -17,7 +17,7 @@ from itertools import product
 
 from celery.schedules import crontab
 
-from .zones import elapsed, wall_clock
+from .zones import DEFAULT_DST, DstPolicy, elapsed, wall_clock
 
 #: The Gregorian calendar repeats after this many months (400 years).
 _CYCLE_MONTHS = 4800
@@ -69,7 +69,9 @@ def _times(*sets: frozenset[int]) -> CrontabTimes:
     return CrontabTimes(*sets)
 
 
-def crontab_after(schedule: crontab, after: datetime) -> Iterator[datetime]:
+def crontab_after(
+    schedule: crontab, after: datetime, dst: DstPolicy = DEFAULT_DST
+) -> Iterator[datetime]:
     """The runs of *schedule* strictly after *after* (aware), as UTC, ascending, none twice.
 
     The zone is ``schedule.tz``: the app's, unless a subclass has its own.
@@ -85,4 +87,4 @@ def crontab_after(schedule: crontab, after: datetime) -> Iterator[datetime]:
     after = after.astimezone(UTC)
     if times.every_hour:
         return elapsed(zone, after, lambda local, _offset: times.local_from(local))
-    return wall_clock(zone, after, times.local_from)
+    return wall_clock(zone, after, times.local_from, dst)

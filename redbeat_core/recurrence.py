@@ -15,8 +15,9 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from celery.utils.time import delta_resolution
 
 from .crontab_times import crontab_after
+from .occurring import Occurring
 from .rules import adopted
-from .zones import DAY, ZERO, to_utc
+from .zones import DAY, DEFAULT_DST, ZERO, DstPolicy, to_utc
 
 #: Missed runs are counted one by one, except for intervals, up to this many.
 MISSED_LIMIT = 1000
@@ -36,17 +37,23 @@ class Advance:
     more: bool = False
 
 
-def next_occurrence(schedule: BaseSchedule, after: datetime) -> datetime | None:
+def next_occurrence(
+    schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
+) -> datetime | None:
     """The first run strictly after *after* (aware), in UTC; None when there is none.
 
     For an interval that is *after* plus the interval: pass the nominal time of the last run.
 
+    :param dst: for crontabs, rules and sets, which go by the clock on the wall.
+
     :raises ValueError: the schedule is an interval that is not positive, or *after* has no zone.
     """
-    return next(_runs(schedule, after), None)
+    return next(_runs(schedule, after, dst), None)
 
 
-def advance(schedule: BaseSchedule, nominal: datetime, now: datetime) -> Advance:
+def advance(
+    schedule: BaseSchedule, nominal: datetime, now: datetime, dst: DstPolicy = DEFAULT_DST
+) -> Advance:
     """The first run after *now* of the chain that goes through *nominal* (both aware).
 
     An interval keeps its phase whatever was missed. A *nominal* that is still to come is
@@ -60,18 +67,23 @@ def advance(schedule: BaseSchedule, nominal: datetime, now: datetime) -> Advance
         missed = (now - nominal) // every
         return Advance(_plus(nominal, (missed + 1) * every), missed)
     missed = 0
-    for run in _runs(schedule, nominal):
+    for run in _runs(schedule, nominal, dst):
         if run > now:
             return Advance(run, missed)
         if missed == MISSED_LIMIT:
             # Rules and crontabs do not depend on the run before; a rounded interval starts anew.
-            return Advance(next_occurrence(schedule, now), missed, more=True)
+            return Advance(next_occurrence(schedule, now, dst), missed, more=True)
         missed += 1
     return Advance(None, missed)
 
 
 def occurrences(
-    schedule: BaseSchedule, *, anchor: datetime | None, now: datetime, count: int
+    schedule: BaseSchedule,
+    *,
+    anchor: datetime | None,
+    now: datetime,
+    count: int,
+    dst: DstPolicy = DEFAULT_DST,
 ) -> list[datetime]:
     """The next *count* runs after *now*, in UTC; fewer when the schedule ends.
 
@@ -91,27 +103,28 @@ def occurrences(
         start = first
     else:
         found, start = [], now
-    for run in _runs(schedule, start):
+    for run in _runs(schedule, start, dst):
         if len(found) >= count:
             break
         found.append(run)
     return found
 
 
-def never_runs(schedule: BaseSchedule, now: datetime) -> bool:
+def never_runs(schedule: BaseSchedule, now: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
     """Whether *schedule* has no run after *now*; found out in well under a second."""
-    return next_occurrence(schedule, now) is None
+    return next_occurrence(schedule, now, dst) is None
 
 
-def _runs(schedule: BaseSchedule, after: datetime) -> Iterator[datetime]:
+def _runs(schedule: BaseSchedule, after: datetime, dst: DstPolicy) -> Iterator[datetime]:
     if after.utcoffset() is None:
         raise ValueError(f"{after} has no time zone")
     try:
-        rule = adopted(schedule)
-        if rule is not None:
-            yield from rule.recurrence.after(after)
+        if isinstance(schedule, Occurring):
+            yield from schedule.runs_after(after, dst)
         elif isinstance(schedule, crontab):
-            yield from crontab_after(schedule, after)
+            yield from crontab_after(schedule, after, dst)
+        elif (rule := adopted(schedule)) is not None:
+            yield from rule.runs_after(after, dst)
         else:
             step = _after_interval if _is_interval(schedule) else _after_custom
             run = step(schedule, after.astimezone(UTC))

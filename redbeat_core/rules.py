@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
 
 from celery import Celery
-from celery.schedules import BaseSchedule, schedstate
+from celery.schedules import BaseSchedule
 from celery.utils.time import maybe_make_aware
 from dateutil.rrule import rrule as dateutil_rrule
 from dateutil.rrule import weekday
 
+from .occurring import Occurring
 from .rrule_times import (
     DAILY,
     HOURLY,
@@ -25,7 +26,7 @@ from .rrule_times import (
     Parts,
 )
 from .zoned_rule import Recurrence
-from .zones import iana_name
+from .zones import DEFAULT_DST, DstPolicy, iana_name
 
 #: The arguments of an rrule that say when it occurs, in celery-redbeat's order.
 FIELDS = (
@@ -66,7 +67,7 @@ _MAX_ITEMS = 1000
 _MAX_NUMBER = 2**31 - 1
 
 
-class rrule(BaseSchedule):
+class rrule(Occurring):
     """A recurrence rule of RFC 5545 as a Celery schedule.
 
     The constructor and the attributes are celery-redbeat's, which are dateutil's. A naive
@@ -163,26 +164,14 @@ class rrule(BaseSchedule):
         """The same rule as dateutil's object, for those who want it."""
         return dateutil_rrule(**{name: getattr(self, name) for name in FIELDS})
 
-    def after(self, moment: datetime) -> datetime | None:
-        """The first occurrence strictly after *moment* (aware), in UTC."""
-        return next(self.recurrence.after(moment), None)
+    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
+        return self.recurrence.after(moment, dst)
 
-    def remaining_estimate(self, last_run_at: datetime) -> timedelta | None:
-        """Time from now to the occurrence after *last_run_at*; None when there is none."""
-        due = self.after(self.maybe_make_aware(last_run_at))
-        now: datetime = self.maybe_make_aware(self.now())
-        return None if due is None else due - now.astimezone(UTC)
-
-    def is_due(self, last_run_at: datetime) -> Any:
-        """Celery's ``schedstate``: due or not, and seconds to the next check (None: never)."""
-        remaining = self.remaining_estimate(last_run_at)
-        if remaining is None:
-            return schedstate(False, None)
-        due = remaining <= timedelta(0)
-        if due:
-            remaining = self.remaining_estimate(self.now())
-        seconds = None if remaining is None else max(remaining.total_seconds(), 0)
-        return schedstate(due, seconds)
+    @property
+    def earliest(self) -> datetime:
+        """DTSTART (UTC)."""
+        return self.recurrence.dtstart.astimezone(UTC)
 
     def starting_as(self, other: Self) -> Self:
         """This rule with the start of *other* where it has none of its own, so that what is left
@@ -198,21 +187,8 @@ class rrule(BaseSchedule):
         zone = iana_name(rule.dtstart.tzinfo) or rule.dtstart.utcoffset()
         return rule.parts, rule.dtstart.astimezone(UTC), zone, rule.count, rule.until
 
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, rrule):
-            return self._identity() == other._identity()
-        return NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._identity())
-
     def __repr__(self) -> str:
         return f"<rrule: {', '.join(f'{name}: {getattr(self, name)}' for name in FIELDS)}>"
-
-    def __copy__(self) -> Self:
-        twin = self.__class__.__new__(self.__class__)
-        twin.__dict__.update(self.__dict__)
-        return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the app, as Celery's own schedules do: it is neither cheap nor always possible.

@@ -13,6 +13,7 @@ from .describing import describe
 from .parsing import ScheduleError, format_schedule, parse_schedule
 from .recurrence import Advance, advance, never_runs, next_occurrence, occurrences
 from .rules import rrule
+from .zones import DstPolicy
 
 __all__ = [
     "DAILY",
@@ -24,6 +25,7 @@ __all__ = [
     "YEARLY",
     "Advance",
     "BaseSchedule",
+    "DstPolicy",
     "ScheduleError",
     "advance",
     "crontab",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 from .rrule_times import DAILY, DAY_SECONDS, UNIT_SECONDS, WEEKLY, Parts, Rule
-from .zones import TICK, elapsed, wall_clock
+from .zones import DEFAULT_DST, TICK, DstPolicy, elapsed, wall_clock
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,27 @@ class Recurrence:
     count: int | None = None
     until: datetime | None = None
 
-    def after(self, moment: datetime) -> Iterator[datetime]:
+    def after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
         """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
         moment = moment.astimezone(UTC)
         start = self.dtstart.astimezone(UTC)
         if self.count is None:
-            stream = self._stream(max(moment, start - TICK))
+            stream = self._stream(max(moment, start - TICK), dst)
         elif self.parts.plain:
-            stream = self._stream(max(moment, start - TICK), self._last_of_count())
+            stream = self._stream(max(moment, start - TICK), dst, self._last_of_count())
         else:
-            stream = self._counted(moment, start)
+            stream = self._counted(moment, start, dst)
         for instant in stream:
             if self.until is not None and instant > self.until:
                 return
             yield instant
 
-    def _stream(self, moment: datetime, last: datetime | None = None) -> Iterator[datetime]:
+    def _stream(
+        self, moment: datetime, dst: DstPolicy, last: datetime | None = None
+    ) -> Iterator[datetime]:
         zone = self.dtstart.tzinfo or UTC
-        for instant in self._wall(zone, moment) if self._by_wall else self._even(zone, moment):
+        walk = self._wall(zone, moment, dst) if self._by_wall else self._even(zone, moment)
+        for instant in walk:
             if last is not None and instant > last:
                 return
             yield instant
@@ -54,9 +57,9 @@ class Recurrence:
     def _by_wall(self) -> bool:
         return self.parts.freq <= DAILY
 
-    def _wall(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
+    def _wall(self, zone: tzinfo, moment: datetime, dst: DstPolicy) -> Iterator[datetime]:
         rule = _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
-        return wall_clock(zone, moment, rule.times_from)
+        return wall_clock(zone, moment, rule.times_from, dst)
 
     def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
         start = self.dtstart.astimezone(UTC)
@@ -66,8 +69,8 @@ class Recurrence:
 
         return elapsed(zone, moment, local_from)
 
-    def _counted(self, moment: datetime, start: datetime) -> Iterator[datetime]:
-        for number, instant in enumerate(self._stream(start - TICK)):
+    def _counted(self, moment: datetime, start: datetime, dst: DstPolicy) -> Iterator[datetime]:
+        for number, instant in enumerate(self._stream(start - TICK, dst)):
             if number >= (self.count or 0):
                 return
             if instant > moment:

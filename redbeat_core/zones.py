@@ -2,8 +2,9 @@
 
 Pure. The policy for daylight saving is applied here and nowhere else:
 
-- *wall clock* (anything that names hours of the day): a local time that does not exist is
-  moved forward by the gap; one that occurs twice counts once, the first time.
+- *wall clock* (anything that names hours of the day): what a :class:`DstPolicy` says; by default
+  a local time that does not exist is moved forward by the gap, and one that occurs twice counts
+  once, the first time.
 - *elapsed time* (anything that runs every hour or more often): the clock change neither
   stretches nor repeats the distance between two runs.
 """
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 ZERO = timedelta(0)
@@ -28,6 +31,23 @@ UTC_NAMES = frozenset(
 
 class UnknownZoneError(ValueError):
     """No time zone has this name; the message lists names that come close."""
+
+
+@dataclass(frozen=True, slots=True)
+class DstPolicy:
+    """What a change of the clock does to schedules that go by the clock on the wall.
+
+    :ivar nonexistent: of a local time that the clock jumps over: ``shift``, run later by the
+        length of the gap (02:30 at 03:30); ``skip``, do not run.
+    :ivar ambiguous: of a local time that comes twice: run the ``first`` time, the ``last`` or
+        ``both``.
+    """
+
+    nonexistent: Literal["shift", "skip"] = "shift"
+    ambiguous: Literal["first", "last", "both"] = "first"
+
+
+DEFAULT_DST = DstPolicy()
 
 
 @lru_cache(maxsize=1)
@@ -77,10 +97,25 @@ def to_utc(local: datetime, zone: tzinfo) -> datetime:
     return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
-def _in_gap(local: datetime, zone: tzinfo) -> bool:
-    first = local.replace(tzinfo=zone, fold=0).utcoffset() or ZERO
-    second = local.replace(tzinfo=zone, fold=1).utcoffset() or ZERO
+def _offsets(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
+    """The UTC offsets of the naive *local* time: in a gap the first is the smaller one, in a
+    repeated hour the greater one, else they are equal."""
+    return (
+        local.replace(tzinfo=zone, fold=0).utcoffset() or ZERO,
+        local.replace(tzinfo=zone, fold=1).utcoffset() or ZERO,
+    )
+
+
+def in_gap(local: datetime, zone: tzinfo) -> bool:
+    """Whether the clocks of *zone* never show the naive *local* time."""
+    first, second = _offsets(local, zone)
     return first < second
+
+
+def is_repeated(local: datetime, zone: tzinfo) -> bool:
+    """Whether the clocks of *zone* show the naive *local* time twice."""
+    first, second = _offsets(local, zone)
+    return first > second
 
 
 def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
@@ -89,7 +124,10 @@ def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
 
 
 def wall_clock(
-    zone: tzinfo, after: datetime, local_from: Callable[[datetime], Iterator[datetime]]
+    zone: tzinfo,
+    after: datetime,
+    local_from: Callable[[datetime], Iterator[datetime]],
+    dst: DstPolicy = DEFAULT_DST,
 ) -> Iterator[datetime]:
     """Instants (UTC) of local times, strictly after *after*, ascending, none twice.
 
@@ -98,32 +136,42 @@ def wall_clock(
     """
     # A time inside a gap is moved forward, past local times that sort after it, so start early
     # enough to see one that lands after `after`.
-    jump = offset_at(after, zone) - offset_at(max(after, _EARLIEST) - DAY, zone)
-    start = (after + offset_at(after, zone)).replace(tzinfo=None) - max(jump, ZERO)
+    now = offset_at(after, zone)
+    back = max(now - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
+    if dst.ambiguous != "first":
+        # Likewise for a second pass that is still to come of a time that has been once.
+        back = max(back, now - offset_at(min(after, _LATEST) + DAY, zone))
+    start = (after + now).replace(tzinfo=None) - back
     waiting: list[datetime] = []
     last = after
     for local in local_from(start):
-        instant = to_utc(local, zone)
-        moved = _in_gap(local, zone)
-        if waiting and not moved:
-            ready = [shifted for shifted in waiting if shifted <= instant]
-            waiting = [shifted for shifted in waiting if shifted > instant]
-            for shifted in ready:
-                if shifted > last:
-                    last = shifted
-                    yield shifted
-        if moved:
-            waiting.append(instant)
-        elif instant > last:
+        first, second = _offsets(local, zone)
+        if first < second:
+            # 02:30 by the offset before the gap is 03:30 by that after it.
+            if dst.nonexistent == "shift":
+                waiting.append((local - first).replace(tzinfo=UTC))
+            continue
+        instant = (local - (second if dst.ambiguous == "last" else first)).replace(tzinfo=UTC)
+        if waiting:
+            ready = [held for held in waiting if held <= instant]
+            waiting = [held for held in waiting if held > instant]
+            for held in ready:
+                if held > last:
+                    last = held
+                    yield held
+        if first > second and dst.ambiguous == "both":
+            waiting.append((local - second).replace(tzinfo=UTC))
+        if instant > last:
             last = instant
             yield instant
-    for shifted in waiting:
-        if shifted > last:
-            last = shifted
-            yield shifted
+    for held in waiting:
+        if held > last:
+            last = held
+            yield held
 
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
+_LATEST = datetime.max.replace(tzinfo=UTC) - 3 * DAY
 
 
 def elapsed(

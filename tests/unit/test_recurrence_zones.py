@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,8 +13,14 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redbeat_core.schedules import next_occurrence, occurrences, parse_schedule, rrule
-from redbeat_core.zones import next_change
+from redbeat_core.schedules import (
+    DstPolicy,
+    next_occurrence,
+    occurrences,
+    parse_schedule,
+    rrule,
+)
+from redbeat_core.zones import DEFAULT_DST, next_change
 
 from .strategies import ZONES, crontabs, moments, rules
 
@@ -31,8 +38,14 @@ def in_zone(name: str, made: crontab) -> crontab:
     return made
 
 
-def local(made: BaseSchedule, after: datetime, count: int, zone: tzinfo = BERLIN) -> list[str]:
-    found = occurrences(made, anchor=None, now=after, count=count)
+def local(
+    made: BaseSchedule,
+    after: datetime,
+    count: int,
+    zone: tzinfo = BERLIN,
+    dst: DstPolicy = DEFAULT_DST,
+) -> list[str]:
+    found = occurrences(made, anchor=None, now=after, count=count, dst=dst)
     return [moment.astimezone(zone).strftime("%d %H:%M%z")[:-2] for moment in found]
 
 
@@ -201,3 +214,54 @@ def test_a_relative_interval_is_rounded_to_the_clock_across_a_change(
     made = schedule(every, relative=True, app=app)
     moment = datetime.fromisoformat(after).replace(tzinfo=UTC)
     assert next_occurrence(made, moment) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        in_zone("Europe/Berlin", crontab(minute=30, hour=2)),
+        berlin("FREQ=DAILY;BYHOUR=2;BYMINUTE=30"),
+    ],
+)
+def test_an_entry_may_have_a_daylight_saving_policy_of_its_own(made: BaseSchedule) -> None:
+    skip, last = DstPolicy("skip"), DstPolicy(ambiguous="last")
+    both = DstPolicy(ambiguous="both")
+    assert local(made, SPRING, 2, dst=skip) == ["30 02:30+02", "31 02:30+02"]
+    assert local(made, SPRING, 1, dst=last) == ["29 03:30+02"]
+    assert local(made, AUTUMN, 2, dst=last) == ["25 02:30+01", "26 02:30+01"]
+    assert local(made, AUTUMN, 3, dst=both) == ["25 02:30+02", "25 02:30+01", "26 02:30+01"]
+
+
+def test_both_passes_of_a_repeated_hour_come_one_after_the_other() -> None:
+    made = in_zone("Europe/Berlin", crontab(minute="15,45", hour="2,3"))
+    assert local(made, AUTUMN, 6, dst=DstPolicy(ambiguous="both")) == [
+        "25 02:15+02",
+        "25 02:45+02",
+        "25 02:15+01",
+        "25 02:45+01",
+        "25 03:15+01",
+        "25 03:45+01",
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    crontabs | rules(),
+    st.sampled_from(ZONES),
+    moments(2010, 2012),
+    st.sampled_from(("shift", "skip")),
+    st.sampled_from(("first", "last", "both")),
+)
+def test_a_walk_under_any_policy_gives_the_same_runs_as_single_steps(
+    made: BaseSchedule, zone: str, now: datetime, nonexistent: Any, ambiguous: Any
+) -> None:
+    if isinstance(made, crontab):
+        made = in_zone(zone, made)
+    dst = DstPolicy(nonexistent, ambiguous)
+    walk = occurrences(made, anchor=None, now=now, count=30, dst=dst)
+    at, steps = now, list[datetime]()
+    while len(steps) < 30 and (found := next_occurrence(made, at, dst)) is not None:
+        steps.append(found)
+        at = found
+    assert walk == steps
+    assert all(early < late for early, late in pairwise(walk))

@@ -164,6 +164,7 @@ class BatchRunner:
             entry = scheduler.Entry.from_record(record, scheduler.app)
         except DecodeError as exc:
             return refuse(events.RUN_FAILED, f"the entry is invalid: {exc}")
+        step = replace(step, seen=record)
         return Job(name, entry, trigger, at, step, request={**content, "id": trigger})
 
     def entry_of(self, record: EntryRecord) -> RedBeatSchedulerEntry | None:
@@ -182,10 +183,11 @@ class BatchRunner:
         mark = digest(record)
         if self._bad.get(record.name) == mark:
             return
-        self._bad[record.name] = mark
-        logger.error("beat: The entry %r cannot run, it is left alone: %s", record.name, reason)
         note = self._store.event(events.ENTRY_INVALID, record.name, {"reason": reason})
         self._store.commit("", [Advance(events=[note])])
+        # Only now: what could not be told is told the next time.
+        self._bad[record.name] = mark
+        logger.error("beat: The entry %r cannot run, it is left alone: %s", record.name, reason)
 
     def forget_invalid(self, names: set[str]) -> None:
         """Forget the reports of these entries: they are gone."""

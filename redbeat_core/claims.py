@@ -62,6 +62,7 @@ class Advance:
 
     :ivar due: the entry it advances; None for a request or for a note.
     :ivar request: the run-now request it takes.
+    :ivar seen: the entry that the request's message was made from; None: it makes none.
     :ivar score: the entry's new score.
     :ivar meta: the entry's new meta; None leaves it.
     :ivar commands: broker commands of the same server: (database, words).
@@ -70,6 +71,7 @@ class Advance:
 
     due: Due | None = None
     request: Request | None = None
+    seen: EntryRecord | None = None
     score: float = -1
     meta: str | None = None
     commands: Sequence[tuple[int, Sequence[str]]] = ()
@@ -167,7 +169,9 @@ class ClaimStore(ScheduleStore):
                 score,
             ]
         if step.request is not None:
-            return ["trigger", commands, notes, step.request.stream_id]
+            seen = step.seen
+            entry = [self._key(seen.name), seen.version] if seen is not None else ["", ""]
+            return ["trigger", commands, notes, step.request.stream_id, *entry]
         return ["note", commands, notes]
 
     def _key(self, name: str) -> str:

@@ -158,6 +158,7 @@ class ScheduleStore:
         *,
         score: float | None = None,
         expect: str = "",
+        expect_score: float | None = None,
         types: tuple[str, str] = (events.ENTRY_CREATED, events.ENTRY_UPDATED),
         data: Mapping[str, Any] | None = None,
         pipe: Any = None,
@@ -167,6 +168,8 @@ class ScheduleStore:
         :param steps: (``set`` | ``setnx`` | ``del`` | ``drop``, field, value).
         :param score: the new next due time; None leaves it.
         :param expect: the version that the caller saw, ``new`` for none, or empty for any.
+        :param expect_score: the score that the caller saw, which is not part of the version; None
+            for any.
         :param types: the event's type for a new entry and for a known one.
         :param data: more of the event's data, such as who did it.
         :param pipe: queue it there instead; then nothing is returned or raised here.
@@ -182,6 +185,7 @@ class ScheduleStore:
                 self.event(types[1], name),
                 _members(data),
                 "" if score is None else score_text(score),
+                "" if expect_score is None else score_text(expect_score),
                 *(word for step in steps for word in step),
             ],
             pipe,

@@ -8,7 +8,8 @@
 --       4 head of the event when it was
 --       5 more members of the event's data, as JSON members without braces; may be ''
 --       6 new score; '' leaves it
---       7... triples of operation, field, value:
+--       7 expected score; '' any
+--       8... triples of operation, field, value:
 --           set     write the field
 --           setnx   write it unless it is there
 --           del     remove it
@@ -34,9 +35,12 @@ end
 if before[2] == 'fault' then
   return redis.error_reply(before[3])
 end
+if ARGV[7] ~= '' and tonumber(before[1] or '') ~= tonumber(ARGV[7]) then
+  return {'conflict', unpack(before, 1, 2 + #FIELDS)}
+end
 
 local touched = {}
-for i = 7, #ARGV, 3 do
+for i = 8, #ARGV, 3 do
   local operation, field, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if operation == 'set' then
     redis.call('HSET', entry, field, value)

@@ -9,11 +9,13 @@
 --       5 the items: JSON, a list of
 --           {'entry', broker commands, events, key, claimed score, version, new score,
 --             new meta ('' leaves it), new `due` field}
---           {'trigger', broker commands, events, stream id} or
+--           {'trigger', broker commands, events, stream id, key, version} (key '': whatever has
+--             become of the entry) or
 --           {'note', broker commands, events}
 --         a broker command is {database, words...}, an event JSON without its closing brace
 -- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or
---   {'ok', result of each item: 'ok' | 'stale' | an error's text}.
+--   {'ok', result of each item: 'ok' | 'stale' | an error's text}. An item is done as a whole or
+--   not at all. Where the server takes no writes at all, its error; nothing was done then, either.
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -29,59 +31,101 @@ if ARGV[4] ~= '' then
   end
 end
 local maxlen, home = ARGV[2], ARGV[3]
-local function send(commands)
-  for _, command in ipairs(commands) do
-    local database = table.remove(command, 1)
-    local reply
-    if database ~= home then
-      reply = redis.pcall('SELECT', database)
-      if not (type(reply) == 'table' and reply.err) then
-        reply = redis.pcall(unpack(command))
-      end
-      redis.call('SELECT', home)
-    else
-      reply = redis.pcall(unpack(command))
-    end
-    if type(reply) == 'table' and reply.err then
-      return reply.err
+
+-- The text of the error that a command gave, if it gave one.
+local function failure(reply)
+  return type(reply) == 'table' and reply.err or nil
+end
+
+local function execute(database, ...)
+  if database == home then
+    return failure(redis.pcall(...))
+  end
+  local err = failure(redis.pcall('SELECT', database))
+  if not err then
+    err = failure(redis.pcall(...))
+  end
+  redis.call('SELECT', home)
+  return err
+end
+
+-- Take back the first `count` of these commands. A list's head is still what was just put there.
+local function unsend(commands, count)
+  for i = count, 1, -1 do
+    local command = commands[i]
+    if command[2] == 'LPUSH' then
+      execute(command[1], 'LPOP', command[3], #command - 3)
     end
   end
 end
 
-local results, told = {}, {}
+local function send(commands)
+  for i, command in ipairs(commands) do
+    local err = execute(unpack(command))
+    if err then
+      unsend(commands, i - 1)
+      return err
+    end
+  end
+end
+
+local function is_as_seen(key, version)
+  local content = redis.pcall('HMGET', key, 'definition', 'policy', 'state')
+  return not content.err and version_of(content[1], content[2], content[3]) == version
+end
+
+local function advance(key, item)
+  local err = failure(redis.pcall('ZADD', schedule, item[7], key))
+  if err then
+    return err
+  end
+  if item[8] ~= '' then
+    err = failure(redis.pcall('HSET', key, 'meta', item[8], 'due', item[9]))
+  else
+    err = failure(redis.pcall('HSET', key, 'due', item[9]))
+  end
+  if err then
+    redis.call('ZADD', schedule, item[5], key)
+  end
+  return err
+end
+
+-- What a server says that takes no writes now, whoever asks.
+local REFUSES_ALL = {OOM = 1, READONLY = 1, MISCONF = 1, NOREPLICAS = 1, MASTERDOWN = 1}
+
+local results, told, done = {}, {}, false
 for i, item in ipairs(cjson.decode(ARGV[5])) do
-  local kind, commands, events = item[1], item[2], item[3]
+  local kind, commands, events, key = item[1], item[2], item[3], item[4]
   local result = 'ok'
-  local key = item[4]
   if kind == 'entry' then
-    if redis.call('ZSCORE', schedule, key) ~= item[5] then
+    if redis.call('ZSCORE', schedule, key) ~= item[5] or not is_as_seen(key, item[6]) then
       result = 'stale'
-    else
-      local content = redis.pcall('HMGET', key, 'definition', 'policy', 'state')
-      if content.err or version_of(content[1], content[2], content[3]) ~= item[6] then
-        result = 'stale'
-      end
     end
   elseif kind == 'trigger' then
-    if #redis.call('XRANGE', triggers, key, key) == 0 then
+    if #redis.call('XRANGE', triggers, key, key) == 0
+        or item[5] ~= '' and not is_as_seen(item[5], item[6]) then
       result = 'stale'
     end
   end
   if result == 'ok' then
-    -- First what may fail: then nothing else of this item has been done.
-    result = send(commands) or 'ok'
+    local err = send(commands)
+    if not err then
+      if kind == 'entry' then
+        err = advance(key, item)
+      elseif kind == 'trigger' then
+        err = failure(redis.pcall('XDEL', triggers, key))
+      end
+      if err then
+        unsend(commands, #commands)
+      end
+    end
+    if err and not done and REFUSES_ALL[string.match(err, '^-?(%u+)')] then
+      return redis.error_reply(err)
+    end
+    result = err or 'ok'
   end
   if result == 'ok' then
-    if kind == 'entry' then
-      if item[8] ~= '' then
-        redis.call('HSET', key, 'meta', item[8], 'due', item[9])
-      else
-        redis.call('HSET', key, 'due', item[9])
-      end
-      redis.call('ZADD', schedule, item[7], key)
-    elseif kind == 'trigger' then
-      redis.call('XDEL', triggers, key)
-    end
+    done = true
     for _, text in ipairs(events) do
       told[#told + 1] = text
     end

@@ -14,7 +14,8 @@ from .claims import Advance, Claim, Due, Request, ServerChangedError, digest
 from .decoder import DecodeError
 from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent, task_id_of
 from .jobs import Job, failure, finish, moved
-from .planning import plan
+from .planning import counted, nominal_of, plan
+from .policy import Policy, decode_policy
 from .postponed import Postponed
 from .record import EntryRecord, definition_of
 from .templates import Run, Templates
@@ -126,17 +127,27 @@ class BatchRunner:
                 entry.last_run_at,
                 datetime.fromtimestamp(now, UTC),
                 self._scheduler.app.conf.beat_cron_starting_deadline,
+                self._policy(record),
+                entry.total_run_count,
             )
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
             self.found_invalid(record, f"its next run cannot be computed: {exc}")
             return None
-        score = -1.0 if planned.next is None else planned.next.timestamp()
-        step = Advance(due=due, score=score)
+        step = Advance(
+            due=due,
+            score=planned.score,
+            mark=planned.mark(now),
+            counts=counted(record.counts, planned.gaps) if planned.gaps else "",
+        )
         if planned.nominal is None:
-            return replace(step, events=moved(self._store, record, planned, score))
+            return replace(step, events=moved(self._store, step, planned))
         nominal = planned.nominal.timestamp()
         return Job(record.name, entry, repr(nominal), nominal, step, plan=planned)
+
+    def _policy(self, record: EntryRecord) -> Policy:
+        defaults = self._scheduler.config.policy
+        return defaults if record.policy is None else decode_policy(record.policy, defaults)
 
     def _request_job(self, request: Request, now: float) -> Job | Advance | None:
         content = request.content
@@ -162,6 +173,7 @@ class BatchRunner:
             return refuse(events.RUN_FAILED, "the entry is gone")
         try:
             entry = scheduler.Entry.from_record(record, scheduler.app)
+            self._policy(record)
         except DecodeError as exc:
             return refuse(events.RUN_FAILED, f"the entry is invalid: {exc}")
         step = replace(step, seen=record)
@@ -171,6 +183,7 @@ class BatchRunner:
         """The entry of *record*; None, and reported, when it cannot run."""
         try:
             entry = self._scheduler.Entry.from_record(record, self._scheduler.app)
+            self._policy(record)
         except DecodeError as exc:
             self.found_invalid(record, str(exc))
             return None
@@ -331,7 +344,7 @@ class BatchRunner:
         notes: list[str] = []
         for due in claim.due:
             if self.postponed.tell((due.record.name, due.score)):
-                data = {"nominal": due.record.score, "trigger": None, "reason": reason}
+                data = {"nominal": nominal_of(due.record), "trigger": None, "reason": reason}
                 notes.append(self._store.event(events.RUN_FAILED, due.record.name, data))
         if notes:
             self._store.commit("", [Advance(events=notes)])

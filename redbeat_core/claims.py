@@ -64,7 +64,9 @@ class Advance:
     :ivar request: the run-now request it takes.
     :ivar seen: the entry that the request's message was made from; None: it makes none.
     :ivar score: the entry's new score.
+    :ivar mark: the entry's new ``due`` field; empty: the score.
     :ivar meta: the entry's new meta; None leaves it.
+    :ivar counts: the entry's new counts; empty leaves them.
     :ivar commands: broker commands of the same server: (database, words).
     :ivar events: JSON texts without closing brace.
     """
@@ -73,7 +75,9 @@ class Advance:
     request: Request | None = None
     seen: EntryRecord | None = None
     score: float = -1
+    mark: str = ""
     meta: str | None = None
+    counts: str = ""
     commands: Sequence[tuple[int, Sequence[str]]] = ()
     events: Sequence[str] = field(default=())
 
@@ -155,19 +159,14 @@ class ClaimStore(ScheduleStore):
         if step.due is not None:
             score = score_text(step.score)
             record = step.due.record
+            fields = ["due", step.mark or score]
+            if step.meta is not None:
+                fields += ["meta", step.meta]
+            if step.counts:
+                fields += ["counts", step.counts]
             key = self._key(record.name)
-            meta = step.meta or ""
-            return [
-                "entry",
-                commands,
-                notes,
-                key,
-                step.due.score,
-                record.version,
-                score,
-                meta,
-                score,
-            ]
+            head = ["entry", commands, notes, key]
+            return [*head, step.due.score, record.version, score, fields]
         if step.request is not None:
             seen = step.seen
             entry = [self._key(seen.name), seen.version] if seen is not None else ["", ""]

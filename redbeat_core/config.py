@@ -18,6 +18,7 @@ from celery.utils.log import get_logger
 
 from .addresses import SEVERAL, safe_url
 from .keys import DEFAULT_PREFIX, Keys
+from .policy import ALLOWED, PLAIN, Policy
 
 logger = get_logger("celery.beat")
 
@@ -103,6 +104,13 @@ def _ssl(name: str, value: Any) -> Any:
     return dict(value)
 
 
+def _member_of_policy(name: str, value: Any) -> Any:
+    fits, allowed = ALLOWED[name.removeprefix("redbeat_")]
+    if not fits(value):
+        raise _fail(name, value, f"it must be {allowed.replace('null', 'None')}")
+    return value
+
+
 def _prefix(name: str, value: Any) -> Any:
     if not isinstance(value, str) or not value:
         raise _fail(name, value, "it must be a text that is not empty, for example 'redbeat:'")
@@ -140,6 +148,18 @@ class Setting:
     check: Callable[[str, Any], Any]
     doc: str
 
+
+#: The members of a policy whose value for entries without one is a setting.
+POLICY_DEFAULTS: Mapping[str, str] = {
+    "catchup": "What is run of what came due while no scheduler ran: `one` run for all of it, "
+    "`all` of it, or `skip` it, but for the newest within the grace.",
+    "catchup_limit": "How many runs of an entry `all` makes up for at most: the newest.",
+    "grace": "Seconds by which a run may be late; later it is missed. None: any.",
+    "jitter": "Runs are put off by up to so many seconds, each always by the same.",
+    "nonexistent": "A local time that a clock change leaves out: `shift` it, or `skip` it.",
+    "ambiguous": "Of a local time that occurs twice: the `first`, the `last`, or `both`.",
+    "keep_finished": "Seconds after which a finished entry is deleted. None: it is kept.",
+}
 
 SETTINGS = (
     Setting("redbeat_redis_url", None, _url, "The Redis of the schedule; default: broker_url."),
@@ -192,6 +212,10 @@ SETTINGS = (
         _number(1, 31 * 86400),
         "Seconds after which a run-now request that no scheduler took is reported as missed.",
     ),
+    *(
+        Setting(f"redbeat_{name}", getattr(PLAIN, name), _member_of_policy, doc)
+        for name, doc in POLICY_DEFAULTS.items()
+    ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 DEFAULT_LOCK_TIMEOUT = 10.0
@@ -227,6 +251,11 @@ class RedBeatConfig:
         self.batch_size: int = self._get("redbeat_batch_size")
         self.log_length: int = self._get("redbeat_log_length")
         self.trigger_expires: float = self._get("redbeat_trigger_expires")
+        #: The policy of an entry that has none of its own.
+        self.policy = Policy(**{name: self._get(f"redbeat_{name}") for name in POLICY_DEFAULTS})
+        if self.policy == PLAIN:
+            # Told by identity, which is quicker.
+            self.policy = PLAIN
 
     @property
     def schedule(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from .claims import Advance
 from .decoder import encode_meta
 from .dispatch import Sent
 from .planning import Plan
-from .record import EntryRecord
 from .store import ScheduleStore
 
 
@@ -33,16 +32,43 @@ class Job:
     request: Mapping[str, Any] | None = None
 
 
-def moved(store: ScheduleStore, record: EntryRecord, planned: Plan, score: float) -> list[str]:
+def moved(store: ScheduleStore, step: Advance, planned: Plan) -> list[str]:
     """What to tell of an entry that was due and makes no run."""
-    type_ = events.ENTRY_UPDATED
-    data: dict[str, Any] = {"fields": {"due": repr(score)}, "score": score}
+    assert step.due is not None
+    name = step.due.record.name
+    told = _not_run(planned)
     if planned.finished:
-        type_ = events.ENTRY_FINISHED
-    elif planned.reason:
-        type_ = events.RUN_MISSED
-        data |= {"nominal": record.score, "reason": planned.reason, "count": planned.missed}
-    return [store.event(type_, record.name, data)]
+        told.append((events.ENTRY_FINISHED, {}))
+    elif not told:
+        told.append((events.ENTRY_UPDATED, {}))
+    # The first says how the entry is now.
+    told[0] = (told[0][0], {**told[0][1], **_moved_to(step)})
+    return [store.event(type_, name, data) for type_, data in told]
+
+
+def _moved_to(step: Advance, **fields: str) -> dict[str, Any]:
+    """What readers need to know of the entry after *step*."""
+    fields["due"] = step.mark or repr(step.score)
+    if step.counts:
+        fields["counts"] = step.counts
+    return {"fields": fields, "score": step.score}
+
+
+def _not_run(planned: Plan) -> list[tuple[str, dict[str, Any]]]:
+    """Type and data of the events for the nominal times that get no run."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    for gap in planned.gaps:
+        data: dict[str, Any] = {
+            "nominal": gap.first.timestamp(),
+            "last": gap.last.timestamp(),
+            "count": gap.count,
+            "reason": gap.reason,
+            "trigger": None,
+        }
+        if gap.more:
+            data["more"] = True
+        told.append((events.RUN_SKIPPED if gap.skipped else events.RUN_MISSED, data))
+    return told
 
 
 def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
@@ -58,20 +84,18 @@ def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
         data["trigger"] = job.request["id"] if job.request else None
         notes = [store.event(events.RUN_DISPATCHED, job.name, data)]
         return replace(job.step, commands=sent.commands, events=notes)
-    entry, score = job.entry, job.step.score
+    entry = job.entry
     meta = encode_meta(
         {
             "last_run_at": entry.default_now(),
             "total_run_count": entry.total_run_count + 1,
         }
     )
-    data |= {"fields": {"meta": meta, "due": repr(score)}, "score": score}
+    data |= _moved_to(job.step, meta=meta)
     data["missed"] = job.plan.missed
     notes = [store.event(events.RUN_DISPATCHED, job.name, data)]
-    if job.plan.missed:
-        missed: dict[str, Any] = {"nominal": job.nominal, "count": job.plan.missed}
-        missed["reason"] = "one run stands for all that came due meanwhile"
-        notes.append(store.event(events.RUN_MISSED, job.name, missed))
+    if job.plan.gaps:
+        notes += [store.event(type_, job.name, told) for type_, told in _not_run(job.plan)]
     if job.plan.finished:
         notes.append(store.event(events.ENTRY_FINISHED, job.name, {}))
     return replace(job.step, meta=meta, commands=sent.commands, events=notes)

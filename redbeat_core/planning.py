@@ -3,14 +3,43 @@ Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from math import inf
 from typing import Any
 
 from celery.schedules import crontab, schedule
 
-from .record import EntryRecord
+from .backlog import backlog
+from .policy import PLAIN, SKIP_GRACE, Policy
+from .record import EntryRecord, json_object
 from .schedules import advance, next_occurrence, rrule
+from .zones import DEFAULT_DST, TICK, DstPolicy
+
+_DEADLINE = "later than beat_cron_starting_deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Nominal times, one after the other, at which no run is made.
+
+    :ivar skipped: on purpose; else they are missed.
+    :ivar first: the first of them (UTC).
+    :ivar last: the last of them.
+    :ivar count: how many they are.
+    :ivar more: they are so many that they were not counted to the end.
+    """
+
+    skipped: bool
+    first: datetime
+    last: datetime
+    count: int
+    reason: str
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +47,73 @@ class Plan:
     """The decision for one due entry.
 
     :ivar nominal: the time of the run to make (UTC); None: make none.
-    :ivar next: when it is due next (UTC); None: not scheduled any more.
-    :ivar missed: how many later nominal times this one run stands for, or, without a run, how
-        many are given up.
+    :ivar next: the nominal time of the next run (UTC); None: not scheduled any more.
+    :ivar gaps: the nominal times that get no run.
     :ivar finished: there will never be another run.
-    :ivar reason: why no run is made; empty where that is nothing to report.
+    :ivar due: when the next run is to be made, where that is not its nominal time (UTC).
     """
 
     nominal: datetime | None
     next: datetime | None
-    missed: int = 0
+    gaps: tuple[Gap, ...] = ()
     finished: bool = False
-    reason: str = ""
+    due: datetime | None = None
+
+    @property
+    def missed(self) -> int:
+        """How many nominal times get no run."""
+        return sum(gap.count for gap in self.gaps)
+
+    @property
+    def score(self) -> float:
+        """The entry's new score: when it is due next in Unix seconds, or -1."""
+        if self.next is None:
+            return -1.0
+        return (self.due or self.next).timestamp()
+
+    def mark(self, now: float) -> str:
+        """The entry's new field ``due``: its score, and after it, where that says something
+        else, the nominal time of the next run, or since when it is finished."""
+        if self.finished:
+            return f"{self.score!r} {now!r}"
+        if self.due is None or self.next is None:
+            return repr(self.score)
+        return f"{self.score!r} {self.next.timestamp()!r}"
+
+
+def counted(counts: str | None, gaps: Iterable[Gap]) -> str:
+    """The field ``counts`` of an entry after *gaps*: what it counted so far, and these."""
+    known = json_object(counts)
+    totals = {}
+    for kind in ("missed", "skipped"):
+        before = known.get(kind)
+        totals[kind] = before if isinstance(before, int) else 0
+    for gap in gaps:
+        totals["skipped" if gap.skipped else "missed"] += gap.count
+    return json.dumps(totals)
 
 
 def score_is_ours(record: EntryRecord) -> bool:
-    """Whether this project wrote the entry's score, so that it is a nominal time."""
+    """Whether this project wrote the entry's score, so that its nominal time is known."""
     try:
-        return record.due is not None and float(record.due) == record.score
+        return record.due is not None and float(record.due.partition(" ")[0]) == record.score
     except ValueError:
         return False
+
+
+def nominal_of(record: EntryRecord) -> float | None:
+    """The nominal time of the run that is due next, in Unix seconds; None: not scheduled.
+
+    Where another program wrote the score, that is all that is known of it.
+    """
+    score = record.score
+    if score is None or score < 0 or record.due is None or " " not in record.due:
+        return score
+    try:
+        written, _, nominal = record.due.partition(" ")
+        return float(nominal) if float(written) == score else score
+    except ValueError:
+        return score
 
 
 def plan(
@@ -46,57 +122,199 @@ def plan(
     last_run_at: datetime | None,
     now: datetime,
     deadline: float | None = None,
+    policy: Policy = PLAIN,
+    runs: int = 0,
 ) -> Plan:
     """Decide about an entry whose score has come.
 
     A score that celery-redbeat wrote may be too early (it puts 'now' for what is overdue or
     never ran, and asks the schedule again when it gets there), so it is checked against the
-    schedule; ours is the nominal time.
+    schedule; ours tells the nominal time.
 
     :param now: UTC.
     :param deadline: ``beat_cron_starting_deadline``, seconds.
+    :param runs: how many runs were made of the entry.
     """
     if not definition.get("enabled", True):
         return Plan(None, None)
     timing = definition["schedule"]
-    nominal = datetime.fromtimestamp(max(record.score or 0.0, 0.0), UTC)
+    nominal = datetime.fromtimestamp(max(nominal_of(record) or 0.0, 0.0), UTC)
     if not score_is_ours(record):
-        first = first_due(timing, last_run_at, nominal)
+        first = first_due(timing, last_run_at, nominal, policy.dst)
         if first is None:
             return Plan(None, None, finished=True)
         if first > now:
-            return Plan(None, first)
+            return later(record.name, timing, first, policy, runs)
         nominal = first
-    ahead = advance(timing, nominal, now)
-    if deadline is not None and isinstance(timing, crontab):
-        since = next_occurrence(timing, now - timedelta(seconds=deadline, microseconds=1))
-        if since is None or since > now:
-            return Plan(
-                None,
-                ahead.next,
-                missed=ahead.missed + 1,
-                finished=ahead.next is None,
-                reason=f"later than beat_cron_starting_deadline ({deadline:g} s)",
-            )
-    return Plan(nominal, ahead.next, missed=ahead.missed, finished=ahead.next is None)
+    if policy.start is not None and nominal.timestamp() < policy.start:
+        return later(record.name, timing, nominal, policy, runs)
+    if is_over(nominal, policy, runs):
+        return Plan(None, None, finished=True)
+    following = next_occurrence(timing, nominal, policy.dst)
+    grace, why = _grace(timing, policy, deadline)
+    if (following is None or following > now) and grace is None and not policy.jitter:
+        # As nearly always: nothing else came due.
+        return _then(Plan(nominal, following), record.name, timing, policy, runs + 1)
+    return _catch_up(record.name, timing, nominal, now, policy, runs, grace, why)
 
 
-def first_due(timing: Any, last_run_at: datetime | None, asked: datetime) -> datetime | None:
+def _grace(timing: Any, policy: Policy, deadline: float | None) -> tuple[float | None, str]:
+    """How late a run may be, in seconds, and what to say of one that is later."""
+    grace = policy.grace
+    why = "" if grace is None else f"late by more than its grace of {grace:g} s"
+    if grace is None and policy.catchup == "skip":
+        grace = SKIP_GRACE
+        why = f"late by more than {grace:g} s, and catch-up is 'skip'"
+    if deadline is not None and isinstance(timing, crontab) and (grace is None or deadline < grace):
+        return deadline, f"{_DEADLINE} ({deadline:g} s)"
+    return grace, why
+
+
+def _catch_up(
+    name: str,
+    timing: Any,
+    nominal: datetime,
+    now: datetime,
+    policy: Policy,
+    runs: int,
+    grace: float | None,
+    too_late: str,
+) -> Plan:
+    """The decision where more than one nominal time came due, or one may be too late."""
+    until = now if policy.end is None else min(now, _time(policy.end))
+    behind = backlog(timing, nominal, until, policy.catchup_limit + 1, policy.dst)
+    times, following = behind.times, behind.next
+    stop = len(times)
+    if policy.jitter and put_off(name, times[-1], following, policy) > now:
+        # The newest has its nominal time behind it, but is put off.
+        stop -= 1
+        following = times[stop]
+        if stop == 0:
+            return later(name, timing, following, policy, runs)
+    gaps: list[Gap] = []
+
+    def give_up(start: int, end: int, reason: str, *, skipped: bool = False) -> None:
+        if end > start:
+            more = behind.spans_hole(start, end)
+            gaps.append(Gap(skipped, times[start], times[end - 1], end - start, reason, more))
+
+    start = 0
+    if grace is not None:
+        oldest = now - timedelta(seconds=grace)
+        start = bisect_left(times, oldest, 0, stop)
+        if policy.jitter and start > 0:
+            after = times[start] if start < len(times) else following
+            start -= put_off(name, times[start - 1], after, policy) >= oldest
+        if too_late.startswith(_DEADLINE) and not _ran_within(timing, oldest, now, policy.dst):
+            start = stop
+    give_up(0, start, too_late)
+    at_once: datetime | None = None
+    if start == stop:
+        return _then(Plan(None, following, tuple(gaps)), name, timing, policy, runs)
+    if policy.catchup == "skip":
+        give_up(start, stop - 1, "only the newest is run: catch-up is 'skip'", skipped=True)
+        chosen = stop - 1
+    elif policy.catchup == "all":
+        chosen = max(start, stop - policy.catchup_limit)
+        limit = f"more than the {policy.catchup_limit} runs that are made up for"
+        give_up(start, chosen, limit)
+        if chosen + 1 < stop:
+            # Its turn comes behind what is due by now: nobody waits for an entry to catch up.
+            following, at_once = times[chosen + 1], now
+    else:
+        chosen = start
+        if runs + 1 < (policy.max_runs or inf):
+            give_up(start + 1, stop, "one run stands for all that came due meanwhile")
+    decided = Plan(times[chosen], following, tuple(gaps), due=at_once)
+    return _then(decided, name, timing, policy, runs + 1)
+
+
+def _ran_within(timing: Any, oldest: datetime, now: datetime, dst: DstPolicy) -> bool:
+    """Whether *timing* has a nominal time from *oldest* to *now*: that of the entry is 'now'
+    where it was saved after its time."""
+    since = next_occurrence(timing, oldest - TICK, dst)
+    return since is not None and since <= now
+
+
+def later(name: str, timing: Any, nominal: datetime, policy: Policy, runs: int) -> Plan:
+    """No run now, the next one at *nominal*, or at the first nominal time that the policy
+    allows.
+
+    :param runs: how many runs were made of the entry.
+    """
+    start = policy.start
+    if start is not None and nominal.timestamp() < start:
+        following = advance(timing, nominal, _time(start) - TICK, policy.dst).next
+    else:
+        following = nominal
+    return _then(Plan(None, following), name, timing, policy, runs)
+
+
+def _then(decided: Plan, name: str, timing: Any, policy: Policy, runs: int) -> Plan:
+    """*decided*, with its next run as the policy allows it: none, or put off.
+
+    :param runs: how many runs will have been made by then.
+    """
+    following = decided.next
+    if following is None or is_over(following, policy, runs):
+        return replace(decided, next=None, due=None, finished=True)
+    if not policy.jitter:
+        return decided
+    due = put_off(name, following, next_occurrence(timing, following, policy.dst), policy)
+    return replace(decided, due=max(due, decided.due or due))
+
+
+def is_over(nominal: datetime, policy: Policy, runs: int) -> bool:
+    """Whether the policy allows no run at *nominal* any more, nor after it.
+
+    :param runs: how many runs will have been made by then.
+    """
+    if policy.max_runs is not None and runs >= policy.max_runs:
+        return True
+    return policy.end is not None and nominal.timestamp() > policy.end
+
+
+def put_off(name: str, nominal: datetime, following: datetime | None, policy: Policy) -> datetime:
+    """When the run of *nominal* is to be made: later by a part of the jitter that is the same
+    whenever it is asked for, and always before *following*, the next nominal time."""
+    room = policy.jitter
+    if following is not None:
+        room = min(room, (following - nominal).total_seconds())
+    digest = blake2b(f"{name}\0{nominal.timestamp()!r}".encode(errors="replace"), digest_size=6)
+    part = int.from_bytes(digest.digest()) / 2**48
+    return nominal + timedelta(microseconds=int(part * room * 1e6))
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def first_due(
+    timing: Any,
+    last_run_at: datetime | None,
+    asked: datetime,
+    dst: DstPolicy = DEFAULT_DST,
+) -> datetime | None:
     """When an entry is due of which only the schedule and the last run are known.
 
     :param asked: the time to take where these leave it open: for an entry that never ran.
     """
     if last_run_at is not None:
-        return next_occurrence(timing, last_run_at)
+        return next_occurrence(timing, last_run_at, dst)
     if isinstance(timing, rrule):
         # Never ran: not before its first occurrence.
         start = timing.recurrence.dtstart.astimezone(UTC)
-        first = next_occurrence(timing, start - timedelta(microseconds=1))
+        first = next_occurrence(timing, start - TICK, dst)
         return None if first is None else max(first, asked)
     return asked
 
 
-def next_after_edit(timing: Any, last_run_at: datetime | None, now: datetime) -> datetime | None:
+def next_after_edit(
+    timing: Any,
+    last_run_at: datetime | None,
+    now: datetime,
+    dst: DstPolicy = DEFAULT_DST,
+) -> datetime | None:
     """When an entry runs first after its schedule was changed at *now*.
 
     Never at once: an interval goes on counting from the last run, the others take their first
@@ -104,4 +322,4 @@ def next_after_edit(timing: Any, last_run_at: datetime | None, now: datetime) ->
     """
     if type(timing) is schedule and last_run_at is not None and last_run_at <= now:
         return advance(timing, last_run_at, now).next
-    return next_occurrence(timing, now)
+    return next_occurrence(timing, now, dst)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from celery.schedules import BaseSchedule
 
 #: The fields of an entry's hash that are read, in the order in which the store asks for them.
-FIELDS = ("definition", "meta", "policy", "state", "outcome", "due")
+FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,9 @@ class EntryRecord:
     :ivar state: JSON of ours: what an operator did (``paused``, ``override``).
     :ivar outcome: JSON of ours: how the last run ended, as its worker reported it.
     :ivar due: the score that this project wrote last, as text. A score that differs was
-        written by another program.
+        written by another program. After it, where that is another time, the nominal time of
+        the run that is due then; after -1, since when the entry is finished.
+    :ivar counts: JSON of ours: how many nominal times got no run (``missed``, ``skipped``).
     :ivar fault: why Redis could not give the hash (wrong type, missing), else None.
     """
 
@@ -49,6 +51,7 @@ class EntryRecord:
     state: str | None = None
     outcome: str | None = None
     due: str | None = None
+    counts: str | None = None
     fault: str | None = None
 
     @property

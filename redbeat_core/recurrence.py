@@ -62,7 +62,7 @@ def advance(
     nominal, now = nominal.astimezone(UTC), now.astimezone(UTC)
     if nominal > now:
         return Advance(nominal, 0)
-    every = _fixed_interval(schedule)
+    every = fixed_interval(schedule)
     if every is not None:
         missed = (now - nominal) // every
         return Advance(_plus(nominal, (missed + 1) * every), missed)
@@ -115,6 +115,13 @@ def never_runs(schedule: BaseSchedule, now: datetime, dst: DstPolicy = DEFAULT_D
     return next_occurrence(schedule, now, dst) is None
 
 
+def runs_after(
+    schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
+) -> Iterator[datetime]:
+    """The runs strictly after *after* (aware), in UTC, ascending, found one by one."""
+    return _runs(schedule, after, dst)
+
+
 def _runs(schedule: BaseSchedule, after: datetime, dst: DstPolicy) -> Iterator[datetime]:
     if after.utcoffset() is None:
         raise ValueError(f"{after} has no time zone")
@@ -143,7 +150,8 @@ def _is_interval(candidate: BaseSchedule) -> bool:
     )
 
 
-def _fixed_interval(candidate: BaseSchedule) -> timedelta | None:
+def fixed_interval(candidate: BaseSchedule) -> timedelta | None:
+    """The distance of two runs, for a schedule that always has the same; None for the others."""
     if not _is_interval(candidate) or candidate.relative:
         return None
     return _every(candidate)

@@ -8,7 +8,7 @@
 --       4 the run_id of the server that the broker's messages are meant for; '' any
 --       5 the items: JSON, a list of
 --           {'entry', broker commands, events, key, claimed score, version, new score,
---             new meta ('' leaves it), new `due` field}
+--             {field, value, ...}}
 --           {'trigger', broker commands, events, stream id, key, version} (key '': whatever has
 --             become of the entry) or
 --           {'note', broker commands, events}
@@ -79,11 +79,7 @@ local function advance(key, item)
   if err then
     return err
   end
-  if item[8] ~= '' then
-    err = failure(redis.pcall('HSET', key, 'meta', item[8], 'due', item[9]))
-  else
-    err = failure(redis.pcall('HSET', key, 'due', item[9]))
-  end
+  err = failure(redis.pcall('HSET', key, unpack(item[8])))
   if err then
     redis.call('ZADD', schedule, item[5], key)
   end

@@ -71,6 +71,13 @@ def test_a_lock_key_without_the_prefix_gets_it() -> None:
         ("redbeat_batch_size", 1.5, "whole"),
         ("redbeat_log_length", 1, "from 100"),
         ("redbeat_trigger_expires", -1, "from 1"),
+        ("redbeat_catchup", "some", "'one', 'all' or 'skip'"),
+        ("redbeat_catchup_limit", 0, "from 1"),
+        ("redbeat_grace", -1, "or None for any lateness"),
+        ("redbeat_jitter", None, "seconds"),
+        ("redbeat_nonexistent", True, "'shift'"),
+        ("redbeat_ambiguous", "none", "'both'"),
+        ("redbeat_keep_finished", "1h", "or None to keep it"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_value_and_what_is_allowed(

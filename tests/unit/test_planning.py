@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core import rrule
-from redbeat_core.planning import Plan, next_after_edit, plan, score_is_ours
+from redbeat_core.planning import Gap, Plan, next_after_edit, plan, score_is_ours
 from redbeat_core.record import EntryRecord
 
 APP = Celery(set_as_current=False)
 APP.conf.update(timezone="UTC", enable_utc=True)
+STANDS_FOR_ALL = "one run stands for all that came due meanwhile"
 NOW = datetime(2026, 3, 10, 12, 0, 0, tzinfo=UTC)
 
 
@@ -54,7 +55,9 @@ def test_an_interval_does_not_drift_whatever_the_delays(delays: list[float]) -> 
 
 def test_a_long_absence_is_one_run_and_a_count() -> None:
     decided = plan(ours(NOW - seconds(95)), every(10), None, NOW)
-    assert decided == Plan(NOW - seconds(95), NOW + seconds(5), missed=9)
+    gap = Gap(False, NOW - seconds(85), NOW - seconds(5), 9, STANDS_FOR_ALL)
+    assert decided == Plan(NOW - seconds(95), NOW + seconds(5), (gap,))
+    assert decided.missed == 9
 
 
 def test_a_foreign_score_that_is_too_early_is_moved() -> None:
@@ -99,7 +102,11 @@ def test_a_foreign_score_of_a_rule_that_is_over_finishes_it() -> None:
 def test_a_crontab_within_its_deadline_runs() -> None:
     minutely = {"schedule": crontab(app=APP)}
     decided = plan(ours(NOW - seconds(300)), minutely, None, NOW, deadline=120)
-    assert decided.nominal == NOW - seconds(300)
+    assert decided.nominal == NOW - seconds(120)
+    late, stood_for = decided.gaps
+    assert (late.first, late.last, late.count) == (NOW - seconds(300), NOW - seconds(180), 3)
+    assert "beat_cron_starting_deadline" in late.reason
+    assert (stood_for.first, stood_for.last) == (NOW - seconds(60), NOW)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from celery.utils.log import get_logger
 
 from . import events
-from .claims import Advance, Claim, Due, Request, ServerChangedError, digest
+from .claims import Advance, Claim, Due, ServerChangedError, digest
 from .decoder import DecodeError
 from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent, task_id_of
 from .jobs import Job, failure, finish, moved
@@ -18,6 +18,7 @@ from .planning import counted, nominal_of, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed
 from .record import EntryRecord, definition_of
+from .run_requests import RunRequests
 from .templates import Run, Templates
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class BatchRunner:
         self._store = scheduler.store
         self._bad: dict[str, str] = {}
         self.postponed = Postponed(time.time)
+        self._requests = RunRequests(scheduler, self)
+        self._trouble = ""
         self._templates = Templates(scheduler)
 
     def forget(self) -> None:
@@ -76,6 +79,7 @@ class BatchRunner:
         if not claim.held:
             return Result(held=False, holder=claim.holder)
         scheduler.lease.touched(started)
+        self._report_trouble(claim.trouble)
         if not claim.more:
             self.postponed.keep_only(
                 {due.record.name for due in claim.due}
@@ -101,10 +105,11 @@ class BatchRunner:
 
     def _sort(self, claim: Claim, now: float) -> tuple[list[Job], list[Advance]]:
         """What to publish, and what to commit without publishing anything."""
-        items: list[Job | Advance | None] = [
-            *(self._request_job(request, now) for request in claim.requests),
-            *(self._due_job(due, now) for due in claim.due),
-        ]
+        requested = self._requests.items(claim.requests)
+        # A run on request that counts as the last one goes first; the entry's own comes after it.
+        counting = {item.name for item in requested if isinstance(item, Job) and item.step.meta}
+        due = [due for due in claim.due if due.record.name not in counting]
+        items = [*requested, *(self._due_job(one, now) for one in due)]
         jobs = [item for item in items if isinstance(item, Job)]
         return jobs, [item for item in items if isinstance(item, Advance)]
 
@@ -127,7 +132,7 @@ class BatchRunner:
                 entry.last_run_at,
                 datetime.fromtimestamp(now, UTC),
                 self._scheduler.app.conf.beat_cron_starting_deadline,
-                self._policy(record),
+                self.policy_of(record),
                 entry.total_run_count,
             )
         except Exception as exc:
@@ -145,45 +150,19 @@ class BatchRunner:
         nominal = planned.nominal.timestamp()
         return Job(record.name, entry, repr(nominal), nominal, step, plan=planned)
 
-    def _policy(self, record: EntryRecord) -> Policy:
+    def policy_of(self, record: EntryRecord) -> Policy:
+        """The policy of the entry.
+
+        :raises DecodeError: it cannot be read, with the reason.
+        """
         defaults = self._scheduler.config.policy
         return defaults if record.policy is None else decode_policy(record.policy, defaults)
-
-    def _request_job(self, request: Request, now: float) -> Job | Advance | None:
-        content = request.content
-        name = str(content.get("name") or "")
-        trigger = str(content.get("id") or request.stream_id)
-        step = Advance(request=request)
-        about = {"trigger": trigger, "nominal": _moment(content.get("at"))}
-        scheduler = self._scheduler
-
-        def refuse(type_: str, reason: str) -> Advance:
-            data = {**about, "reason": reason}
-            return replace(step, events=[self._store.event(type_, name, data)])
-
-        if self.postponed.waits(request.stream_id):
-            return None
-        at = _moment(content.get("at"))
-        if at is None or not _is_text(name) or not _is_text(trigger):
-            return refuse(events.RUN_FAILED, "the request cannot be read")
-        if now > at + scheduler.config.trigger_expires:
-            return refuse(events.RUN_MISSED, "no scheduler took the request in time")
-        record = self._store.get(name)
-        if record is None:
-            return refuse(events.RUN_FAILED, "the entry is gone")
-        try:
-            entry = scheduler.Entry.from_record(record, scheduler.app)
-            self._policy(record)
-        except DecodeError as exc:
-            return refuse(events.RUN_FAILED, f"the entry is invalid: {exc}")
-        step = replace(step, seen=record)
-        return Job(name, entry, trigger, at, step, request={**content, "id": trigger})
 
     def entry_of(self, record: EntryRecord) -> RedBeatSchedulerEntry | None:
         """The entry of *record*; None, and reported, when it cannot run."""
         try:
             entry = self._scheduler.Entry.from_record(record, self._scheduler.app)
-            self._policy(record)
+            self.policy_of(record)
         except DecodeError as exc:
             self.found_invalid(record, str(exc))
             return None
@@ -339,8 +318,20 @@ class BatchRunner:
         )
         return failure(self._store, job, reason, retry_in=wait.length)
 
+    def _report_trouble(self, trouble: str) -> None:
+        """Say once that no requests can be read; all else goes on."""
+        if trouble and trouble != self._trouble:
+            key = self._store.keys.triggers
+            logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
+        self._trouble = trouble
+
     def _report_unsent(self, claim: Claim, reason: str) -> None:
-        """Say once of each run that it waits for the broker."""
+        """Say once of each run that it waits for the broker, and end what waited too long."""
+        scheduler = self._scheduler
+        items = self._requests.items(claim.requests, sendable=False)
+        ends = [item for item in items if isinstance(item, Advance)]
+        if ends:
+            self._store.commit(scheduler.lease.token, ends, scheduler.lock_key)
         notes: list[str] = []
         for due in claim.due:
             if self.postponed.tell((due.record.name, due.score)):
@@ -352,19 +343,3 @@ class BatchRunner:
     def _broker_is_down(self, reason: str) -> None:
         wait = self.postponed.broker_failed()
         logger.error("beat: Nothing can be published, trying again in %.0f s: %s", wait, reason)
-
-
-def _moment(value: object) -> float | None:
-    """Unix seconds that a clock can show; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 <= value < 1e11 else None
-
-
-def _is_text(value: str) -> bool:
-    """Whether Redis can be asked for it, and it is there."""
-    try:
-        value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return bool(value)

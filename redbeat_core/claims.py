@@ -31,11 +31,15 @@ class Request:
     """A run-now request that waits to be taken.
 
     :ivar stream_id: its place in the triggers' stream.
-    :ivar content: what was asked for: ``id``, ``name``, ``actor``, ``note``, ``at``.
+    :ivar text: what was asked for, which may be anything; None: no request at all.
+    :ivar at: when it came there, Unix seconds by Redis's clock.
+    :ivar age: seconds since then, by the same clock: those of the other machines do not matter.
     """
 
     stream_id: str
-    content: Mapping[str, Any]
+    text: str | None
+    at: float
+    age: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Claim:
     :ivar holder: who has it then.
     :ivar next_score: when something is due next (Unix seconds), None when nothing is.
     :ivar more: whether more is due already than was asked for.
+    :ivar trouble: why the requests cannot be read at all; empty when they can.
     """
 
     held: bool
@@ -54,6 +59,7 @@ class Claim:
     requests: tuple[Request, ...] = ()
     next_score: float | None = None
     more: bool = False
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,9 @@ class Advance:
 
     :ivar due: the entry it advances; None for a request or for a note.
     :ivar request: the run-now request it takes.
-    :ivar seen: the entry that the request's message was made from; None: it makes none.
-    :ivar score: the entry's new score.
+    :ivar seen: the entry that the request's message was made from: if it is no longer so, the
+        request is not taken. None: it makes none.
+    :ivar score: the entry's new score; for a request negative leaves it.
     :ivar mark: the entry's new ``due`` field; empty: the score.
     :ivar meta: the entry's new meta; None leaves it.
     :ivar counts: the entry's new counts; empty leaves them.
@@ -115,13 +122,14 @@ class ClaimStore(ScheduleStore):
         due = tuple(
             Due(loaded_record(self.keys.name(key), loaded), loaded[0]) for key, *loaded in entries
         )
-        requests = tuple(Request(stream_id, _content(text)) for stream_id, text in waiting)
+        requests = tuple(_request(*words) for words in waiting)
         return Claim(
             held=True,
             due=due,
             requests=requests,
             next_score=float(reply[1]) if reply[1] else None,
             more=len(due) >= limit,
+            trouble=reply[3] if len(reply) > 3 else "",
         )
 
     def commit(
@@ -159,19 +167,27 @@ class ClaimStore(ScheduleStore):
         if step.due is not None:
             score = score_text(step.score)
             record = step.due.record
-            fields = ["due", step.mark or score]
-            if step.meta is not None:
-                fields += ["meta", step.meta]
+            fields = ["due", step.mark or score, *self._counted(step)]
             if step.counts:
                 fields += ["counts", step.counts]
             key = self._key(record.name)
             head = ["entry", commands, notes, key]
             return [*head, step.due.score, record.version, score, fields]
         if step.request is not None:
+            head = ["trigger", commands, notes, step.request.stream_id]
             seen = step.seen
-            entry = [self._key(seen.name), seen.version] if seen is not None else ["", ""]
-            return ["trigger", commands, notes, step.request.stream_id, *entry]
+            if seen is None:
+                return [*head, "", "", "", [], ""]
+            fields, score = self._counted(step), ""
+            if step.score >= 0:
+                score = score_text(step.score)
+                fields += ["due", score]
+            return [*head, self._key(seen.name), seen.version, seen.meta or "", fields, score]
         return ["note", commands, notes]
+
+    @staticmethod
+    def _counted(step: Advance) -> list[str]:
+        return [] if step.meta is None else ["meta", step.meta]
 
     def _key(self, name: str) -> str:
         return self.keys.prefix + name
@@ -187,9 +203,7 @@ def digest(record: EntryRecord) -> str:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
 
-def _content(text: str | None) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def _request(stream_id: str, text: str | bool, age: float) -> Request:
+    # In a script's JSON, what is not there is false.
+    at = int(stream_id.partition("-")[0]) / 1000
+    return Request(stream_id, text if isinstance(text, str) else None, at, age / 1000)

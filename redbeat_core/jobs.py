@@ -82,6 +82,7 @@ def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
     }
     if job.plan is None:
         data["trigger"] = job.request["id"] if job.request else None
+        data |= _counted(job.step)
         notes = [store.event(events.RUN_DISPATCHED, job.name, data)]
         return replace(job.step, commands=sent.commands, events=notes)
     entry = job.entry
@@ -99,6 +100,15 @@ def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
     if job.plan.finished:
         notes.append(store.event(events.ENTRY_FINISHED, job.name, {}))
     return replace(job.step, meta=meta, commands=sent.commands, events=notes)
+
+
+def _counted(step: Advance) -> dict[str, Any]:
+    """What an event tells of an entry that a request's run counts for."""
+    if step.seen is None or step.meta is None:
+        return {}
+    if step.score < 0:
+        return {"fields": {"meta": step.meta}, "score": step.seen.score}
+    return {"fields": {"meta": step.meta, "due": repr(step.score)}, "score": step.score}
 
 
 def failure(store: ScheduleStore, job: Job, reason: str, retry_in: float | None = None) -> Advance:

@@ -11,7 +11,7 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from typing import Any
 
 from celery import Celery
 from celery.app import app_or_default
+from redis.exceptions import ResponseError
 
 from . import events
 from .decoder import DecodeError, decode_meta, encode_definition
@@ -27,8 +28,9 @@ from .keys import InvalidNameError, check_name
 from .planning import next_after_edit
 from .record import EntryRecord, bind, definition_of, json_object
 from .statics import format_or_repr
+from .store import MOST_REQUESTS, ScheduleStore, score_text
 from .store import ConflictError as StoreConflict
-from .store import ScheduleStore, score_text
+from .triggers import RequestError, Trigger
 
 #: Seconds after which a request that no scheduler took is reported as missed, unless the
 #: scheduler's redbeat_trigger_expires says otherwise.
@@ -53,6 +55,14 @@ class NotFoundError(OperationError):
 
 class InvalidEntryError(OperationError):
     """The entry (or what it would become) cannot run."""
+
+
+class InvalidRequestError(OperationError):
+    """A run-now request that cannot be."""
+
+
+class TooManyRequestsError(OperationError):
+    """So many run-now requests wait that no more are taken."""
 
 
 class ConflictError(OperationError):
@@ -183,31 +193,64 @@ class Operations:
 
         return self._change(name, version, note, change)
 
-    def trigger(self, name: str, *, version: str | None = None, note: str = "") -> str:
-        """Ask for one run now, beside the schedule; also of a paused entry.
+    def trigger(
+        self,
+        name: str,
+        *,
+        version: str | None = None,
+        note: str = "",
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str | None = None,
+        expires: float | None = None,
+        count_run: bool = False,
+    ) -> str:
+        """Ask for one run now, beside the schedule; also of a paused entry, which stays paused.
 
-        :returns: the request's id: the events of the run carry it as ``trigger``.
+        The entry's next run stays where it is, and the run is not its last one in the sense of
+        ``last_run_at`` and ``total_run_count`` unless it is to count.
+
+        :param args: for this run, in place of the entry's.
+        :param kwargs: the same.
+        :param queue: where the message of this run goes.
+        :param expires: seconds after which a request that no scheduler took is reported as
+            missed; None: what ``redbeat_trigger_expires`` says.
+        :param count_run: count as the entry's last run.
+        :returns: the request's id: the events of the run and its message carry it as
+            ``trigger``.
         :raises OperationError: it was refused.
         """
         self._check(name)
-        record = self._record(name)
-        self._definition(record)
-        now = self._clock()
-        request = {
-            "id": secrets.token_hex(8),
-            "name": name,
-            "actor": self.actor,
-            "note": note,
-            "at": now,
-        }
-        data = {"trigger": request["id"], "actor": self.actor, "note": note}
+        self._definition(self._record(name))
+        made = Trigger(
+            id=secrets.token_hex(8),
+            name=name,
+            at=self._clock(),
+            args=args,
+            kwargs=kwargs,
+            queue=queue,
+            expires=expires,
+            count_run=count_run,
+            actor=self.actor,
+            note=note,
+        )
         try:
-            known = self.store.request_run(name, request, expect=version or "", data=data)
+            text = made.as_json()
+            done = self.store.request_run(name, text, expect=version or "", data=made.told())
+        except RequestError as exc:
+            raise InvalidRequestError(f"{exc}: nothing is requested") from None
         except StoreConflict as exc:
             raise ConflictError(name, version or "", exc.current) from None
-        if not known:
+        except ResponseError as exc:
+            raise OperationError(f"Redis refused the request: {exc}") from None
+        if done == "full":
+            raise TooManyRequestsError(
+                f"{MOST_REQUESTS} run-now requests wait already: does a beat of this project lead? "
+                "Nothing is requested"
+            )
+        if done == "gone":
             raise self._not_found(name)
-        return str(request["id"])
+        return made.id
 
     def delete(self, name: str, *, version: str | None = None, note: str = "") -> None:
         """Delete an entry, also one that cannot run. A static one comes back when beat starts

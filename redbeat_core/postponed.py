@@ -59,6 +59,10 @@ class Postponed:
         """Whether *key* is not to be tried yet."""
         return key in self._waits and self._waits[key].until > self._clock()
 
+    def tried(self, key: str) -> bool:
+        """Whether publishing *key* has failed, and not been done since."""
+        return key in self._waits
+
     def held_back(self) -> dict[str, str]:
         """What is not to be tried yet, with its mark."""
         now = self._clock()

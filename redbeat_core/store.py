@@ -26,6 +26,9 @@ from .scripts import Scripts
 
 #: How many entries one round trip reads.
 PAGE = 1000
+#: How many run-now requests may wait: where no leader of this project takes them, they must not
+#: pile up without end.
+MOST_REQUESTS = 10_000
 
 
 class ConflictError(Exception):
@@ -254,11 +257,13 @@ class ScheduleStore:
         return bool(reply[0] == "ok")
 
     def request_run(
-        self, name: str, request: Mapping[str, Any], *, expect: str = "", data: Mapping[str, Any]
-    ) -> bool:
+        self, name: str, request: str, *, expect: str = "", data: Mapping[str, Any]
+    ) -> str:
         """Ask the leader to run an entry now.
 
-        :returns: False when there is no such entry.
+        :param request: the text of a :class:`redbeat_core.triggers.Trigger`.
+        :returns: ``ok``, ``gone`` (there is no such entry) or ``full`` (:data:`MOST_REQUESTS`
+            wait already).
         :raises ConflictError: it is not what was expected.
         """
         keys = self.keys
@@ -269,12 +274,13 @@ class ScheduleStore:
                 expect,
                 self.log_length,
                 self.event(events.RUN_REQUESTED, name, data),
-                json.dumps(request),
+                request,
+                MOST_REQUESTS,
             ],
         )
         if reply[0] == "conflict":
             raise ConflictError(name, loaded_record(name, reply[1:]))
-        return bool(reply[0] == "ok")
+        return str(reply[0])
 
     def record_outcome(
         self, name: str, type_: str, outcome: Mapping[str, Any], data: Mapping[str, Any]

@@ -9,7 +9,8 @@
 --            they are passed over while their content has that digest
 -- Returns {'lost', holder} or {'ok', next due score or false, JSON}: in one text, which a client
 --   reads much faster than thousands of replies, a list of the entries, {key, score,
---   'ok' | 'fault', fields...}, and one of the requests, {stream id, request}.
+--   'ok' | 'fault', fields...}, and one of the requests, {stream id, request or false, its age in
+--   milliseconds}; a fourth element says why the requests cannot be read.
 local lock, schedule, triggers = KEYS[1], KEYS[2], KEYS[3]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -49,8 +50,22 @@ end
 local upcoming = redis.call(
   'ZRANGEBYSCORE', schedule, '(' .. ARGV[3], '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local requests = {}
-for _, message in ipairs(redis.call(
-    'XRANGE', triggers, '-', '+', 'COUNT', limit + skipping)) do
-  requests[#requests + 1] = {message[1], message[2][2]}
+local waiting = redis.pcall('XRANGE', triggers, '-', '+', 'COUNT', limit + skipping)
+if waiting.err then
+  return {'ok', upcoming[2] or false, cjson.encode({entries, requests}), waiting.err}
+end
+if #waiting > 0 then
+  -- The age by one clock: a request's place tells when it came.
+  local clock = redis.call('TIME')
+  local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+  for _, message in ipairs(waiting) do
+    local text = false
+    for i = 1, #message[2], 2 do
+      if message[2][i] == 'request' then
+        text = message[2][i + 1]
+      end
+    end
+    requests[#requests + 1] = {message[1], text, now - tonumber(string.match(message[1], '^%d+'))}
+  end
 end
 return {'ok', upcoming[2] or false, cjson.encode({entries, requests})}

@@ -9,8 +9,9 @@
 --       5 the items: JSON, a list of
 --           {'entry', broker commands, events, key, claimed score, version, new score,
 --             {field, value, ...}}
---           {'trigger', broker commands, events, stream id, key, version} (key '': whatever has
---             become of the entry) or
+--           {'trigger', broker commands, events, stream id, key, version (key '': whatever has
+--             become of the entry), meta, {field, value, ...} (empty leaves it as it is), new
+--             score ('' leaves it)} or
 --           {'note', broker commands, events}
 --         a broker command is {database, words...}, an event JSON without its closing brace
 -- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or
@@ -86,6 +87,27 @@ local function advance(key, item)
   return err
 end
 
+-- Take a request, and count its run as the entry's last one if it is to.
+local function take(stream_id, item)
+  local key, before, fields, score = item[5], item[7], item[8], item[9]
+  local err
+  if #fields > 0 then
+    err = failure(redis.pcall('HSET', key, unpack(fields)))
+    if not err and score ~= '' then
+      err = failure(redis.pcall('ZADD', schedule, score, key))
+    end
+  end
+  err = err or failure(redis.pcall('XDEL', triggers, stream_id))
+  if err and #fields > 0 then
+    if before == '' then
+      redis.pcall('HDEL', key, 'meta')
+    else
+      redis.pcall('HSET', key, 'meta', before)
+    end
+  end
+  return err
+end
+
 -- What a server says that takes no writes now, whoever asks.
 local REFUSES_ALL = {OOM = 1, READONLY = 1, MISCONF = 1, NOREPLICAS = 1, MASTERDOWN = 1}
 
@@ -99,7 +121,8 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
     end
   elseif kind == 'trigger' then
     if #redis.call('XRANGE', triggers, key, key) == 0
-        or item[5] ~= '' and not is_as_seen(item[5], item[6]) then
+        or item[5] ~= '' and not is_as_seen(item[5], item[6])
+        or #item[8] > 0 and (redis.call('HGET', item[5], 'meta') or '') ~= item[7] then
       result = 'stale'
     end
   end
@@ -109,7 +132,7 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
       if kind == 'entry' then
         err = advance(key, item)
       elseif kind == 'trigger' then
-        err = failure(redis.pcall('XDEL', triggers, key))
+        err = take(key, item)
       end
       if err then
         unsend(commands, #commands)

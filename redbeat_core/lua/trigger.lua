@@ -5,7 +5,8 @@
 --       2 length of the log
 --       3 the event: JSON without the closing brace
 --       4 the request: JSON
--- Returns {'ok', seq}, {'gone'} or {'conflict', score, 'ok' | 'fault', fields...}.
+--       5 how many requests may wait
+-- Returns {'ok', seq}, {'gone'}, {'full'} or {'conflict', score, 'ok' | 'fault', fields...}.
 local before = load_entry(KEYS[1], KEYS[2], FIELDS)
 if not before[1] and before[2] == 'ok' and not before[3] then
   return {'gone'}
@@ -15,6 +16,8 @@ if ARGV[1] ~= '' then
     return {'conflict', unpack(before, 1, 2 + #FIELDS)}
   end
 end
--- Where no leader of this project takes them, they must not pile up without end.
-redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, '*', 'request', ARGV[4])
+if redis.call('XLEN', KEYS[5]) >= tonumber(ARGV[5]) then
+  return {'full'}
+end
+redis.call('XADD', KEYS[5], '*', 'request', ARGV[4])
 return {'ok', emit(KEYS[3], KEYS[4], ARGV[2], last_seq(KEYS[3]), ARGV[3])}

@@ -1,0 +1,136 @@
+"""From the run-now requests of a claim to runs to make: what is asked for beside the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from . import events
+from .claims import Advance, Request
+from .decoder import DecodeError, encode_meta
+from .jobs import Job
+from .planning import first_due, score_is_ours
+from .policy import Policy
+from .record import EntryRecord
+from .store import MISSING
+from .triggers import RequestError, Trigger, read_trigger, subject_of
+
+if TYPE_CHECKING:
+    from .batch import BatchRunner
+    from .schedulers import RedBeatScheduler
+
+#: Options that would lead a message past the queue that a request names.
+_ELSEWHERE = ("exchange", "exchange_type", "routing_key")
+
+
+class RunRequests:
+    """Makes runs of requests, for one scheduler."""
+
+    def __init__(self, scheduler: RedBeatScheduler, batch: BatchRunner) -> None:
+        self._scheduler = scheduler
+        self._store = scheduler.store
+        self._batch = batch
+
+    def items(self, requests: Sequence[Request], *, sendable: bool = True) -> list[Job | Advance]:
+        """Runs to make, and the ends of requests that come to none, in their order.
+
+        :param sendable: False: no runs now, only the ends.
+        """
+        readable: dict[str, Trigger] = {}
+        found: dict[str, Job | Advance] = {}
+        for request in requests:
+            try:
+                trigger = read_trigger(request.text, request.stream_id)
+            except RequestError as exc:
+                found[request.stream_id] = self._unreadable(request, str(exc))
+                continue
+            if request.age > self._lifetime(trigger):
+                found[request.stream_id] = self._missed(request, trigger)
+            elif sendable and not self._batch.postponed.waits(request.stream_id):
+                readable[request.stream_id] = trigger
+        names = list({trigger.name for trigger in readable.values()})
+        # One question for all of them, and only when there is something to ask.
+        records = dict(zip(names, self._store.records(names), strict=True)) if names else {}
+        counted: set[str] = set()
+        for request in requests:
+            known = readable.get(request.stream_id)
+            if known is None:
+                continue
+            if known.count_run:
+                if known.name in counted:
+                    # Its number follows on the one before, which is not yet written: next time.
+                    continue
+                counted.add(known.name)
+            found[request.stream_id] = self._job(request, known, records[known.name])
+        return [found[request.stream_id] for request in requests if request.stream_id in found]
+
+    def _job(self, request: Request, trigger: Trigger, record: EntryRecord) -> Job | Advance:
+        if record.fault == MISSING:
+            gone = record.score is None
+            reason = "the entry is gone" if gone else f"the entry is invalid: {record.fault}"
+            return self._failed(request, trigger, reason)
+        scheduler = self._scheduler
+        try:
+            entry = scheduler.Entry.from_record(record, scheduler.app)
+            policy = self._batch.policy_of(record)
+        except DecodeError as exc:
+            return self._failed(request, trigger, f"the entry is invalid: {exc}")
+        if trigger.args is not None:
+            entry.args = list(trigger.args)
+        if trigger.kwargs is not None:
+            entry.kwargs = dict(trigger.kwargs)
+        if trigger.queue is not None:
+            kept = {key: value for key, value in entry.options.items() if key not in _ELSEWHERE}
+            entry.options = {**kept, "queue": trigger.queue}
+        step = Advance(request=request, seen=record)
+        if trigger.count_run:
+            step = self._counting(step, entry, policy)
+        asked = {"id": trigger.id}
+        return Job(trigger.name, entry, trigger.id, request.at, step, request=asked)
+
+    def _counting(self, step: Advance, entry: Any, policy: Policy) -> Advance:
+        """The run counts as the entry's last one; its next run stays where it is."""
+        meta = encode_meta(
+            {"last_run_at": entry.default_now(), "total_run_count": entry.total_run_count + 1}
+        )
+        step = replace(step, meta=meta)
+        record = step.seen
+        assert record is not None
+        if record.score is None or record.score < 0 or score_is_ours(record):
+            return step
+        # Another program wrote the score, and when it comes the last run is asked what it means:
+        # so say now what it would have meant.
+        due = first_due(
+            entry.schedule, entry.last_run_at, datetime.fromtimestamp(record.score, UTC)
+        )
+        return step if due is None else replace(step, score=due.timestamp())
+
+    def _lifetime(self, trigger: Trigger) -> float:
+        if trigger.expires is not None:
+            return trigger.expires
+        return self._scheduler.config.trigger_expires
+
+    # Ends without a run
+
+    def _unreadable(self, request: Request, reason: str) -> Advance:
+        name, id_ = subject_of(request.text)
+        data: dict[str, Any] = {"trigger": id_ or request.stream_id, "nominal": request.at}
+        data["reason"] = f"the request cannot be read: {reason}"
+        return self._end(request, events.RUN_FAILED, name, data)
+
+    def _failed(self, request: Request, trigger: Trigger, reason: str) -> Advance:
+        data = {"trigger": trigger.id, "nominal": request.at, "reason": reason}
+        return self._end(request, events.RUN_FAILED, trigger.name, data)
+
+    def _missed(self, request: Request, trigger: Trigger) -> Advance:
+        lifetime = self._lifetime(trigger)
+        reason = f"no scheduler took the request within {lifetime:g} s"
+        if self._batch.postponed.tried(request.stream_id):
+            reason = f"the run could not be published within {lifetime:g} s of the request"
+        data = {"trigger": trigger.id, "nominal": request.at, "last": request.at, "count": 1}
+        return self._end(request, events.RUN_MISSED, trigger.name, {**data, "reason": reason})
+
+    def _end(self, request: Request, type_: str, name: str, data: dict[str, Any]) -> Advance:
+        return Advance(request=request, events=[self._store.event(type_, name, data)])

@@ -4,11 +4,12 @@
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test bench lint format clean
 
 help:
 	@echo "make demo    a server, a worker, a scheduler and the console, all on this machine"
 	@echo "make test    the whole test suite"
+	@echo "make bench   measure this project beside celery-redbeat, into docs/benchmarks.md"
 	@echo "make lint    style, types and import contracts"
 	@echo "make format  put the code into the project's format"
 	@echo "make clean   remove what the other targets made"
@@ -18,6 +19,9 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from celery.utils.log import get_logger
 from kombu.transport.redis import GlobalKeyPrefixMixin
 from redis import exceptions
 
-from .connection import is_cluster
+from .connection import UNREACHABLE, is_cluster
 
 logger = get_logger("celery.beat")
 
@@ -144,6 +144,7 @@ class Dispatcher:
         self._producer: Any = None
         self.mode = AT_LEAST_ONCE if delivery == "auto" else delivery
         self.reason = ""
+        self._undecided = False
         #: What identifies the server that messages are collected for; empty in other modes.
         self.server = ""
 
@@ -158,6 +159,7 @@ class Dispatcher:
             return self.mode
         self.close()
         self.mode, self.reason, self.server = AT_LEAST_ONCE, "", ""
+        self._undecided = False
         if is_cluster(self._client):
             self.reason = "the schedule is on a Redis Cluster"
             return self.mode
@@ -174,6 +176,7 @@ class Dispatcher:
         except Exception as exc:
             # Whatever keeps us from knowing, at-least-once is safe.
             self.reason = f"the broker cannot be asked: {exc}"
+            self._undecided = isinstance(exc, UNREACHABLE)
         if self.mode != EXACTLY_ONCE:
             self.close()
         return self.mode
@@ -187,6 +190,9 @@ class Dispatcher:
             return ""
         # The broker may have moved to another server since: then the mode is another.
         self.choose_mode()
+        if self._undecided:
+            # A moment's trouble must not cost the better mode for as long as this beat leads.
+            return self.reason
         if self._producer is None:
             try:
                 self._open(collecting=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
@@ -18,6 +20,18 @@ UNREACHABLE: tuple[type[Exception], ...] = (
 )
 #: The same, and whatever else a server answers in place of a result.
 TROUBLE: tuple[type[Exception], ...] = (*UNREACHABLE, exceptions.RedisError)
+#: How the errors begin that a server gives to whoever asks, as long as it is in some state.
+_PASSING = re.compile(
+    r"-?(OOM|MISCONF|NOREPLICAS|BUSY|READONLY|NOSCRIPT|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b"
+    r"|.*(maxmemory|SCRIPT KILL)"
+)
+
+
+def is_passing(exc: Exception) -> bool:
+    """Whether *exc* is about the state of the server and not about what it was asked to do: the
+    same can succeed later."""
+    passing = (*UNREACHABLE, exceptions.NoScriptError, exceptions.ClusterDownError)
+    return isinstance(exc, passing) or _PASSING.match(str(exc)) is not None
 
 
 class ConnectionProblem(Exception):

@@ -13,15 +13,19 @@ from celery.utils.log import get_logger
 
 from .decoder import DecodeError, decode_definition, encode_definition
 from .entry import RedBeatSchedulerEntry
+from .explaining import is_passing
 from .keys import InvalidNameError
 from .record import EntryRecord, json_object
 from .schedules import format_schedule, parse_schedule, rrule
-from .store import MISSING, score_text
+from .store import MISSING, ConflictError, ScheduleStore, score_text
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
+
+#: How often an entry is looked at again that somebody else changed while it was to be written.
+_ATTEMPTS = 5
 
 
 def install_statics(scheduler: RedBeatScheduler) -> None:
@@ -50,15 +54,39 @@ def update_from_dict(scheduler: RedBeatScheduler, wanted: dict[str, Any]) -> lis
                 "" if isinstance(exc, InvalidNameError | DecodeError) else f"{type(exc).__name__}: "
             )
             logger.error("beat: The entry %r of beat_schedule is left out: %s%s", name, kind, exc)
-    records = scheduler.store.records(list(entries))
-    changes = [
-        _change(entry, record) for entry, record in zip(entries.values(), records, strict=True)
-    ]
-    for name, problem in scheduler.store.save_many(change for change in changes if change):
-        if problem is not None:
-            entries.pop(name, None)
-            logger.error("beat: The static entry %r could not be written: %s", name, problem)
+    waiting = list(entries)
+    for _ in range(_ATTEMPTS):
+        waiting = _write(scheduler.store, entries, waiting)
+        if not waiting:
+            break
+    for name in waiting:
+        del entries[name]
+        logger.error("beat: The static entry %r could not be written: it keeps changing", name)
     return list(entries)
+
+
+def _write(
+    store: ScheduleStore,
+    entries: dict[str, RedBeatSchedulerEntry],
+    names: list[str],
+) -> list[str]:
+    """Write those of *entries*; takes out what cannot be written.
+
+    :returns: the names of those that somebody changed meanwhile, to be looked at again.
+    :raises RedisError: the server takes no writes now.
+    """
+    pairs = zip(names, store.records(names), strict=True)
+    changes = [_change(entries[name], record) for name, record in pairs]
+    changed: list[str] = []
+    for name, problem in store.save_many(change for change in changes if change):
+        if isinstance(problem, ConflictError):
+            changed.append(name)
+        elif problem is not None:
+            if is_passing(problem):
+                raise problem
+            del entries[name]
+            logger.error("beat: The static entry %r could not be written: %s", name, problem)
+    return changed
 
 
 def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any] | None:

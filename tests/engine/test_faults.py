@@ -1,0 +1,124 @@
+"""A fault at any step costs no run and doubles none: the scheduler just goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from celery import Celery
+
+from redbeat_core import RedBeatScheduler, postponed
+from redbeat_core.store import store_for
+from tests.support.faulty import (
+    CONNECTION_FAULTS,
+    FLUSHED,
+    LATE,
+    REFUSALS,
+    UNSENT,
+    FaultProxy,
+)
+from tests.support.ledger import Ledger
+from tests.support.server import Server
+from tests.support.shop import make_app
+from tests.support.stepping import due_entry, queued
+
+EVERY = {"slow-1": 3600.0, "slow-2": 3600.0, "quick-1": 0.05, "quick-2": 0.05}
+STATIC = {"task": "shop.record", "schedule": 3600.0}
+PATIENCE = {"socket_timeout": 0.3, "socket_connect_timeout": 5.0}
+FAULTS = (*CONNECTION_FAULTS, FLUSHED, *REFUSALS)
+#: Script or command, and the how many-th of its kind since the scheduler was made.
+STEPS = {
+    "lead": ("acquire", 1),
+    "ask for the broker": ("INFO", 1),
+    "ask for the schedule's server": ("INFO", 2),
+    "read the statics": ("SMEMBERS", 1),
+    "install the statics": ("change", 1),
+    "note the statics": ("SADD", 1),
+    "declare the queue": ("SADD", 2),
+    "load a script": ("SCRIPT", 1),
+    "first claim": ("claim", 1),
+    "claim": ("claim", 4),
+    "first commit": ("commit", 1),
+    "commit": ("commit", 4),
+    "look for forgotten entries": ("ZSCAN", 1),
+    "renew the lease": ("renew", 1),
+    "heartbeat": ("heartbeat", 2),
+    "subscribe": ("SUBSCRIBE", 1),
+}
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(server.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RETRY_FIRST", "RETRY_MOST", "BROKER_MOST"):
+        monkeypatch.setattr(postponed, name, 0.05)
+
+
+def make(url: str, **conf: object) -> RedBeatScheduler:
+    options = {"redbeat_redis_options": PATIENCE, "broker_transport_options": PATIENCE}
+    scheduler = RedBeatScheduler(
+        make_app(url, {**options, "redbeat_lock_timeout": 1.0, "result_expires": None, **conf})
+    )
+    scheduler.max_interval = 0.05
+    return scheduler
+
+
+def drive(scheduler: RedBeatScheduler, done: Callable[[], object], timeout: float = 30.0) -> None:
+    """Tick like celery's beat does, until *done*."""
+    deadline = time.monotonic() + timeout
+    while not done():
+        assert time.monotonic() < deadline, f"waited {timeout:g} s"
+        scheduler.tick()
+
+
+def go_on(scheduler: RedBeatScheduler, client: redis.Redis) -> None:
+    """Tick until whatever is to be seen of the fault has been: some runs later."""
+    enough = client.llen("shop") + 4
+    drive(scheduler, lambda: client.llen("shop") >= enough)
+
+
+@pytest.mark.parametrize("how", FAULTS)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_fault_loses_and_doubles_nothing(
+    app: Celery, client: redis.Redis, proxy: FaultProxy, step: str, how: str
+) -> None:
+    for name, every in EVERY.items():
+        due_entry(app, name, every)
+    ledger = Ledger(client, EVERY)
+    scheduler = make(proxy.url(), beat_schedule={"fixed": STATIC})
+    command, nth = STEPS[step]
+    fault = proxy.inject(command, how, nth=nth)
+    try:
+        drive(scheduler, fault.happened.is_set)
+        go_on(scheduler, client)
+        if how == LATE:
+            # What was on its way all the time arrives now.
+            proxy.deliver_late()
+            go_on(scheduler, client)
+    finally:
+        scheduler.close()
+    assert scheduler.dispatcher.mode == "exactly-once"
+    ledger.check()
+    assert store_for(app).get("fixed") is not None
+    assert store_for(app).statics() == {"fixed"}
+    assert client.exists("redbeat::lock") == 0
+
+
+def test_a_broker_that_cannot_be_asked_twice_does_not_cost_the_better_mode(
+    app: Celery, client: redis.Redis, proxy: FaultProxy
+) -> None:
+    due_entry(app)
+    scheduler = make(proxy.url())
+    for _ in range(2):
+        proxy.inject("INFO", UNSENT)
+    drive(scheduler, lambda: queued(client))
+    assert scheduler.dispatcher.mode == "exactly-once"
+    scheduler.close()

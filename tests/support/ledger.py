@@ -1,0 +1,73 @@
+"""What must have come of a schedule of intervals, worked out without the scheduler's own code."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+
+from redbeat_core import events
+from redbeat_core.store import ScheduleStore
+
+#: Seconds; nominal times go through dates, which have microseconds.
+_EXACT = 1e-4
+
+
+class Ledger:
+    """Keeps the books of entries that run every so many seconds, from now on.
+
+    :param every: the entries' names and their intervals in seconds.
+    :param queue: the list that their messages go to.
+    """
+
+    def __init__(self, client: redis.Redis, every: dict[str, float], queue: str = "shop") -> None:
+        self._client = client
+        self._store = ScheduleStore(client)
+        self._every = every
+        self._queue = queue
+        scores = self._store.scores()
+        self._first = {name: scores[name] for name in every}
+
+    def runs(self) -> Counter[tuple[str, float]]:
+        """How often each nominal time of each entry was enqueued."""
+        messages = (json.loads(text) for text in self._client.lrange(self._queue, 0, -1))
+        headers: Iterable[dict[str, Any]] = (m["headers"]["redbeat"] for m in messages)
+        return Counter((header["entry"], header["nominal"]) for header in headers)
+
+    def check(self, *, twice: bool = False) -> None:
+        """Each nominal time up to now was enqueued once, or was told to be missed.
+
+        :param twice: a message may be there again, as long as none is lost.
+        """
+        runs = self.runs()
+        repeated = {run: times for run, times in runs.items() if times > 1}
+        assert twice or not repeated, f"enqueued more than once: {repeated}"
+        log = self._store.log_after(0, 100_000)
+        told = Counter(
+            (event.subject, event.data["nominal"])
+            for event in log
+            if event.type == events.RUN_DISPATCHED
+        )
+        assert set(told) == set(runs), "what was told is not what was enqueued"
+        assert max(told.values(), default=0) <= 1, "told more than once"
+        scores = self._store.scores()
+        for name, every in self._every.items():
+            steps = (scores[name] - self._first[name]) / every
+            places = [(at - self._first[name]) / every for entry, at in runs if entry == name]
+            assert _whole([steps, *places]), f"{name}: off its nominal times, {places}"
+            missed = sum(
+                event.data["count"]
+                for event in log
+                if event.type == events.RUN_MISSED and event.subject == name
+            )
+            made = len(places)
+            assert made + missed == round(steps), (
+                f"{name}: {round(steps)} nominal times, {made} enqueued and {missed} missed"
+            )
+
+
+def _whole(numbers: list[float]) -> bool:
+    return all(abs(number - round(number)) < _EXACT / 0.01 for number in numbers)

@@ -5,11 +5,10 @@ Pure. Used by :mod:`redbeat_core.planning` only.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import overload
 
 from celery.schedules import BaseSchedule
@@ -19,9 +18,6 @@ from .zones import DEFAULT_DST, DstPolicy
 
 #: How many nominal times are listed one by one; those of an interval are not, they are computed.
 LISTED = 10000
-#: How many are looked at to find the newest of even more.
-_LOOKED_AT = 10 * LISTED
-_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ def backlog(
 ) -> Backlog:
     """The nominal times from *first* (one of them, not after *now*) up to and including *now*.
 
-    :param newest: how many of the newest are listed at least, even if not all are.
+    :param newest: how many of the newest are listed, if not all are; not more than LISTED.
     """
     every = fixed_interval(timing)
     if every is not None:
@@ -86,9 +82,11 @@ def backlog(
         if run > now:
             return Backlog(listed, run)
         if len(listed) == LISTED:
-            gap = (listed[-1] - first) / (LISTED - 1)
+            gap = (run - first) / LISTED
             tail = _newest(timing, listed[-1], now, gap, newest, dst)
-            return Backlog([*listed, *tail], next_occurrence(timing, now, dst), hole=LISTED)
+            if tail is not None:
+                following = next_occurrence(timing, now, dst)
+                return Backlog([*listed, *tail], following, hole=len(listed))
         listed.append(run)
     return Backlog(listed, None)
 
@@ -100,37 +98,27 @@ def _newest(
     gap: timedelta,
     wanted: int,
     dst: DstPolicy,
-) -> list[datetime]:
-    """The newest *wanted* runs after *after* up to now, or fewer, but at least one.
+) -> list[datetime] | None:
+    """The newest *wanted* runs up to now; None: *after* is followed by so few that all of them
+    can be listed.
 
     :param gap: a guess of the time between two runs.
     """
-    window, found = gap * (wanted + 1), [_latest(timing, after, now, dst)]
+    # From `few` on there are fewer than that, from `many` on too many to list.
+    few, many, window = now, None, gap * wanted
     while True:
         start = max(after, now - window)
-        newer: deque[datetime] = deque(maxlen=wanted)
+        if (many is not None and start <= many) or start >= few:
+            low = many or after
+            start = low + (few - low) / 2
         passed = takewhile(lambda run: run <= now, runs_after(timing, start, dst))
-        for number, run in enumerate(passed):
-            if number == _LOOKED_AT:
-                return found
-            newer.append(run)
-        if newer:
-            found = list(newer)
-        if len(newer) == wanted or start == after:
-            return found
-        window *= 2
-
-
-def _latest(timing: BaseSchedule, after: datetime, now: datetime, dst: DstPolicy) -> datetime:
-    """The last run after *after* up to now; there is one."""
-    low, high = after, now
-    while high - low > _TICK:
-        middle = low + (high - low) / 2
-        run = next_occurrence(timing, middle, dst)
-        if run is None or run > now:
-            high = middle
+        newer = list(islice(passed, LISTED + 1))
+        if len(newer) > LISTED:
+            many = start
+        elif start == after:
+            return None
+        elif len(newer) >= wanted:
+            return newer[-wanted:]
         else:
-            low = middle
-    found = next_occurrence(timing, low, dst)
-    assert found is not None
-    return found
+            few = start
+        window *= 2

@@ -182,7 +182,7 @@ def _catch_up(
 ) -> Plan:
     """The decision where more than one nominal time came due, or one may be too late."""
     until = now if policy.end is None else min(now, _time(policy.end))
-    behind = backlog(timing, nominal, until, policy.catchup_limit + 1, policy.dst)
+    behind = backlog(timing, nominal, until, policy.catchup_limit + 2, policy.dst)
     times, following = behind.times, behind.next
     stop = len(times)
     if policy.jitter and put_off(name, times[-1], following, policy) > now:
@@ -207,6 +207,9 @@ def _catch_up(
             start -= put_off(name, times[start - 1], after, policy) >= oldest
         if too_late.startswith(_DEADLINE) and not _ran_within(timing, oldest, now, policy.dst):
             start = stop
+    if behind.hole is not None and behind.hole - 1 <= start <= behind.hole:
+        # So that what is left out lies within one gap.
+        start = behind.hole + 1
     give_up(0, start, too_late)
     at_once: datetime | None = None
     if start == stop:

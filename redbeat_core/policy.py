@@ -110,7 +110,7 @@ _MOMENT = "a time in Unix seconds, or null"
 #: What each member may be, and how that is said.
 ALLOWED: Mapping[str, tuple[Check, str]] = {
     "catchup": _is_one_of(CATCHUP),
-    "catchup_limit": (_is_count(1, 10000), "a whole number from 1 to 10000"),
+    "catchup_limit": (_is_count(1, 5000), "a whole number from 1 to 5000"),
     "grace": (_or_none(_is_number(0, LONGEST)), f"{_SECONDS}, or null for any lateness"),
     "jitter": (_is_number(0, LONGEST), _SECONDS),
     "start": (_or_none(_is_number(0, LAST_TIME)), _MOMENT),

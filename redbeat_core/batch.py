@@ -12,14 +12,15 @@ from celery.utils.log import get_logger
 from . import events
 from .claims import Advance, Claim, Due, ServerChangedError, digest
 from .decoder import DecodeError
-from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent, task_id_of
+from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, Sent, task_id_of
 from .jobs import Job, failure, finish, moved
-from .planning import counted, nominal_of, plan
+from .planning import counted, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed
 from .record import EntryRecord, definition_of
 from .run_requests import RunRequests
 from .templates import Run, Templates
+from .unsent import Unsent, waiting_key
 
 if TYPE_CHECKING:
     from .entry import RedBeatSchedulerEntry
@@ -54,6 +55,7 @@ class BatchRunner:
         self.postponed = Postponed(time.time)
         self._requests = RunRequests(scheduler, self)
         self._trouble = ""
+        self._unsent = Unsent(scheduler.store, self.postponed)
         self._templates = Templates(scheduler)
 
     def forget(self) -> None:
@@ -87,15 +89,15 @@ class BatchRunner:
             )
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
-        down = scheduler.dispatcher.prepare()
-        if down:
-            self._broker_is_down(down)
-            self._report_unsent(claim, down)
-            return Result(held=True, next_at=self.postponed.broker_until)
         jobs, steps = self._sort(claim, now)
         if not (jobs or steps):
             return Result(held=True, next_at=self._next_at(claim), more=claim.more)
-        return Result(held=self._dispatch(jobs, steps), more=True)
+        down = scheduler.dispatcher.prepare() if jobs else ""
+        if down:
+            self._unsent.broker_down(down, jobs, now, self._bad)
+            jobs = []
+        held = self._dispatch(jobs, steps)
+        return Result(held=held, next_at=self.postponed.broker_until or None, more=not down)
 
     def _next_at(self, claim: Claim) -> float | None:
         times = (self.postponed.next_at(), claim.next_score)
@@ -199,22 +201,29 @@ class BatchRunner:
     def _publish(self, jobs: list[Job], steps: list[Advance]) -> list[tuple[Job, Sent]] | None:
         """Publish; None when the lease ended on the way."""
         dispatcher = self._scheduler.dispatcher
-        done: list[tuple[Job, Sent]] = []
+        tried: list[Sent] = []
         self._templates.begin_batch()
         for job in jobs:
             # A process that was stopped for a while must not go on sending.
             if dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held:
                 return None
-            sent = self._send(job)
+            tried.append(self._send(job))
+            if tried[-1].broker_down:
+                break
+        done: list[tuple[Job, Sent]] = []
+        waiting, down = jobs[len(tried) :], ""
+        for job, sent in zip(jobs, dispatcher.settle(tried), strict=False):
             if not sent.error:
                 done.append((job, sent))
-                self.postponed.succeeded(self._waiting_key(job))
-                continue
-            steps.append(self._failed(job, sent.error))
-            if sent.broker_down:
-                self._broker_is_down(sent.error)
-                break
-        else:
+                self.postponed.succeeded(waiting_key(job))
+            elif sent.broker_down:
+                waiting, down = [*waiting, job], sent.error
+            else:
+                steps.append(self._unsent.failed(job, sent.error))
+        if down:
+            gone = {job.name for job, _ in done}
+            self._unsent.broker_down(down, waiting, time.time(), gone.union(self._bad))
+        elif jobs:
             self.postponed.broker_works()
         return done
 
@@ -234,14 +243,15 @@ class BatchRunner:
         if filled is not None:
             return filled
         options = {**entry.options, "task_id": task_id}
-        if scheduler.dispatcher.mode == EXACTLY_ONCE:
-            # Nothing is sent here, and a retry could put in a channel that does send.
-            options["retry"] = False
+        # We try again by ourselves. kombu would wait here, and put in a channel that does not
+        # collect or does not confirm.
+        options["retry"] = False
         options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
         entry.options = options
         sent = scheduler.dispatcher.publish(
             task_id,
             lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
+            alone=self.postponed.attempts(waiting_key(job)) > 0,
         )
         if run is not None and not sent.error:
             self._templates.learn(run, sent.commands)
@@ -275,7 +285,7 @@ class BatchRunner:
             if result == "stale":
                 logger.info("beat: %r was changed meanwhile, its run is looked at anew", job.name)
             elif result != "ok":
-                failed = self._failed(job, result)
+                failed = self._unsent.failed(job, result)
                 self._store.commit(scheduler.lease.token, [failed], scheduler.lock_key)
             else:
                 logger.debug("Scheduler: %s sent. id->%s", job.entry.task, message.task_id)
@@ -290,33 +300,16 @@ class BatchRunner:
         results = self._store.commit(scheduler.lease.token, advanced, scheduler.lock_key)
         if results is None:
             return False
-        for job, result in zip(jobs, results, strict=False):
-            if result == "ok":
-                sent = self._send(job)
-                if sent.error:
-                    note = failure(
-                        self._store, job, f"{sent.error} (at-most-once: it is not repeated)"
-                    )
-                    self._store.commit("", [note])
+        ready = [job for job, result in zip(jobs, results, strict=False) if result == "ok"]
+        sent = scheduler.dispatcher.settle([self._send(job) for job in ready])
+        notes = [
+            failure(self._store, job, f"{one.error} (at-most-once: it is not repeated)")
+            for job, one in zip(ready, sent, strict=True)
+            if one.error
+        ]
+        if notes:
+            self._store.commit("", notes)
         return True
-
-    # What goes wrong
-
-    def _waiting_key(self, job: Job) -> str:
-        return job.step.request.stream_id if job.step.request else job.name
-
-    def _failed(self, job: Job, reason: str) -> Advance:
-        """Keep *job* for later; returns the note of the failure."""
-        mark = digest(job.step.due.record) if job.step.due else ""
-        wait = self.postponed.failed(self._waiting_key(job), mark)
-        logger.error(
-            "beat: %r could not be published (attempt %d, next in %.0f s): %s",
-            job.name,
-            wait.attempts,
-            wait.length,
-            reason,
-        )
-        return failure(self._store, job, reason, retry_in=wait.length)
 
     def _report_trouble(self, trouble: str) -> None:
         """Say once that no requests can be read; all else goes on."""
@@ -324,22 +317,3 @@ class BatchRunner:
             key = self._store.keys.triggers
             logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
         self._trouble = trouble
-
-    def _report_unsent(self, claim: Claim, reason: str) -> None:
-        """Say once of each run that it waits for the broker, and end what waited too long."""
-        scheduler = self._scheduler
-        items = self._requests.items(claim.requests, sendable=False)
-        ends = [item for item in items if isinstance(item, Advance)]
-        if ends:
-            self._store.commit(scheduler.lease.token, ends, scheduler.lock_key)
-        notes: list[str] = []
-        for due in claim.due:
-            if self.postponed.tell((due.record.name, due.score)):
-                data = {"nominal": nominal_of(due.record), "trigger": None, "reason": reason}
-                notes.append(self._store.event(events.RUN_FAILED, due.record.name, data))
-        if notes:
-            self._store.commit("", [Advance(events=notes)])
-
-    def _broker_is_down(self, reason: str) -> None:
-        wait = self.postponed.broker_failed()
-        logger.error("beat: Nothing can be published, trying again in %.0f s: %s", wait, reason)

@@ -132,6 +132,12 @@ class ClaimStore(ScheduleStore):
             trouble=reply[3] if len(reply) > 3 else "",
         )
 
+    def due_names(self, now: float) -> list[tuple[str, float]]:
+        """Name and score of all that is due at *now* (Unix seconds), the oldest first."""
+        schedule = self.keys.schedule
+        due = self.client.zrangebyscore(schedule, 0, score_text(now), withscores=True)
+        return [(self.keys.name(key), float(score)) for key, score in due]
+
     def commit(
         self,
         token: str,

@@ -11,15 +11,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from celery import Celery
 from celery.result import denied_join_result
 from celery.utils.log import get_logger
+from kombu.transport import pyamqp
 from kombu.transport.redis import GlobalKeyPrefixMixin
 from redis import exceptions
 
+from .confirming import PATIENCE, ConfirmingChannel, PatientConnection, Receipt
 from .connection import UNREACHABLE, is_cluster
 
 logger = get_logger("celery.beat")
@@ -48,12 +50,14 @@ class Sent:
     :ivar commands: what puts it into the broker, when it was collected.
     :ivar error: why it could not be published; empty when it was.
     :ivar broker_down: the reason lies with the broker, not with the entry.
+    :ivar receipts: what the broker says of it, once :meth:`Dispatcher.settle` has returned.
     """
 
     task_id: str
     commands: Commands
     error: str = ""
     broker_down: bool = False
+    receipts: Sequence[Receipt] = field(default=(), compare=False)
 
 
 class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
@@ -164,10 +168,10 @@ class Dispatcher:
             self.reason = "the schedule is on a Redis Cluster"
             return self.mode
         try:
-            self._open(collecting=True)
+            self._open()
             channel = self._producer.channel
             if not isinstance(channel, _Collecting):
-                self.reason = "the broker is no Redis"
+                self.reason = f"the broker is no Redis ({self._connection.transport.driver_type})"
             elif _run_id(channel.client) != _run_id(self._client):  # type: ignore[attr-defined]
                 self.reason = "the broker is another Redis server"
             else:
@@ -175,10 +179,9 @@ class Dispatcher:
                 self.mode, self.reason = EXACTLY_ONCE, "the broker is the schedule's Redis server"
         except Exception as exc:
             # Whatever keeps us from knowing, at-least-once is safe.
+            self.close()
             self.reason = f"the broker cannot be asked: {exc}"
             self._undecided = isinstance(exc, UNREACHABLE)
-        if self.mode != EXACTLY_ONCE:
-            self.close()
         return self.mode
 
     def prepare(self) -> str:
@@ -187,87 +190,193 @@ class Dispatcher:
         :returns: why nothing can be published now; empty when all is well.
         """
         if self._producer is not None:
-            return ""
+            trouble = self._look()
+            if not trouble or self._is_blocked():
+                return trouble
+            # Lost while nothing was under way: nobody need know, if there is another.
+            self.close()
         # The broker may have moved to another server since: then the mode is another.
+        before = self.mode, self.reason
         self.choose_mode()
         if self._undecided:
             # A moment's trouble must not cost the better mode for as long as this beat leads.
             return self.reason
         if self._producer is None:
             try:
-                self._open(collecting=False)
+                self._open()
             except Exception as exc:
                 # kombu lets through whatever the transport's library raises.
                 return f"the broker cannot be reached: {exc}"
+        if (self.mode, self.reason) != before:
+            logger.info("beat: Delivery is %s: %s", self.mode, self.reason)
         return ""
 
-    def publish(self, task_id: str, send: Callable[[Any], Any]) -> Sent:
+    def publish(self, task_id: str, send: Callable[[Any], Any], *, alone: bool = False) -> Sent:
         """Publish one message through *send*, which is given the producer to use.
 
-        In the exactly-once mode it is only collected. Never raises for what the entry or the
-        broker does.
+        In the exactly-once mode it is only collected. To RabbitMQ it is under way: what became of
+        it is known after :meth:`settle`. Never raises for what the entry or the broker does.
+
+        :param alone: with no other message under way, since this one may meet an error.
         """
         commands: Commands = []
+        receipts: list[Receipt] = []
         try:
             if not self._is_whole():
                 raise ConnectionError("the connection to the broker was lost")
+            channel = self._producer.channel
             if self.mode == EXACTLY_ONCE:
-                self._producer.channel.commands = commands
+                channel.commands = commands
+            confirms = isinstance(channel, ConfirmingChannel)
+            if confirms:
+                if alone:
+                    channel.settle()
+                channel.receipts = receipts
             # No result is ever waited for here: without this the result backend subscribes to
             # each result's channel.
             with denied_join_result():
                 result = send(self._producer)
-            return Sent(getattr(result, "id", None) or task_id, commands)
+            if confirms and alone:
+                channel.settle()
+            return Sent(getattr(result, "id", None) or task_id, commands, receipts=receipts)
         except Exception as exc:
-            down = self._is_broker_down(exc) or not self._is_whole()
-            if down:
-                self.close()
-            return Sent(task_id, [], error=str(exc) or repr(exc), broker_down=down)
+            error = str(exc) or repr(exc)
+            down = self._is_broker_down(exc)
+            if down and not self._is_blocked():
+                self.close(error)
+            return Sent(task_id, [], error, broker_down=down)
+
+    def settle(self, sent: Sequence[Sent]) -> list[Sent]:
+        """Wait until the broker has spoken of what was published, and say what it said."""
+        if self._producer is not None and isinstance(self._producer.channel, ConfirmingChannel):
+            channel = self._producer.channel
+            try:
+                channel.settle()
+            except Exception as exc:
+                error = str(exc) or repr(exc)
+                channel.give_up(error)
+                if not self._is_blocked():
+                    self.close(error)
+        down = self._producer is None or self._is_blocked()
+        return [_settled(one, down) for one in sent]
 
     def _is_whole(self) -> bool:
         """Whether the producer still has the live channel that it was made with: after an error
         kombu may leave it a dead one, or put one in its place that does not collect."""
         channel = self._producer.channel
-        if channel is None or getattr(channel, "connection", None) is None:
+        connection = getattr(channel, "connection", None)
+        if channel is None or connection is None:
             return False
+        if isinstance(connection, PatientConnection):
+            return bool(connection.connected)
         return self.mode != EXACTLY_ONCE or isinstance(channel, _Collecting)
 
+    def _is_blocked(self) -> bool:
+        """Whether the broker said that it takes nothing for now, on a connection that lives."""
+        if self._producer is None or not self._is_whole():
+            return False
+        return bool(getattr(self._producer.channel.connection, "blocked", False))
+
+    def _look(self) -> str:
+        """Why the connection that is open takes no messages; empty when all is well."""
+        if not self._is_whole():
+            return "the connection to the broker was lost"
+        channel = self._producer.channel
+        if isinstance(channel.connection, PatientConnection):
+            return channel.connection.look()
+        if self.mode != EXACTLY_ONCE and isinstance(channel, _Collecting):
+            # The first may only find that an idle connection was closed.
+            return "" if _answers(channel) or _answers(channel) else "the broker does not answer"
+        return ""
+
     def _is_broker_down(self, exc: BaseException | None) -> bool:
-        if self._producer is None:
+        if self._producer is None or not self._is_whole() or self._is_blocked():
             return True
+        channel = self._producer.channel
+        if isinstance(channel, ConfirmingChannel):
+            # The connection lives: it was about this message.
+            return False
         errors = (*self._connection.connection_errors, *self._connection.channel_errors)
         while exc is not None:
             if isinstance(exc, errors):
-                return True
+                return not _answers(channel)
             exc = exc.__cause__ or exc.__context__
         return False
 
-    def _open(self, *, collecting: bool) -> None:
+    def _open(self) -> None:
         connection = self.app.connection_for_write()
-        try:
-            if connection.transport_cls in ("amqp", "amqps", "pyamqp"):
-                connection.transport_options.setdefault("confirm_publish", True)
-            transport = connection.transport
-            if collecting and transport.driver_type == "redis":
-                # Before the connection is made, which makes the first channel.
+        make = connection.create_transport
+
+        def create_transport() -> Any:
+            # Also when kombu goes on to the next of several addresses; before the connection is
+            # made, which makes the first channel.
+            transport = make()
+            if transport.driver_type == "redis":
                 transport.Channel = type("CollectingChannel", (_Collecting, transport.Channel), {})
+                for option in ("socket_timeout", "socket_connect_timeout"):
+                    connection.transport_options.setdefault(option, PATIENCE)
+            elif isinstance(transport, pyamqp.Transport):
+                transport.Connection = PatientConnection
+            return transport
+
+        connection.create_transport = create_transport
+        try:
             # One attempt: the tick goes on and comes back, it does not hang here.
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             channel = connection.channel()
         except Exception:
-            connection.release()
+            _abandon(connection)
             raise
+        if isinstance(channel, ConfirmingChannel):
+            exchanges = (queue.exchange for queue in self.app.amqp.queues.values())
+            channel.fanouts = {one.name for one in exchanges if one and one.type == "fanout"}
         self._connection = connection
         self._producer = self.app.amqp.Producer(channel, auto_declare=False)
 
-    def close(self) -> None:
-        """Close the connection to the broker; the next publish opens one again."""
-        connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None:
-            try:
-                connection.release()
-            except Exception as exc:
-                logger.debug("beat: closing the broker connection: %s", exc)
+    def close(self, reason: str = "") -> None:
+        """Close the connection to the broker; the next publish opens one again.
+
+        :param reason: why it is of no use any more: then the broker is not told.
+        """
+        connection, producer = self._connection, self._producer
+        self._connection = self._producer = None
+        if connection is None:
+            return
+        channel = producer.channel
+        if isinstance(channel, ConfirmingChannel):
+            channel.give_up(reason or "the connection was closed")
+        if reason:
+            _abandon(connection)
+            return
+        try:
+            connection.release()
+        except Exception as exc:
+            logger.debug("beat: closing the broker connection: %s", exc)
+
+
+def _abandon(connection: Any) -> None:
+    """Let go of a connection without a word to a broker that may not listen."""
+    try:
+        connection.collect(socket_timeout=PATIENCE)
+    except Exception as exc:
+        logger.debug("beat: leaving the broker connection: %s", exc)
+
+
+def _answers(channel: Any) -> bool:
+    """Whether the Redis that is the broker of *channel* answers."""
+    if not isinstance(channel, _Collecting):
+        return False
+    try:
+        return bool(channel.client.ping())  # type: ignore[attr-defined]
+    except Exception:
+        return False
+
+
+def _settled(sent: Sent, down: bool) -> Sent:
+    refusals = [one.refusal for one in sent.receipts if not one.taken]
+    if sent.error or not refusals:
+        return sent
+    return replace(sent, error=refusals[0] or "it was not confirmed", broker_down=down)
 
 
 def _run_id(client: Any) -> str:

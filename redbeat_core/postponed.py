@@ -55,13 +55,17 @@ class Postponed:
         """*key* was published."""
         self._waits.pop(key, None)
 
+    def attempts(self, key: str) -> int:
+        """How often publishing *key* failed since it last went well."""
+        return self._waits[key].attempts if key in self._waits else 0
+
     def waits(self, key: str) -> bool:
         """Whether *key* is not to be tried yet."""
         return key in self._waits and self._waits[key].until > self._clock()
 
     def tried(self, key: str) -> bool:
-        """Whether publishing *key* has failed, and not been done since."""
-        return key in self._waits
+        """Whether publishing *key* has failed, by itself or with all, and not been done since."""
+        return key in self._waits or any(name == key for name, _ in self._told)
 
     def held_back(self) -> dict[str, str]:
         """What is not to be tried yet, with its mark."""
@@ -87,7 +91,7 @@ class Postponed:
 
     def broker_works(self) -> None:
         """The broker took what it was given."""
-        self._broker_wait = 0.0
+        self._broker_wait = self.broker_until = 0.0
         self._told.clear()
 
     def tell(self, run: tuple[str, str]) -> bool:

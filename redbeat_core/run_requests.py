@@ -33,11 +33,8 @@ class RunRequests:
         self._store = scheduler.store
         self._batch = batch
 
-    def items(self, requests: Sequence[Request], *, sendable: bool = True) -> list[Job | Advance]:
-        """Runs to make, and the ends of requests that come to none, in their order.
-
-        :param sendable: False: no runs now, only the ends.
-        """
+    def items(self, requests: Sequence[Request]) -> list[Job | Advance]:
+        """Runs to make, and the ends of requests that come to none, in their order."""
         readable: dict[str, Trigger] = {}
         found: dict[str, Job | Advance] = {}
         for request in requests:
@@ -48,7 +45,7 @@ class RunRequests:
                 continue
             if request.age > self._lifetime(trigger):
                 found[request.stream_id] = self._missed(request, trigger)
-            elif sendable and not self._batch.postponed.waits(request.stream_id):
+            elif not self._batch.postponed.waits(request.stream_id):
                 readable[request.stream_id] = trigger
         names = list({trigger.name for trigger in readable.values()})
         # One question for all of them, and only when there is something to ask.

@@ -4,6 +4,8 @@
 ``any_server``      the same, once for each of the two server programs
 ``new_server``      makes servers of the test's own (persistent, with a password, with options)
 ``redis_server``    the machine's redis-server
+``rabbit``          a running RabbitMQ node, shared by the tests of one pytest worker
+``queue``           the name of a queue for this test alone
 ``url``, ``client`` the address of ``server``'s database 0, and a client for it
 ``app``             the tests' shop as an app in this process, on ``server``
 ``processes``       starts real beats, workers and consoles on ``server``, and ends them
@@ -11,6 +13,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ import redis
 from celery import Celery
 
 from tests.support.processes import Processes
+from tests.support.rabbit import Rabbit
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app
 
@@ -65,6 +69,26 @@ def new_server() -> Iterator[Callable[..., Server]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def _rabbits() -> Iterator[list[Rabbit]]:
+    nodes: list[Rabbit] = []
+    yield nodes
+    for one in nodes:
+        one.close()
+
+
+@pytest.fixture
+def rabbit(_rabbits: list[Rabbit]) -> Rabbit:
+    if not _rabbits:
+        _rabbits.append(Rabbit())
+    return _rabbits[0].start()
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"shop-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

@@ -1,0 +1,316 @@
+"""RabbitMQ as the broker: what it took is counted, what it did not take is told and tried again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu.common import Broadcast
+
+from redbeat_core import RedBeatScheduler, confirming, events
+from redbeat_core.operations import Operations
+from redbeat_core.record import decode_record
+from redbeat_core.store import store_for
+from tests.support.rabbit import Rabbit
+from tests.support.stepping import due_entry, log, run
+from tests.support.waiting import wait_for
+
+Steps = Callable[..., RedBeatScheduler]
+
+
+@pytest.fixture
+def make(make_scheduler: Steps, rabbit: Rabbit, queue: str) -> Steps:
+    """A scheduler whose broker is RabbitMQ."""
+
+    def made(**conf: Any) -> RedBeatScheduler:
+        return make_scheduler(broker_url=rabbit.url, task_default_queue=queue, **conf)
+
+    return made
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirming, "PATIENCE", 0.3)
+
+
+def later(scheduler: RedBeatScheduler, seconds: float = 100) -> None:
+    """Let what waits for its next attempt come to it."""
+    scheduler.batch.postponed._clock = lambda: time.time() + seconds
+    scheduler.batch.postponed.broker_until = 0.0
+
+
+def failures(app: Celery) -> dict[str, str]:
+    """The last reason of each entry whose run failed."""
+    return {event.subject: event.data["reason"] for event in log(app, events.RUN_FAILED)}
+
+
+def runs_of(app: Celery, name: str) -> int:
+    record = store_for(app).get(name)
+    assert record is not None
+    return int(decode_record(record, app).total_run_count)
+
+
+def ids_by_entry(messages: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """The task ids of each entry's messages."""
+    ids: dict[str, set[str]] = {}
+    for message in messages:
+        ids.setdefault(message["redbeat"]["entry"], set()).add(message["id"])
+    return ids
+
+
+def test_what_the_broker_confirmed_is_counted(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    entries = [due_entry(app, f"e{n}", args=[n]) for n in range(30)]
+    scheduler = make()
+    run(scheduler)
+    assert scheduler.dispatcher.mode == "at-least-once"
+    assert scheduler.dispatcher.reason == "the broker is no Redis (amqp)"
+    told = {event.subject: event.data for event in log(app, events.RUN_DISPATCHED)}
+    messages = {message["redbeat"]["entry"]: message for message in rabbit.take(queue)}
+    assert set(messages) == set(told) == {entry.name for entry in entries}
+    for name, message in messages.items():
+        assert message["id"] == told[name]["task_id"]
+        assert message["redbeat"]["nominal"] == told[name]["nominal"]
+        assert f"e{message['args'][0]}" == name
+    assert {runs_of(app, entry.name) for entry in entries} == {1}
+
+
+def test_a_message_that_no_queue_gets_counts_as_failed_until_one_does(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    due_entry(app, "lost", options={"exchange": "amq.topic", "routing_key": queue})
+    due_entry(app, "plain")
+    scheduler = make()
+    run(scheduler)
+    assert "no queue gets the message" in failures(app)["lost"]
+    assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["plain"]
+    assert runs_of(app, "lost") == 0
+    with rabbit.connect() as connection:
+        connection.channel().queue_bind(queue, "amq.topic", queue)
+    later(scheduler)
+    run(scheduler)
+    assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["lost"]
+    assert runs_of(app, "lost") == 1
+
+
+def test_a_broadcast_that_nobody_listens_to_is_no_failure(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    # As with Celery: who is not there does not get it, and it is not kept for them.
+    everybody = f"{queue}-everybody"
+    due_entry(app, "all", options={"queue": everybody})
+    broadcast: Any = Broadcast
+    scheduler = make(task_queues=[broadcast(everybody)])
+    with rabbit.connect() as connection:
+        connection.channel().exchange_declare(everybody, "fanout", auto_delete=False)
+    run(scheduler)
+    assert failures(app) == {}
+    assert runs_of(app, "all") == 1
+
+
+def test_a_queue_that_is_deleted_while_beat_runs_is_made_again(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    due_entry(app, "first")
+    scheduler = make()
+    run(scheduler)
+    rabbit.delete(queue)
+    due_entry(app, "second")
+    run(scheduler)
+    assert "no queue gets the message" in failures(app)["second"]
+    later(scheduler)
+    run(scheduler)
+    assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["second"]
+
+
+def test_a_full_queue_that_refuses_delays_its_own_entries_only(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    full = f"{queue}-full"
+    limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    rabbit.declare(full, **limits)
+    scheduler = make()
+    for name in ("a", "b"):
+        due_entry(app, name, options={"exchange": "amq.direct", "routing_key": full})
+    due_entry(app, "plain")
+    with rabbit.connect() as connection:
+        connection.channel().queue_bind(full, "amq.direct", full)
+    run(scheduler)
+    (held,) = rabbit.take(full)
+    (refused,) = failures(app)
+    assert {held["redbeat"]["entry"], refused} == {"a", "b"}
+    assert "refused" in failures(app)[refused]
+    assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["plain"]
+    later(scheduler)
+    run(scheduler)
+    assert [message["redbeat"]["entry"] for message in rabbit.take(full)] == [refused]
+    assert {runs_of(app, name) for name in ("a", "b", "plain")} == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"queue": "{queue}-other"}, "inequivalent arg"),
+        ({"exchange": "{queue}-none", "routing_key": "x"}, "no exchange"),
+    ],
+    ids=["a queue that was made otherwise", "an exchange that is not there"],
+)
+def test_what_the_broker_finds_wrong_with_one_entry_harms_no_other(
+    options: dict[str, str],
+    reason: str,
+    app: Celery,
+    make: Steps,
+    rabbit: Rabbit,
+    queue: str,
+) -> None:
+    rabbit.declare(f"{queue}-other", **{"x-max-priority": 3})
+    names = [f"e{n}" for n in range(9)]
+    for name in names:
+        wrong = {key: text.format(queue=queue) for key, text in options.items()}
+        due_entry(app, name, options=wrong if name == "e4" else {})
+    scheduler = make()
+    run(scheduler)
+    assert set(failures(app)) == {"e4"}
+    assert reason in failures(app)["e4"]
+    later(scheduler)
+    run(scheduler)
+    assert len(log(app, events.RUN_FAILED)) == 2
+    messages = [message["redbeat"]["entry"] for message in rabbit.take(queue)]
+    assert sorted(messages) == [name for name in names if name != "e4"]
+
+
+def test_a_frozen_broker_does_not_hang_the_tick(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str, impatient: None
+) -> None:
+    due_entry(app, "before")
+    scheduler = make(broker_connection_timeout=0.3)
+    run(scheduler)
+    rabbit.freeze()
+    due_entry(app, "orders")
+    run(scheduler)
+    assert "did not answer" in failures(app)["orders"]
+    # A new connection is taken, by the kernel, and is not answered either.
+    later(scheduler)
+    run(scheduler)
+    assert runs_of(app, "orders") == 0
+    rabbit.thaw()
+    later(scheduler)
+    run(scheduler)
+    assert runs_of(app, "orders") == 1
+    ids = ids_by_entry(rabbit.take(queue))
+    # It may be there twice, since nobody knew what became of the first; as the same task.
+    assert {name: len(found) for name, found in ids.items()} == {"before": 1, "orders": 1}
+
+
+def test_a_broker_that_blocks_publishers_is_waited_for(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    due_entry(app, "before")
+    scheduler = make()
+    run(scheduler)
+    rabbit.alarm(True)
+    try:
+        names = [f"e{n}" for n in range(50)]
+        for name in names:
+            due_entry(app, name)
+        run(scheduler)
+        assert set(failures(app)) == set(names)
+        assert "short of memory or disk" in failures(app)["e0"]
+        connection = scheduler.dispatcher._connection
+        for _ in range(3):
+            later(scheduler)
+            run(scheduler)
+        # The connection is kept: what is in it comes once, not once per attempt.
+        assert scheduler.dispatcher._connection is connection
+        assert len(log(app, events.RUN_FAILED)) == len(names)
+    finally:
+        rabbit.alarm(False)
+
+    def made() -> bool:
+        later(scheduler)
+        run(scheduler)
+        return len(log(app, events.RUN_DISPATCHED)) == 1 + len(names)
+
+    wait_for(made, what="the runs after the alarm")
+    took = rabbit.take(queue)
+    ids = ids_by_entry(took)
+    assert set(ids) == {"before", *names}
+    assert {len(found) for found in ids.values()} == {1}
+    assert len(took) <= 1 + 2 * len(names)
+
+
+def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    scheduler = make(redbeat_batch_size=10)
+    due_entry(app, "before")
+    run(scheduler)
+    names = [f"e{n:02}" for n in range(25)]
+    for name in names:
+        due_entry(app, name)
+    trigger = Operations(store_for(app), app=app, actor="me@here").trigger("before")
+    rabbit.stop()
+    for _ in range(3):
+        later(scheduler)
+        run(scheduler)
+    told = log(app, events.RUN_FAILED)
+    assert sorted(event.subject for event in told) == ["before", *names]
+    assert [event.data["trigger"] for event in told if event.subject == "before"] == [trigger]
+    assert all("cannot be reached" in event.data["reason"] for event in told)
+    due = {event.subject: event.data["nominal"] for event in told}
+    rabbit.start()
+    later(scheduler)
+    run(scheduler)
+    made = {event.subject: event.data for event in log(app, events.RUN_DISPATCHED)[1:]}
+    assert {name: made[name]["nominal"] for name in names} == {name: due[name] for name in names}
+    assert len(log(app, events.RUN_DISPATCHED)) == 2 + len(names)
+    messages = rabbit.take(queue)
+    assert sorted(message["redbeat"]["entry"] for message in messages) == sorted(
+        ["before", "before", *names]
+    )
+    # Another outage is told anew.
+    rabbit.stop()
+    due_entry(app, "again")
+    run(scheduler)
+    assert "again" in failures(app)
+    rabbit.start()
+
+
+def test_a_connection_that_broke_while_idle_fails_no_run(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    due_entry(app, "before")
+    scheduler = make()
+    run(scheduler)
+    rabbit.kill()
+    rabbit.start()
+    due_entry(app, "after")
+    run(scheduler)
+    assert failures(app) == {}
+    assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["before", "after"]
+
+
+def test_at_most_once_loses_what_a_broker_that_goes_down_did_not_take_and_says_so(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str, impatient: None
+) -> None:
+    due_entry(app, "before")
+    scheduler = make(redbeat_delivery="at-most-once", broker_connection_timeout=0.3)
+    run(scheduler)
+    rabbit.freeze()
+    due_entry(app, "lost")
+    run(scheduler)
+    assert "at-most-once: it is not repeated" in failures(app)["lost"]
+    assert runs_of(app, "lost") == 1
+    # Now that it is known to be down nothing more is given up.
+    due_entry(app, "kept")
+    later(scheduler)
+    run(scheduler)
+    assert runs_of(app, "kept") == 0
+    rabbit.thaw()
+    later(scheduler)
+    run(scheduler)
+    assert runs_of(app, "kept") == 1

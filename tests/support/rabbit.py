@@ -1,0 +1,233 @@
+"""A real RabbitMQ node for tests: started, frozen, killed, stopped and started again at will.
+
+The node is the machine's own ``rabbitmq-server``, run from a directory of its own: ports, names,
+data, logs, plugins and cookie are not those of a RabbitMQ that the machine may run already. It
+listens on loopback only, keeps what it was given over restarts, is stopped by its process id, and
+its files are gone afterwards. Starting one takes some seconds, so a pytest worker has one for all
+of its tests, each of which uses queues of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import amqp
+
+from .orphans import end_with_parent
+from .server import free_port, missing
+from .waiting import wait_for
+
+#: Debian's scripts; those in /usr/sbin change to another user first.
+PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+REMEDY = "apt-get install --no-install-recommends rabbitmq-server"
+
+
+def program(name: str) -> str:
+    """The path of one of RabbitMQ's programs, or of Erlang's; leaves the test without it."""
+    found = shutil.which(name, path=f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        missing("RabbitMQ", REMEDY)
+    return str(found)
+
+
+class Rabbit:
+    """One node.
+
+    :ivar port: the loopback port for AMQP, the same for life.
+    """
+
+    def __init__(self) -> None:
+        self._program = program("rabbitmq-server")
+        # Names of nodes are looked up at a daemon, which would outlive the node that started it.
+        self._epmd = program("epmd")
+        self.port, self._names_port, self._peers_port = free_port(), free_port(), free_port()
+        self._directory = Path(tempfile.mkdtemp(prefix="redbeat-test-rabbit-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._names: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running node."""
+        assert self._process is not None, "the node is not running"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there (frozen or not)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def url(self) -> str:
+        """The address that Celery uses."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> Rabbit:
+        """Start the node and wait until it takes connections. Does nothing when it runs."""
+        if self.running:
+            self.thaw()
+            return self
+        self._write_settings()
+        if self._names is None or self._names.poll() is not None:
+            words = [self._epmd, "-port", str(self._names_port), "-address", "127.0.0.1"]
+            self._names = self._run(words)
+        self._process = self._run([self._program])
+        wait_for(self._settled, 60, what="RabbitMQ")
+        assert self.running, f"RabbitMQ did not start:\n{self.log()}"
+        return self
+
+    def stop(self) -> None:
+        """End the node politely (SIGTERM)."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the node at once (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open, even new ones are accepted, and nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT after :meth:`freeze`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def alarm(self, on: bool) -> None:
+        """Let the node find that it has no memory left, so that it blocks all publishers; or
+        that it has enough again."""
+        self._control("set_vm_memory_high_watermark", "0.0000001" if on else "0.9")
+
+    def log(self) -> str:
+        """What the node wrote so far."""
+        files = [self._directory / "output", *sorted((self._directory / "log").glob("*.log"))]
+        return "\n".join(one.read_text(errors="replace") for one in files if one.exists())
+
+    def close(self) -> None:
+        """End the node and remove its files."""
+        if self.running:
+            self.kill()
+        if self._names is not None:
+            self._names.kill()
+            self._names.wait(15)
+            self._names = None
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    # Its queues
+
+    def connect(self) -> amqp.Connection:
+        """A connection; close it, or use it in a ``with``."""
+        connection = amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=5)
+        connection.connect()
+        return connection
+
+    def take(self, queue: str) -> list[dict[str, Any]]:
+        """Take all messages out of the queue: their headers, ``args`` and ``kwargs``, in order.
+
+        A queue that is not there is empty.
+        """
+        found = []
+        with self.connect() as connection:
+            channel = connection.channel()
+            try:
+                while (message := channel.basic_get(queue, no_ack=True)) is not None:
+                    args, kwargs, _ = json.loads(message.body)
+                    found.append({**message.headers, "args": args, "kwargs": kwargs})
+            except amqp.NotFound:
+                pass
+        return found
+
+    def declare(self, queue: str, **arguments: Any) -> None:
+        """Make a durable queue, with RabbitMQ's ``x-`` arguments."""
+        with self.connect() as connection:
+            connection.channel().queue_declare(
+                queue, durable=True, auto_delete=False, arguments=arguments
+            )
+
+    def delete(self, queue: str) -> None:
+        """Delete a queue with what is in it."""
+        with self.connect() as connection:
+            connection.channel().queue_delete(queue)
+
+    # How it is run
+
+    def _write_settings(self) -> None:
+        folder = self._directory
+        (folder / "plugins").write_text("[].")
+        lines = [f"listeners.tcp.local = 127.0.0.1:{self.port}", "disk_free_limit.absolute = 1MB"]
+        # Other programs' use of the memory is none of its business here.
+        lines += ["vm_memory_high_watermark.relative = 0.9"]
+        (folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+
+    def _environment(self) -> dict[str, str]:
+        folder = self._directory
+        return {
+            "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            # Where the cookie is kept by which nodes and tools trust each other.
+            "HOME": str(folder),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._names_port),
+            # It makes tables for as many files as it may open.
+            "ERL_MAX_PORTS": "4096",
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "environment"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_DIST_PORT": str(self._peers_port),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
+            # Then the script becomes the node, and the process id is the node's.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    def _run(self, words: list[str]) -> subprocess.Popen[bytes]:
+        with (self._directory / "output").open("ab") as output:
+            return subprocess.Popen(
+                words,
+                cwd=self._directory,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
+            )
+
+    def _control(self, *words: str) -> None:
+        subprocess.run(
+            [program("rabbitmqctl"), *words],
+            cwd=self._directory,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+
+    def _settled(self) -> bool:
+        """Whether it has either come up or given up."""
+        if not self.running:
+            return True
+        try:
+            self.connect().close()
+        except (TimeoutError, OSError, amqp.AMQPError):
+            return False
+        return True
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self.thaw()
+            self._process.send_signal(how)
+        self._process.wait(30)
+        self._process = None

@@ -172,10 +172,10 @@ class Dispatcher:
             channel = self._producer.channel
             if not isinstance(channel, _Collecting):
                 self.reason = f"the broker is no Redis ({self._connection.transport.driver_type})"
-            elif _run_id(channel.client) != _run_id(self._client):  # type: ignore[attr-defined]
+            elif not _same_server(channel.client, self._client):  # type: ignore[attr-defined]
                 self.reason = "the broker is another Redis server"
             else:
-                self.server = _run_id(self._client)
+                self.server = _run_id(self._client) or _address(self._client)
                 self.mode, self.reason = EXACTLY_ONCE, "the broker is the schedule's Redis server"
         except Exception as exc:
             # Whatever keeps us from knowing, at-least-once is safe.
@@ -379,12 +379,20 @@ def _settled(sent: Sent, down: bool) -> Sent:
     return replace(sent, error=refusals[0] or "it was not confirmed", broker_down=down)
 
 
+def _same_server(one: Any, other: Any) -> bool:
+    ids = _run_id(one), _run_id(other)
+    return ids[0] == ids[1] if all(ids) else _address(one) == _address(other)
+
+
 def _run_id(client: Any) -> str:
-    """What identifies the server process that *client* talks to."""
+    """What identifies the server process that *client* talks to; empty when it does not say: a
+    managed server may refuse INFO, then its address must do."""
     try:
-        info = client.info("server")
+        return str(client.info("server")["run_id"])
     except exceptions.ResponseError:
-        # A managed server may refuse INFO; then its address must do.
-        kwargs = client.connection_pool.connection_kwargs
-        return f"{kwargs.get('host')}:{kwargs.get('port')}:{kwargs.get('path')}"
-    return str(info["run_id"])
+        return ""
+
+
+def _address(client: Any) -> str:
+    kwargs = client.connection_pool.connection_kwargs
+    return f"{kwargs.get('host')}:{kwargs.get('port')}:{kwargs.get('path')}"

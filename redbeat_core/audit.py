@@ -2,7 +2,8 @@
 
 Finds what no event told: entries that were broken or repaired behind the scheduler's back, and
 entries that another program enabled without giving them a due time. Each look costs the same
-however many entries there are.
+however many entries there are, and what was looked at is read again only when it has changed: the
+server compares a digest of each page.
 """
 
 from __future__ import annotations
@@ -12,28 +13,38 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from .claims import ClaimStore
 from .planning import first_due, score_is_ours
 from .record import EntryRecord
-from .store import ConflictError, ScheduleStore, score_text
+from .store import ConflictError, score_text
 
 if TYPE_CHECKING:
     from .batch import BatchRunner
 
-#: Seconds between looks, and how many entries one look takes (about).
+#: Seconds between looks.
 LOOK_EVERY = 1.0
-LOOK_AT = 100
+#: How many entries (about) one look reads, and how many it passes over that have not changed.
+LOOK_AT = 25
+PASS_OVER = 250
 
 
 class Auditor:
     """Looks at the entries in turn, for one scheduler."""
 
-    def __init__(self, store: ScheduleStore, batch: BatchRunner) -> None:
+    def __init__(self, store: ClaimStore, batch: BatchRunner) -> None:
         self._store = store
         self._batch = batch
-        self._cursor = 0
+        self._cursor = "0"
         self._next = 0.0
-        #: Reported before this round, and not met in it so far.
-        self._unmet: set[str] = set()
+        #: The pages as they were: by cursor the digest, and the cursor of the next page.
+        self._pages: dict[str, tuple[str, str]] = {}
+        #: The same, of this round so far.
+        self._met: dict[str, tuple[str, str]] = {}
+
+    def forget(self) -> None:
+        """Read everything again: another beat led since."""
+        self._cursor = "0"
+        self._pages, self._met = {}, {}
 
     def look(self) -> None:
         """Look at the next few, if it is time."""
@@ -41,19 +52,44 @@ class Auditor:
         if now < self._next:
             return
         self._next = now + LOOK_EVERY
-        self._cursor, records = self._store.scan(self._cursor, LOOK_AT)
-        for record in records:
+        known = self._come_next()
+        digests = {cursor: digest for cursor, (digest, _) in known.items()}
+        page = self._store.changed_page(self._cursor, LOOK_AT, PASS_OVER, digests)
+        for record in page.records:
             self._check(record)
-        if self._cursor == 0:
-            # The round is complete.
-            self._batch.forget_invalid(self._unmet)
-            self._unmet = self._batch.known_invalid()
+        for cursor, as_it_was in known.items():
+            if cursor in (page.cursor, page.after):
+                break
+            self._met[cursor] = as_it_was
+        if page.cursor is not None:
+            self._met[page.cursor] = page.digest, page.after
+        self._cursor = page.after
+        if self._cursor == "0":
+            self._end_round()
+
+    def _come_next(self) -> dict[str, tuple[str, str]]:
+        """The known pages that come next, as far as a look goes."""
+        known: dict[str, tuple[str, str]] = {}
+        cursor = self._cursor
+        while cursor in self._pages and len(known) * LOOK_AT < PASS_OVER:
+            known[cursor] = self._pages[cursor]
+            cursor = known[cursor][1]
+            if cursor == "0":
+                break
+        return known
+
+    def _end_round(self) -> None:
+        # Cursors of another size of the schedule go with the round that met them last.
+        self._pages, self._met = self._met, {}
+        bad = list(self._batch.known_invalid())
+        records = self._store.records(bad)
+        gone = {name for name, record in zip(bad, records, strict=True) if record.score is None}
+        self._batch.forget_invalid(gone)
 
     def _check(self, record: EntryRecord) -> None:
         was_bad = self._batch.is_known_invalid(record.name)
         entry = self._batch.entry_of(record)
         if entry is None:
-            self._unmet.discard(record.name)
             return
         if not entry.enabled or record.score is None or record.score >= 0:
             return
@@ -65,7 +101,6 @@ class Auditor:
             due = first_due(entry.schedule, entry.last_run_at, datetime.now(UTC))
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
-            self._unmet.discard(record.name)
             self._batch.found_invalid(record, f"its next run cannot be computed: {exc}")
             return
         if due is None:

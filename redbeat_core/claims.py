@@ -89,6 +89,21 @@ class Advance:
     events: Sequence[str] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries in the order of a scan.
+
+    :ivar after: the cursor to go on from; ``"0"``: that was the end.
+    :ivar cursor: the cursor that the entries were found at; None when nothing had changed.
+    :ivar digest: tells whether they changed since.
+    """
+
+    after: str
+    cursor: str | None = None
+    digest: str = ""
+    records: Sequence[EntryRecord] = ()
+
+
 class ServerChangedError(Exception):
     """The schedule is on another server than the broker's messages are meant for."""
 
@@ -137,6 +152,23 @@ class ClaimStore(ScheduleStore):
         schedule = self.keys.schedule
         due = self.client.zrangebyscore(schedule, 0, score_text(now), withscores=True)
         return [(self.keys.name(key), float(score)) for key, score in due]
+
+    def changed_page(
+        self, cursor: str, count: int, pass_over: int, known: Mapping[str, str]
+    ) -> Page:
+        """The next *count* entries (about) that are not as they were.
+
+        :param cursor: where to go on; ``"0"`` begins.
+        :param pass_over: how many to look at, about, that are as they were.
+        :param known: cursor and digest of pages as they were.
+        """
+        words = (word for pair in known.items() for word in pair)
+        reply = self.scripts.run("audit", [self.keys.schedule], [cursor, count, pass_over, *words])
+        if reply[1] is None:
+            return Page(reply[0])
+        after, at, digest, text = reply
+        entries = ((self.keys.name(key), loaded) for key, *loaded in json.loads(text))
+        return Page(after, at, digest, [loaded_record(name, loaded) for name, loaded in entries])
 
     def commit(
         self,

@@ -222,6 +222,7 @@ class RedBeatScheduler(Scheduler):
         self._leading = False
         self.lease.lose()
         self.batch.forget()
+        self._auditor.forget()
         logger.warning("beat: No longer leading (%s), standing by", reason)
 
     def _lead(self) -> float:

@@ -124,11 +124,6 @@ class ScheduleStore:
         seconds, micro = one_server(self.client).time()
         return int(seconds) + int(micro) / 1e6
 
-    def scan(self, cursor: int, count: int) -> tuple[int, list[EntryRecord]]:
-        """Some entries and where to go on; a cursor of 0 begins, and comes back at the end."""
-        after, members = self.client.zscan(self.keys.schedule, cursor=cursor, count=count)
-        return int(after), self.records([self.keys.name(key) for key, _ in members])
-
     # The log
 
     def last_seq(self) -> int:

@@ -10,7 +10,7 @@ from .store import ScheduleStore
 from .stream import RETRY_FIRST, RETRY_MOST, close_quietly
 
 #: Seconds that a quiet subscription is waited on at a time.
-_POLL = 0.25
+_POLL = 1.0
 
 
 class Wakeup:
@@ -35,7 +35,7 @@ class Wakeup:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; it notices within a fraction of a second."""
+        """End the thread; it notices within a second or so."""
         self._stop.set()
 
     def _run(self) -> None:

@@ -12,6 +12,7 @@ from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
 from redbeat_core.audit import Auditor
+from redbeat_core.claims import Page
 from redbeat_core.config import RedBeatConfig, ensure_conf
 from redbeat_core.connection import get_redis
 from redbeat_core.store import store_for
@@ -78,11 +79,11 @@ def test_a_bad_entry_met_by_a_claim_is_not_reported_again_by_the_round(
     client.hset("redbeat:bad", "definition", "{oops")
     client.zadd("redbeat::schedule", {"redbeat:bad": 5})
     run(scheduler)
-    real = auditor._store.scan
-    auditor._store.scan = lambda cursor, count: (0, [])  # type: ignore[method-assign]
+    real = auditor._store.changed_page
+    auditor._store.changed_page = lambda *_: Page("0")  # type: ignore[method-assign]
     auditor._next = 0.0
     auditor.look()
-    auditor._store.scan = real  # type: ignore[method-assign]
+    auditor._store.changed_page = real  # type: ignore[method-assign]
     auditor._next = 0.0
     run(scheduler)
     assert caplog.text.count("cannot run") == 1

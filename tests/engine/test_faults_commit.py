@@ -213,18 +213,18 @@ def test_an_auditor_that_was_overtaken_does_not_schedule_the_same_time_again(
     # As if enabled by hand: an enabled entry that nothing has scheduled.
     client.zadd("redbeat::schedule", {"redbeat:orders": -1})
     auditor: Auditor = slow._auditor
-    scan = auditor._store.scan
+    look = auditor._store.changed_page
 
-    def overtaken(cursor: int, count: int) -> Any:
-        seen = scan(cursor, count)
+    def overtaken(*args: Any) -> Any:
+        seen = look(*args)
         for _ in range(3):
             fast._auditor._next = 0.0
             fast._step()
         return seen
 
-    auditor._store.scan = overtaken  # type: ignore[method-assign]
+    auditor._store.changed_page = overtaken  # type: ignore[method-assign]
     slow._step()
-    auditor._store.scan = scan  # type: ignore[method-assign]
+    auditor._store.changed_page = look  # type: ignore[method-assign]
     for _ in range(3):
         slow._step()
     assert len(queued(client)) == 1

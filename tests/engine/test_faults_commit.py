@@ -215,8 +215,8 @@ def test_an_auditor_that_was_overtaken_does_not_schedule_the_same_time_again(
     auditor: Auditor = slow._auditor
     look = auditor._store.changed_page
 
-    def overtaken(*args: Any) -> Any:
-        seen = look(*args)
+    def overtaken(cursor: str, count: int, pass_over: int, known: Mapping[str, str]) -> Any:
+        seen = look(cursor, count, pass_over, known)
         for _ in range(3):
             fast._auditor._next = 0.0
             fast._step()

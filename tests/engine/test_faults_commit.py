@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from kombu import entity
 
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.audit import Auditor
-from redbeat_core.claims import Advance, ClaimStore
+from redbeat_core.claims import Advance, ClaimStore, Page
 from redbeat_core.operations import Operations
 from redbeat_core.store import store_for
 from tests.support.server import REDIS, VALKEY, Server
@@ -215,7 +215,7 @@ def test_an_auditor_that_was_overtaken_does_not_schedule_the_same_time_again(
     auditor: Auditor = slow._auditor
     look = auditor._store.changed_page
 
-    def overtaken(cursor: str, count: int, pass_over: int, known: Mapping[str, str]) -> Any:
+    def overtaken(cursor: str, count: int, pass_over: int, known: Mapping[str, str]) -> Page:
         seen = look(cursor, count, pass_over, known)
         for _ in range(3):
             fast._auditor._next = 0.0

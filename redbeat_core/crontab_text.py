@@ -12,6 +12,8 @@ from typing import Any
 from celery.schedules import crontab
 
 from .scanning import ScheduleError, Word, did_you_mean, quoted, words
+from .zoned_crontab import zoned_crontab
+from .zones import UnknownZoneError, find_zone
 
 ALIASES = {
     "@hourly": "0 * * * *",
@@ -67,24 +69,39 @@ _EXTENSIONS = {
 }
 
 
+#: As crond and Kubernetes have it.
+_TZ = re.compile(r"(?:CRON_)?TZ=(?=\S)", re.IGNORECASE)
+
+
+def has_zone_before(text: str) -> bool:
+    """Whether *text* begins with ``CRON_TZ=`` or ``TZ=``."""
+    return _TZ.match(text) is not None
+
+
 def looks_like_crontab(text: str) -> bool:
     """Whether *text* is meant as a crontab line, right or wrong."""
     found = words(text)
-    return text.startswith("@") or text[0] in "*0123456789?" or len(found) in (5, 6, 7)
+    return has_zone_before(text) or text[0] in "@*0123456789?" or len(found) in (5, 6, 7)
 
 
 def parse_crontab(text: str) -> crontab:
     """The crontab that *text* says, with its fields as they are written.
 
+    A zone behind the fields, or as ``CRON_TZ=`` before them, makes it a ``zoned_crontab``.
+
     :raises ScheduleError: with the column.
     """
-    if text.startswith("@"):
-        line = ALIASES.get(text.lower())
+    fields, zone = words(text), None
+    if prefix := _TZ.match(text):
+        zone, fields = Word(fields[0].text[prefix.end() :], prefix.end()), fields[1:]
+    if fields and fields[0].text.startswith("@"):
+        line = ALIASES.get(fields[0].text.lower())
         if line is None:
-            hint = did_you_mean(text, [name.upper() for name in ALIASES]).lower()
-            raise ScheduleError(f"{quoted(text)} is none of {', '.join(ALIASES)}{hint}", 0)
-        text = line
-    fields = words(text)
+            hint = did_you_mean(fields[0].text, [name.upper() for name in ALIASES]).lower()
+            raise fields[0].error(f"{quoted(fields[0].text)} is none of {', '.join(ALIASES)}{hint}")
+        fields = [*words(line), *fields[1:]]
+    if zone is None and len(fields) == len(_FIELDS) + 1 and _names_zone(fields[-1].text):
+        zone = fields.pop()
     if len(fields) != len(_FIELDS):
         raise _wrong_count(fields, text)
     arguments: dict[str, Any] = {}
@@ -92,10 +109,23 @@ def parse_crontab(text: str) -> crontab:
         for item in word.split(","):
             _check(field, item)
         arguments[field.argument] = _numbered(field, word.text)
+    if zone is not None:
+        try:
+            arguments["tz"] = find_zone(zone.text)
+        except UnknownZoneError as exc:
+            raise zone.error(str(exc)) from None
     try:
-        return crontab(**arguments)
+        return crontab(**arguments) if zone is None else zoned_crontab(**arguments)
     except ValueError:
         raise ScheduleError(NEVER, fields[2].column) from None
+
+
+def _names_zone(text: str) -> bool:
+    """Whether the sixth word is meant as a time zone, and not as a field."""
+    return (
+        re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+/-]+|[A-Za-z]{2}[A-Za-z0-9_+-]*)", text)
+        is not None
+    )
 
 
 def _numbered(field: _Field, text: str) -> str:
@@ -168,6 +198,12 @@ def _number(field: _Field, item: Word, text: str) -> None:
 
 def format_crontab(schedule: crontab) -> str:
     """The line of *schedule*; :func:`parse_crontab` makes an equal crontab of it."""
+    line = crontab_fields(schedule)
+    return f"{line} {schedule.zone}" if isinstance(schedule, zoned_crontab) else line
+
+
+def crontab_fields(schedule: crontab) -> str:
+    """The five fields of *schedule*."""
     return " ".join(_field_text(field, schedule) for field in _FIELDS)
 
 

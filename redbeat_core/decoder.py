@@ -11,6 +11,15 @@ included. What it cannot express is written so that nothing is lost for us:
   which can hold a fixed offset only, so that 09:00 in Paris would move by an hour in summer.
   celery-redbeat cannot read it.
 
+The types that only we have, and that celery-redbeat cannot read, either:
+
+- ``crontab-tz``: the fields of ``crontab``, and ``tz``, the name of its zone;
+- ``rrule-set``: lists of ``rule`` and ``exrule`` (each an ``rrule`` or ``rrule-tz``), and of
+  ``rdate`` and ``exdate`` (each a ``datetime``);
+- ``interval-from``: ``every`` in seconds, and ``from``, a ``datetime``;
+- ``once``: ``at``, a ``datetime``;
+- ``solar``: ``event``, ``lat`` and ``lon`` as Celery's class has them.
+
 Everything read is checked: whatever celery-redbeat or Celery could not run is a
 :class:`DecodeError` that says why, and nothing else is ever raised.
 """
@@ -71,7 +80,7 @@ _META = ("last_run_at", "total_run_count")
 _HARMLESS = frozenset({*_META, "relative"})
 #: More than any message that a broker takes, and little enough to read at once.
 _MAX_TEXT = 16 * 1024 * 1024
-_TYPES = "interval, crontab, rrule or rrule-tz"
+_TYPES = "interval, interval-from, crontab, crontab-tz, rrule, rrule-tz, rrule-set, once or solar"
 
 
 #: The meta that celery-redbeat and we write at each run: read in a fraction of the time.

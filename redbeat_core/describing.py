@@ -15,7 +15,7 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from cron_descriptor import ExpressionDescriptor, Options
 
 from .crontab_text import format_crontab
-from .rfc5545 import offset_name
+from .rfc5545_times import offset_name
 from .rrule_times import HOURLY, MONTHLY, WEEKLY, YEARLY, Parts
 from .rules import adopted, rrule
 from .zones import iana_name

@@ -1,12 +1,17 @@
 """Schedules as text, as an operator types them, both ways.
 
-Three forms, told apart by how they begin:
+Told apart by how they begin:
 
 - an interval: ``every 30s``, ``every 5m``, ``every 1h30m``, ``every 90 seconds``, ``every day``;
   with ``relative`` at the end it is rounded to the clock, as Celery's ``relative=True`` does;
-- a crontab line: ``*/5 9-17 * * mon-fri``, or ``@daily`` and the like, in the app's time zone;
+  with ``from 2026-01-01 00:00`` it is counted from there and not from the last run;
+- a crontab line: ``*/5 9-17 * * mon-fri``, or ``@daily`` and the like, in the app's time zone,
+  or in its own: ``0 9 * * * Europe/Berlin``;
 - a rule of RFC 5545: ``FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9;BYMINUTE=0``, also after ``RRULE:``, and
-  with a ``DTSTART;TZID=Europe/Berlin:20260101T090000`` before it.
+  with a ``DTSTART;TZID=Europe/Berlin:20260101T090000`` before it; with several RRULE, RDATE,
+  EXRULE or EXDATE it is a set;
+- a single run: ``at 2026-12-24 18:00 Europe/Berlin``;
+- the sun at a place: ``sunrise 52.52 13.40``, degrees north and east.
 """
 
 from __future__ import annotations
@@ -16,20 +21,31 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
-from celery.schedules import BaseSchedule, crontab, schedule
+from celery.schedules import BaseSchedule, crontab, schedule, solar
 
-from .crontab_text import NEVER, format_crontab, looks_like_crontab, parse_crontab
+from .crontab_text import (
+    NEVER,
+    format_crontab,
+    has_zone_before,
+    looks_like_crontab,
+    parse_crontab,
+)
+from .moment_text import EXAMPLE as MOMENT_EXAMPLE
+from .moment_text import format_moment, parse_moment
+from .once import anchored_interval, once
 from .recurrence import next_occurrence
-from .rfc5545 import format_rule, looks_like_rule, parse_rule
+from .rfc5545 import format_rule, format_set, looks_like_rule, parse_rule
+from .rule_sets import rrule_set
 from .rules import adopted, rrule
 from .scanning import ScheduleError, Word, did_you_mean, quoted, words
+from .sun_text import format_solar, looks_like_solar, parse_solar
 from .zones import UnknownZoneError, find_zone
 
 __all__ = ["ScheduleError", "format_schedule", "parse_schedule"]
 
-EXAMPLES = "'every 30s', '*/5 * * * *' or 'FREQ=DAILY;BYHOUR=9'"
-#: A rule that names every day of a year fits.
-MAX_LENGTH = 8000
+EXAMPLES = "'every 30s', '*/5 * * * *', 'FREQ=DAILY;BYHOUR=9' or 'at 2026-12-24 18:00'"
+#: A rule that names every day of a year fits, and so does a set of a few hundred dates.
+MAX_LENGTH = 16_000
 
 _MICROSECONDS = {
     "us": 1,
@@ -59,7 +75,7 @@ def parse_schedule(
 ) -> BaseSchedule:
     """The schedule that *text* says.
 
-    :param tz: the zone of a rule without a TZID; None: UTC. Crontabs run in the app's zone.
+    :param tz: the zone of times without one; None: UTC. Crontabs run in the app's zone.
     :param now: where a rule without a DTSTART starts (see :func:`.rfc5545.parse_rule`);
         None: the time it is.
     :raises ScheduleError: it says none, or one that never runs; with the column of what is
@@ -95,10 +111,16 @@ def _zone(tz: tzinfo | str | None) -> tzinfo:
 
 def _parse(text: str, zone: tzinfo, now: datetime) -> BaseSchedule:
     if re.match(r"every\b|every(?=[0-9])", text, re.IGNORECASE):
-        return _parse_interval(text)
+        return _parse_interval(text, zone)
+    if re.match(r"(?:once\s+)?at\b", text, re.IGNORECASE):
+        return _parse_once(text, zone)
+    if has_zone_before(text):
+        return parse_crontab(text)
     if looks_like_rule(text):
         return parse_rule(text, zone, now)
     first = words(text)[0]
+    if looks_like_solar(first.text):
+        return parse_solar(text)
     if re.fullmatch(r"(?:[0-9.]+\s*[a-z]+\s*)+", text, re.IGNORECASE):
         raise ScheduleError(f"an interval begins with 'every': try 'every {text[:40]}'", 0)
     if looks_like_crontab(text):
@@ -117,15 +139,58 @@ def _check_that_it_runs(found: BaseSchedule, now: datetime) -> None:
         if next_occurrence(found, start - timedelta(seconds=1)) is not None:
             raise ScheduleError("the rule has no run to come: all of its COUNT are in the past")
         raise ScheduleError("the rule never runs: no date in the calendar matches all its parts")
-    if isinstance(found, crontab) and next_occurrence(copy.copy(found), now) is None:
+    if isinstance(found, rrule_set):
+        _check_set(found, now)
+    elif isinstance(found, once):
+        if found.earliest <= now:
+            raise ScheduleError(
+                f"{format_moment(found.at)} is in the past: write a time that is to come",
+                len("at "),
+            )
+    elif isinstance(found, solar):
+        if next_occurrence(found, now) is None:
+            raise ScheduleError(f"{found.event} never comes at this place")
+    elif isinstance(found, crontab) and next_occurrence(copy.copy(found), now) is None:
         raise ScheduleError(NEVER)
 
 
-def _parse_interval(text: str) -> schedule:
+#: So many excluded times in a row are looked at before a set is refused.
+_MAX_EXCLUDED = 5000
+
+
+def _check_set(found: rrule_set, now: datetime) -> None:
+    run = next(found.search(now, limit=_MAX_EXCLUDED), found)
+    if run is None:
+        raise ScheduleError(
+            f"EXDATE and EXRULE take away the next {_MAX_EXCLUDED} times of the rules, so that it "
+            "never runs: name the times that are left instead"
+        )
+    if run is found:
+        raise ScheduleError(
+            "the rules and dates have no run to come: all are in the past, excluded, or on no "
+            "date of the calendar"
+        )
+
+
+def _parse_once(text: str, zone: tzinfo) -> once:
+    match = re.match(r"(?:once\s+)?at\b\s*", text, re.IGNORECASE)
+    position = match.end() if match else 0
+    if not text[position:]:
+        raise ScheduleError(f"at what time? Write it as in 'at {MOMENT_EXAMPLE}'", len(text))
+    word = Word(text[position:], position)
+    moment = parse_moment(word, zone)
+    try:
+        return once(moment)
+    except ValueError as exc:
+        raise word.error(str(exc)) from None
+
+
+def _parse_interval(text: str, zone: tzinfo) -> schedule:
     rest = text.lower()
     position = len("every")
     relative = re.search(r"\s+relative$", rest)
-    end = relative.start() if relative else len(rest)
+    start = re.search(r"\s+(?:starting\s+)?from\b\s*", rest)
+    end = relative.start() if relative else start.start() if start else len(rest)
     total = Decimal(0)
     terms = 0
     while (position := _skip(rest, position)) < end:
@@ -144,7 +209,19 @@ def _parse_interval(text: str) -> schedule:
         position = match.end()
     if not terms:
         raise ScheduleError("how often? Write it as in 'every 30s', 'every 1h30m'", len(text))
-    return schedule(run_every=_timedelta(total), relative=relative is not None)
+    every = _timedelta(total)
+    if start is None:
+        return schedule(run_every=every, relative=relative is not None)
+    if relative is not None:
+        raise ScheduleError("an interval is either relative or from a time", relative.start() + 1)
+    if start.end() == len(text):
+        raise ScheduleError(f"from when? Write it as in 'from {MOMENT_EXAMPLE}'", len(text))
+    word = Word(text[start.end() :], start.end())
+    anchor = parse_moment(word, zone)
+    try:
+        return anchored_interval(every, anchor)
+    except ValueError as exc:
+        raise word.error(str(exc)) from None
 
 
 def _skip(text: str, position: int) -> int:
@@ -185,15 +262,21 @@ def format_schedule(schedule: BaseSchedule) -> str:
 
     A type that has no text form gives its name, which does not parse.
     """
-    rule = adopted(schedule)
-    if rule is not None:
-        return format_rule(rule)
     if isinstance(schedule, crontab):
         return format_crontab(schedule)
+    if isinstance(schedule, anchored_interval):
+        return f"every {_duration(schedule.run_every)} from {format_moment(schedule.anchor)}"
     if isinstance(schedule, _INTERVAL):
         suffix = " relative" if schedule.relative else ""
         return f"every {_duration(schedule.run_every)}{suffix}"
-    return type(schedule).__name__
+    if isinstance(schedule, once):
+        return f"at {format_moment(schedule.at)}"
+    if isinstance(schedule, rrule_set):
+        return format_set(schedule)
+    if isinstance(schedule, solar):
+        return format_solar(schedule)
+    rule = adopted(schedule)
+    return type(schedule).__name__ if rule is None else format_rule(rule)
 
 
 _INTERVAL = schedule

@@ -17,7 +17,7 @@ from celery.schedules import crontab, schedule
 from .backlog import backlog
 from .policy import PLAIN, SKIP_GRACE, Policy
 from .record import EntryRecord, json_object
-from .schedules import advance, next_occurrence, rrule
+from .schedules import Occurring, advance, next_occurrence
 from .zones import DEFAULT_DST, TICK, DstPolicy
 
 _DEADLINE = "later than beat_cron_starting_deadline"
@@ -304,10 +304,9 @@ def first_due(
     """
     if last_run_at is not None:
         return next_occurrence(timing, last_run_at, dst)
-    if isinstance(timing, rrule):
+    if isinstance(timing, Occurring) and timing.earliest is not None:
         # Never ran: not before its first occurrence.
-        start = timing.recurrence.dtstart.astimezone(UTC)
-        first = next_occurrence(timing, start - TICK, dst)
+        first = next_occurrence(timing, timing.earliest - TICK, dst)
         return None if first is None else max(first, asked)
     return asked
 

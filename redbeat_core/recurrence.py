@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from celery.schedules import BaseSchedule, crontab, schedule
+from celery.schedules import BaseSchedule, crontab, schedule, solar
 from celery.utils.time import delta_resolution
 
 from .crontab_times import crontab_after
 from .occurring import Occurring
+from .once import anchored_interval
 from .rules import adopted
+from .sun import solar_after
 from .zones import DAY, DEFAULT_DST, ZERO, DstPolicy, to_utc
 
 #: Missed runs are counted one by one, except for intervals, up to this many.
@@ -66,6 +68,9 @@ def advance(
     if every is not None:
         missed = (now - nominal) // every
         return Advance(_plus(nominal, (missed + 1) * every), missed)
+    if isinstance(schedule, anchored_interval):
+        missed = schedule.number(now) - schedule.number(nominal)
+        return Advance(next_occurrence(schedule, now), missed)
     missed = 0
     for run in _runs(schedule, nominal, dst):
         if run > now:
@@ -130,6 +135,8 @@ def _runs(schedule: BaseSchedule, after: datetime, dst: DstPolicy) -> Iterator[d
             yield from schedule.runs_after(after, dst)
         elif isinstance(schedule, crontab):
             yield from crontab_after(schedule, after, dst)
+        elif isinstance(schedule, solar):
+            yield from solar_after(schedule, after)
         elif (rule := adopted(schedule)) is not None:
             yield from rule.runs_after(after, dst)
         else:

@@ -1,4 +1,4 @@
-"""Recurrence rules as text, both ways: RFC 5545's RRULE with its DTSTART.
+"""Recurrence rules as text, both ways: RFC 5545's RRULE with its DTSTART, RDATE, EXRULE, EXDATE.
 
 Beyond the RFC: BYEASTER, as dateutil has it; a TZID that is an offset (``TZID=+0100``), since
 celery-redbeat stores such rules; and ``FOLD=1`` beside TZID for a DTSTART in the second pass of
@@ -8,25 +8,26 @@ a repeated hour. A DATE as UNTIL means the end of that day.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from dateutil.rrule import weekday
 
+from .rfc5545_times import Property, read_times, read_until, stamp, write_times
 from .rrule_times import MINUTELY, MONTHLY
+from .rule_sets import rrule_set
 from .rules import RANGES, WEEKDAYS, rrule
 from .scanning import ScheduleError, Word, did_you_mean, quoted
-from .zones import UnknownZoneError, find_zone, iana_name
 
 EXAMPLE = "FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9;BYMINUTE=0"
 
 _LISTS = {name.upper(): name for name in RANGES}
 _PARTS = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_LISTS)
-_START = re.compile(r"DTSTART((?:;[^:\s]*)?):(\S+)\s*", re.IGNORECASE)
+_NAMES = ("DTSTART", "RRULE", "RDATE", "EXRULE", "EXDATE")
+_TIMES = re.compile(r"\s*[^\s,]*(?:\s*,\s*[^\s,]*)*\s*")
+_SETTINGS = re.compile(r"((?:;[^:\s]*)?):")
 _PROPERTY = re.compile(r"(?:^|(?<=\s))(DTSTART|RRULE|RDATE|EXDATE|EXRULE|DTEND|DURATION)\b", re.I)
-_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T([0-9]{2})([0-9]{2})([0-9]{2})(Z)?)?", re.I)
 _DAY = re.compile(r"([+-]?[0-9]{1,3})?([A-Z]+)", re.IGNORECASE)
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
@@ -35,8 +36,8 @@ def looks_like_rule(text: str) -> bool:
     return bool(_PROPERTY.match(text)) or re.match(r"[A-Za-z]+\s*=", text) is not None
 
 
-def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule:
-    """The rule that *text* says.
+def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
+    """The rule that *text* says, or the set of rules and dates.
 
     Without a DTSTART it starts at *now* in *zone*, down to the minute (with COUNT: at the next
     minute, so that all runs are still to come); and where BYHOUR is given without BYMINUTE, the
@@ -45,13 +46,43 @@ def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule:
     :param zone: for local times without a TZID.
     :raises ScheduleError: with the column.
     """
-    start, rule = _properties(text)
-    parts = _parts(rule)
-    dtstart = None if start is None else _dtstart(start, zone)
+    lines = _properties(text)
+    named: dict[str, list[Property]] = {name: [] for name in _NAMES}
+    for line in lines:
+        named[line.name].append(line)
+    if not named["RRULE"] and not named["RDATE"]:
+        raise ScheduleError(f"the rule is missing: write one as in {EXAMPLE}", len(text))
+    every = [(line.value, _parts(line.value)) for line in named["RRULE"] + named["EXRULE"]]
+    start, dates = None, False
+    if named["DTSTART"]:
+        (line, *more) = named["DTSTART"]
+        if more:
+            raise more[0].settings.error("there is more than one DTSTART")
+        start = read_times(line, zone, dates=True)[0]
+        zone, dates = start.tzinfo or zone, "T" not in line.value.text.upper()
+    else:
+        now = now.astimezone(zone).replace(second=0, microsecond=0)
+        if any("COUNT" in parts for _, parts in every):
+            now += timedelta(minutes=1)
+    rules = [_rule(word, parts, start, now) for word, parts in every]
+    count = len(named["RRULE"])
+    if len(lines) - len(named["DTSTART"]) == count == 1:
+        return rules[0]
+    times = {
+        name: [time for line in named[name] for time in read_times(line, zone, dates=dates)]
+        for name in ("RDATE", "EXDATE")
+    }
+    try:
+        return rrule_set(rules[:count], times["RDATE"], rules[count:], times["EXDATE"])
+    except ValueError as exc:
+        raise ScheduleError(str(exc), lines[0].value.column) from None
+
+
+def _rule(word: Word, parts: dict[str, Word], start: datetime | None, now: datetime) -> rrule:
     arguments: dict[str, Any] = {
         _LISTS[name]: _numbers(name, value) for name, value in parts.items() if name in _LISTS
     }
-    freq = arguments["freq"] = _freq(parts.get("FREQ"), rule)
+    freq = arguments["freq"] = _freq(parts.get("FREQ"), word)
     if "BYDAY" in parts:
         arguments["byweekday"] = _weekdays(parts["BYDAY"], freq)
     if "WKST" in parts:
@@ -59,55 +90,55 @@ def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule:
     for name in ("INTERVAL", "COUNT"):
         if name in parts:
             arguments[name.lower()] = _positive(name, parts[name])
-    if dtstart is None:
-        dtstart = now.astimezone(zone).replace(second=0, microsecond=0)
-        if "COUNT" in parts:
-            dtstart += timedelta(minutes=1)
-        if "BYHOUR" in parts and "BYMINUTE" not in parts and freq < MINUTELY:
-            arguments["byminute"] = 0
+    if start is None and "BYHOUR" in parts and "BYMINUTE" not in parts and freq < MINUTELY:
+        arguments["byminute"] = 0
+    dtstart = start or now
     if "UNTIL" in parts:
-        arguments["until"] = _until(parts["UNTIL"], dtstart.tzinfo or UTC)
+        arguments["until"] = read_until(parts["UNTIL"], dtstart.tzinfo or UTC)
     try:
         return rrule(dtstart=dtstart, **arguments)
     except ValueError as exc:
-        raise rule.error(str(exc)) from None
+        raise word.error(str(exc)) from None
 
 
-def _properties(text: str) -> tuple[re.Match[str] | None, Word]:
-    start, rule = None, None
+def _properties(text: str) -> list[Property]:
+    """The lines of *text*, which may also stand on one line; a rule needs no ``RRULE:``."""
+    lines: list[Property] = []
     position = 0
     while position < len(text):
-        name = _PROPERTY.match(text, position)
-        if name is not None and name.group(1).upper() == "DTSTART":
-            if start is not None:
-                raise ScheduleError("there is more than one DTSTART", position)
-            start = _START.match(text, position)
-            if start is None:
-                raise ScheduleError(
-                    "DTSTART needs a time, as in DTSTART;TZID=Europe/Berlin:20260101T090000",
-                    position,
-                )
-            position = start.end()
-            continue
-        if name is not None and name.group(1).upper() != "RRULE":
+        head = _PROPERTY.match(text, position)
+        name = head.group(1).upper() if head else "RRULE"
+        if name not in _NAMES:
             raise ScheduleError(
-                f"{name.group(1).upper()} is not supported: a schedule is one RRULE, "
-                "with a DTSTART if need be",
-                position,
+                f"{name} is not supported: a schedule has {', '.join(_NAMES)}", position
             )
-        if rule is not None:
-            raise ScheduleError("there is more than one RRULE", position)
-        if name is not None:
-            if text[name.end() : name.end() + 1] != ":":
-                raise ScheduleError(f"write RRULE:{EXAMPLE}", name.end())
-            position = name.end() + 1
+        settings = Word("", position)
+        if head is not None:
+            match = _SETTINGS.match(text, head.end())
+            if match is None:
+                raise _no_value(name, position, head.end())
+            settings = Word(match.group(1), position if not match.group(1) else match.start(1))
+            position = match.end()
+        elif any(line.name == "RRULE" for line in lines):
+            raise ScheduleError("write RRULE: before each of several rules", position)
         following = _PROPERTY.search(text, position)
         end = following.start() if following else len(text)
-        rule = Word(text[position:end].rstrip(), position)
+        if not name.endswith("RULE") and (times := _TIMES.match(text, position, end)):
+            end = times.end()
+        value = Word(text[position:end].rstrip(), position)
+        if not value.text.strip():
+            raise _no_value(name, settings.column, position)
+        lines.append(Property(name, settings, value))
         position = end
-    if rule is None or not rule.text.strip():
-        raise ScheduleError(f"the rule is missing: write one as in {EXAMPLE}", len(text))
-    return start, rule
+    return lines
+
+
+def _no_value(name: str, position: int, end: int) -> ScheduleError:
+    if name.endswith("RULE"):
+        return ScheduleError(f"write {name}:{EXAMPLE}", end)
+    return ScheduleError(
+        f"{name} needs a time, as in {name};TZID=Europe/Berlin:20260101T090000", position
+    )
 
 
 def _parts(rule: Word) -> dict[str, Word]:
@@ -199,67 +230,24 @@ def _weekdays(word: Word, freq: int) -> list[weekday]:
     return days
 
 
-def _time(word: Word, what: str) -> tuple[datetime, bool, bool]:
-    """The naive time that *word* writes, whether it is UTC, and whether it is a mere date."""
-    match = _DATE.fullmatch(word.text)
-    if match is None:
-        raise word.error(
-            f"{what} {quoted(word.text)} is no time: write 20260131T090000, with a Z for UTC"
-        )
-    *numbers, utc = match.groups()
-    try:
-        year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
-        moment = datetime.combine(date(year, month, day), time(hour, minute, second))
-    except ValueError as exc:
-        raise word.error(f"{what} {word.text} is no time: {exc}") from None
-    return moment, utc is not None, match.group(4) is None
-
-
-def _dtstart(match: re.Match[str], zone: tzinfo) -> datetime:
-    value = Word(match.group(2), match.start(2))
-    local, utc, _ = _time(value, "DTSTART")
-    fold = 0
-    named = False
-    for word in Word(match.group(1), match.start(1)).split(";"):
-        if not word.text:
-            continue
-        name, _, setting = word.text.partition("=")
-        if name.upper() == "TZID":
-            zone, named = _zone(Word(setting, word.column + len(name) + 1)), True
-        elif word.text.upper() == "FOLD=1":
-            fold = 1
-        elif word.text.upper() not in ("VALUE=DATE", "VALUE=DATE-TIME", "FOLD=0"):
-            raise word.error(
-                f"DTSTART knows no {quoted(word.text)}: it takes TZID, as in TZID=Europe/Berlin"
-            )
-    if utc and named:
-        raise value.error("DTSTART has both a TZID and a Z for UTC: leave one out")
-    return local.replace(tzinfo=UTC if utc else zone, fold=fold)
-
-
-def _zone(word: Word) -> tzinfo:
-    match = _OFFSET.fullmatch(word.text)
-    if match is not None:
-        sign, hours, minutes, seconds = match.groups()
-        size = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds or 0))
-        if size >= timedelta(days=1):
-            raise word.error(f"the offset {word.text} is not within a day of UTC")
-        return timezone(-size if sign == "-" else size)
-    try:
-        return find_zone(word.text)
-    except UnknownZoneError as exc:
-        raise word.error(str(exc)) from None
-
-
-def _until(word: Word, zone: tzinfo) -> datetime:
-    local, utc, mere_date = _time(word, "UNTIL")
-    if mere_date:
-        local = local.replace(hour=23, minute=59, second=59)
-    return local.replace(tzinfo=UTC if utc else zone)
-
-
 def format_rule(rule: rrule) -> str:
     """The text of *rule*, on one line; :func:`parse_rule` makes an equal rule of it."""
+    return f"{write_times('DTSTART', [rule.recurrence.dtstart])} {_line('RRULE', rule)}"
+
+
+def format_set(rules: rrule_set) -> str:
+    """The text of *rules*, on one line; :func:`parse_rule` makes an equal set of it."""
+    lines = [_line("RRULE", rule) for rule in rules.rules]
+    lines += [_line("EXRULE", rule) for rule in rules.exrules]
+    if lines:
+        lines.insert(0, write_times("DTSTART", [rules.dtstart]))
+    for name, dates in (("RDATE", rules.rdates), ("EXDATE", rules.exdates)):
+        if dates:
+            lines.append(write_times(name, dates))
+    return " ".join(lines)
+
+
+def _line(name: str, rule: rrule) -> str:
     parts = rule.recurrence.parts
     names = {number: name for name, number in rule.FREQ_MAP.items()}
     out = [f"FREQ={names[parts.freq]}"]
@@ -270,36 +258,11 @@ def format_rule(rule: rrule) -> str:
     if rule.count is not None:
         out.append(f"COUNT={rule.count}")
     if rule.recurrence.until is not None:
-        out.append(f"UNTIL={_stamp(rule.recurrence.until)}Z")
-    for name, attribute in _LISTS.items():
+        out.append(f"UNTIL={stamp(rule.recurrence.until)}Z")
+    for part, attribute in _LISTS.items():
         if numbers := getattr(parts, attribute):
-            out.append(f"{name}={','.join(map(str, numbers))}")
+            out.append(f"{part}={','.join(map(str, numbers))}")
         if attribute == "byweekno" and parts.byweekday:
             days = (f"{n or ''}{WEEKDAYS[day]}" for day, n in parts.byweekday)
             out.append(f"BYDAY={','.join(days)}")
-    return f"{_start_text(rule.recurrence.dtstart)} RRULE:{';'.join(out)}"
-
-
-def _start_text(start: datetime) -> str:
-    name = iana_name(start.tzinfo)
-    if name is None:
-        offset = start.utcoffset()
-        if not offset:
-            return f"DTSTART:{_stamp(start)}Z"
-        name = offset_name(offset)
-    fold = ";FOLD=1" if start.fold else ""
-    return f"DTSTART;TZID={name}{fold}:{_stamp(start)}"
-
-
-def offset_name(offset: timedelta) -> str:
-    """A UTC offset as ``+0100``, with seconds when it has some."""
-    sign, size = ("-", -offset) if offset < timedelta(0) else ("+", offset)
-    minutes, seconds = divmod(round(size.total_seconds()), 60)
-    return f"{sign}{minutes // 60:02}{minutes % 60:02}" + (f"{seconds:02}" if seconds else "")
-
-
-def _stamp(moment: datetime) -> str:
-    return (
-        f"{moment.year:04}{moment.month:02}{moment.day:02}"
-        f"T{moment.hour:02}{moment.minute:02}{moment.second:02}"
-    )
+    return f"{name}:{';'.join(out)}"

@@ -1,6 +1,8 @@
 """The schedules of entries: their types, when they run, and their text for people.
 
-Intervals and crontabs are Celery's own classes; ``rrule`` is drop-in for celery-redbeat's.
+Intervals and crontabs are Celery's own classes; ``rrule`` is drop-in for celery-redbeat's; the
+others are ours: ``zoned_crontab``, ``rrule_set``, ``once``, ``anchored_interval``, and ``solar``
+in Celery's place, which needs ``redbeat-tui[solar]``.
 This module is where users import from; what it names lives in a file per subject.
 """
 
@@ -10,9 +12,14 @@ from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY
 
 from .describing import describe
+from .occurring import Occurring
+from .once import anchored_interval, once
 from .parsing import ScheduleError, format_schedule, parse_schedule
 from .recurrence import Advance, advance, never_runs, next_occurrence, occurrences
+from .rule_sets import rrule_set
 from .rules import rrule
+from .sun import solar
+from .zoned_crontab import zoned_crontab
 from .zones import DstPolicy
 
 __all__ = [
@@ -26,16 +33,22 @@ __all__ = [
     "Advance",
     "BaseSchedule",
     "DstPolicy",
+    "Occurring",
     "ScheduleError",
     "advance",
+    "anchored_interval",
     "crontab",
     "describe",
     "format_schedule",
     "never_runs",
     "next_occurrence",
     "occurrences",
+    "once",
     "parse_schedule",
     "rrule",
+    "rrule_set",
     "schedstate",
     "schedule",
+    "solar",
+    "zoned_crontab",
 ]

@@ -10,14 +10,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, TypeGuard
 
-from celery.schedules import ParseException, crontab, crontab_parser, schedule
+from celery.schedules import ParseException, crontab, crontab_parser, schedule, solar
 from dateutil.rrule import weekday
 
+from . import sun
+from .once import anchored_interval, once
+from .rule_sets import rrule_set
 from .rules import FIELDS, adopted, rrule, shown
+from .zoned_crontab import zoned_crontab
 from .zones import find_zone, iana_name
 
 #: ``rrule`` on the wire: its keys in the order in which they are written.
 _RULE_KEYS = tuple(name for name in FIELDS if name not in ("dtstart", "until"))
+#: What a set holds; on the wire without the s.
+_SET = ("rules", "rdates", "exrules", "exdates")
 
 
 class DecodeError(ValueError):
@@ -46,22 +52,32 @@ def to_wire(obj: object) -> dict[str, Any] | None:
     if isinstance(obj, datetime):
         return _datetime_to_wire(obj)
     if isinstance(obj, crontab):
-        return {
-            "__type__": "crontab",
-            "minute": obj._orig_minute,
-            "hour": obj._orig_hour,
-            "day_of_week": obj._orig_day_of_week,
-            "day_of_month": obj._orig_day_of_month,
-            "month_of_year": obj._orig_month_of_year,
-        }
+        zone = {"tz": obj.zone} if isinstance(obj, zoned_crontab) else {}
+        kind = "crontab-tz" if zone else "crontab"
+        return {"__type__": kind} | {name: _kept(obj, name) for name in _CRONTAB} | zone
     if isinstance(obj, weekday):
         wire = {"__type__": "weekday", "wkday": obj.weekday}
         return wire | {"n": obj.n} if obj.n else wire
     if isinstance(obj, schedule):
         every = obj.run_every.total_seconds()
+        if isinstance(obj, anchored_interval):
+            return {"__type__": "interval-from", "every": every, "from": obj.anchor}
         return {"__type__": "interval", "every": every, "relative": bool(obj.relative)}
+    if isinstance(obj, once):
+        return {"__type__": "once", "at": obj.at}
+    if isinstance(obj, rrule_set):
+        parts = {name[:-1]: list(getattr(obj, name)) for name in _SET}
+        return {"__type__": "rrule-set", **parts}
+    if isinstance(obj, solar):
+        return {"__type__": "solar", "event": obj.event, "lat": obj.lat, "lon": obj.lon}
     rule = adopted(obj)
     return None if rule is None else _rule_to_wire(rule)
+
+
+def _kept(made: crontab, name: str) -> Any:
+    """A field as it was given; JSON has no sets, and celery-redbeat cannot store one."""
+    given = getattr(made, f"_orig_{name}")
+    return given if isinstance(given, str | int | list) else sorted(given)
 
 
 def from_wire(wire: dict[str, Any]) -> Any:
@@ -198,6 +214,48 @@ def _is_crontab_field(name: str, value: object) -> bool:
     )
 
 
+def _read_zoned_crontab(fields: dict[str, Any]) -> zoned_crontab:
+    zone = fields.pop("tz", None)
+    if not isinstance(zone, str):
+        raise DecodeError(f'tz must be the name of a zone, as in "Europe/Paris", not {shown(zone)}')
+    _read_crontab(fields)
+    return zoned_crontab(**fields, tz=zone)
+
+
+def _read_anchored(fields: dict[str, Any]) -> anchored_interval:
+    _only(fields, ("every", "from"), required=("every", "from"))
+    return anchored_interval(
+        interval_of("every", fields["every"]), _datetime("from", fields["from"])
+    )
+
+
+def _read_once(fields: dict[str, Any]) -> once:
+    _only(fields, ("at",), required=("at",))
+    return once(_datetime("at", fields["at"]))
+
+
+def _datetime(name: str, value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    raise DecodeError(f"{name} must be an object of the __type__ datetime, not {shown(value)}")
+
+
+def _read_set(fields: dict[str, Any]) -> rrule_set:
+    _only(fields, tuple(name[:-1] for name in _SET))
+    for name, values in fields.items():
+        if not isinstance(values, list):
+            raise DecodeError(f"{name} must be a list, not {shown(values)}")
+        if name.endswith("date"):
+            for value in values:
+                _datetime(name, value)
+    return rrule_set(**{f"{name}s": values for name, values in fields.items()})
+
+
+def _read_solar(fields: dict[str, Any]) -> solar:
+    _only(fields, ("event", "lat", "lon"), required=("event", "lat", "lon"))
+    return sun.solar(**fields)
+
+
 def _read_weekday(fields: dict[str, Any]) -> weekday:
     _only(fields, ("wkday", "n"), required=("wkday",))
     day, n = _int("wkday", fields["wkday"]), fields.get("n")
@@ -262,6 +320,11 @@ _READERS = {
     "weekday": _read_weekday,
     "rrule": _read_rule,
     "rrule-tz": _read_zoned_rule,
+    "rrule-set": _read_set,
+    "crontab-tz": _read_zoned_crontab,
+    "interval-from": _read_anchored,
+    "once": _read_once,
+    "solar": _read_solar,
 }
 
 

@@ -118,6 +118,18 @@ def is_repeated(local: datetime, zone: tzinfo) -> bool:
     return first > second
 
 
+def instants_of(local: datetime, zone: tzinfo, dst: DstPolicy = DEFAULT_DST) -> list[datetime]:
+    """When (UTC) the naive *local* time of *zone* is under *dst*: never, once or twice."""
+    first, second = _offsets(local, zone)
+    if first < second:
+        chosen = [first] if dst.nonexistent == "shift" else []
+    elif dst.ambiguous == "both" and first > second:
+        chosen = [first, second]
+    else:
+        chosen = [second if dst.ambiguous == "last" else first]
+    return [(local - offset).replace(tzinfo=UTC) for offset in chosen]
+
+
 def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
     """The UTC offset in force in *zone* at *instant* (aware)."""
     return instant.astimezone(zone).utcoffset() or ZERO

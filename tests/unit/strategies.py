@@ -10,7 +10,16 @@ from celery.schedules import crontab, schedule
 from dateutil.rrule import weekday
 from hypothesis import strategies as st
 
-from redbeat_core.schedules import rrule
+from redbeat_core.schedules import (
+    BaseSchedule,
+    anchored_interval,
+    once,
+    rrule,
+    rrule_set,
+    solar,
+    zoned_crontab,
+)
+from redbeat_core.sun import EVENTS
 
 ZONES = (
     "Europe/Berlin",
@@ -128,3 +137,62 @@ crontabs = st.builds(
     day_of_month=_field(1, 28),
     month_of_year=_field(1, 12),
 )
+
+zoned_crontabs = st.builds(
+    lambda made, zone: zoned_crontab(
+        made._orig_minute,
+        made._orig_hour,
+        made._orig_day_of_week,
+        made._orig_day_of_month,
+        made._orig_month_of_year,
+        tz=zone,
+    ),
+    crontabs,
+    st.sampled_from((*ZONES, "UTC")),
+)
+
+
+@st.composite
+def local_moments(draw: st.DrawFn) -> datetime:
+    """Moments in any zone, also between whole seconds and about changes of the clock."""
+    moment = draw(moments(2001, 2040)) + draw(st.timedeltas(timedelta(0), timedelta(seconds=1)))
+    return moment.astimezone(draw(zones))
+
+
+one_offs = st.builds(once, local_moments())
+anchored_intervals = st.builds(
+    anchored_interval,
+    st.timedeltas(timedelta(microseconds=1), timedelta(days=10_000)),
+    local_moments(),
+)
+suns = st.builds(
+    solar,
+    st.sampled_from(tuple(EVENTS)),
+    st.floats(-66, 66) | st.integers(-60, 60),
+    st.floats(-180, 180),
+)
+
+
+@st.composite
+def sets(draw: st.DrawFn) -> rrule_set:
+    """Sets with all that a set may have; those of rules share one start."""
+    start = draw(moments(2015, 2030)).astimezone(draw(zones))
+    one = rule_arguments().map(lambda arguments: rrule(dtstart=start, **arguments))
+    dates = st.lists(local_moments(), max_size=4)
+    rdates = draw(dates)
+    rules = draw(st.lists(one, min_size=0 if rdates else 1, max_size=3))
+    return rrule_set(rules, rdates, draw(st.lists(one, max_size=2)), draw(dates))
+
+
+def schedules() -> st.SearchStrategy[BaseSchedule]:
+    """Schedules of every type."""
+    return st.one_of(
+        intervals,
+        crontabs,
+        rules(),
+        zoned_crontabs,
+        one_offs,
+        anchored_intervals,
+        sets(),
+        suns,
+    )

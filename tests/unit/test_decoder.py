@@ -124,7 +124,7 @@ def test_a_rule_that_starts_in_the_second_pass_of_an_hour_still_does() -> None:
 
 
 def test_an_object_of_a_type_that_is_not_known_stays_as_it_is() -> None:
-    value = {"a": {"__type__": "solar", "lat": 1}, "b": [{"__type__": 5}]}
+    value = {"a": {"__type__": "tide", "lat": 1}, "b": [{"__type__": 5}]}
     assert json.loads(json.dumps(value), cls=RedBeatJSONDecoder) == value
 
 
@@ -193,7 +193,7 @@ def test_fields_that_celery_redbeat_takes_too_survive_a_rewrite() -> None:
         (definition(schedule=True), "schedule must be an object"),
         (definition(schedule=0), "more than 0 seconds"),
         (definition(schedule={}), "no __type__"),
-        (definition(schedule={"__type__": "solar"}), "unknown schedule type 'solar'"),
+        (definition(schedule={"__type__": "tide"}), "unknown schedule type 'tide'"),
         (definition(schedule={"__type__": []}), "unknown schedule type []"),
         (definition(schedule={"__type__": "weekday", "wkday": 1}), "schedule must be an object"),
         (

@@ -1,0 +1,188 @@
+"""Sets of recurrence rules: ``rrule_set``, RFC 5545's RRULE, RDATE, EXRULE and EXDATE together.
+
+Pure. It is ours alone: celery-redbeat cannot read an entry that has one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from celery import Celery
+
+from .occurring import Occurring
+from .once import zone_identity, zoned
+from .rules import rrule
+from .zones import DEFAULT_DST, DstPolicy, instants_of
+
+MAX_RULES = 20
+MAX_DATES = 500
+#: So many times in a row may be taken away by exclusions before the search is given up.
+MAX_EXCLUDED = 200_000
+
+
+class rrule_set(Occurring):
+    """Several recurrence rules and dates as one schedule.
+
+    It runs at the times of any of *rules* and at *rdates*, but at none of *exdates* and at no
+    time of any of *exrules*. A set of one rule and nothing else equals that rule.
+
+    :param rules: ``rrule`` schedules, with exrules all of the same DTSTART.
+    :param rdates: aware datetimes.
+    :param exdates: aware datetimes; in a named zone it is the local time that is left out.
+    :raises ValueError: it holds nothing, too much, or rules that start at different times.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[rrule] = (),
+        rdates: Iterable[datetime] = (),
+        exrules: Iterable[rrule] = (),
+        exdates: Iterable[datetime] = (),
+        *,
+        nowfun: Callable[[], datetime] | None = None,
+        app: Celery | None = None,
+    ) -> None:
+        super().__init__(nowfun=nowfun, app=app)
+        self.rules = _rules("rules", rules)
+        self.exrules = _rules("exrules", exrules)
+        self.rdates = _dates("rdates", rdates)
+        self.exdates = _dates("exdates", exdates)
+        if not self.rules and not self.rdates:
+            raise ValueError("a set needs a rule or a date on which it runs")
+        every = (*self.rules, *self.exrules)
+        starts = {(rule.earliest, zone_identity(rule.recurrence.dtstart)) for rule in every}
+        if len(starts) > 1:
+            raise ValueError("the rules of a set must have one dtstart, as RFC 5545 has it")
+
+    @property
+    def dtstart(self) -> datetime:
+        """Where its rules start; without rules its first date."""
+        every = (*self.rules, *self.exrules)
+        return every[0].recurrence.dtstart if every else self.rdates[0]
+
+    @cached_property
+    def earliest(self) -> datetime:
+        """The time before which it never runs (UTC)."""
+        starts = [rule.earliest for rule in self.rules[:1]]
+        return min([*starts, *(date.astimezone(UTC) for date in self.rdates[:1])])
+
+    @cached_property
+    def _extra(self) -> tuple[datetime, ...]:
+        return tuple(sorted({date.astimezone(UTC) for date in self.rdates}))
+
+    def _left_out(self, dst: DstPolicy) -> frozenset[datetime]:
+        found: set[datetime] = set()
+        for date in self.exdates:
+            found.add(date.astimezone(UTC))
+            if not date.fold and date.tzinfo is not None:
+                found.update(instants_of(date.replace(tzinfo=None), date.tzinfo, dst))
+        return frozenset(found)
+
+    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """The runs strictly after *moment* (aware), as UTC, ascending, none twice.
+
+        Ends after :data:`MAX_EXCLUDED` times in a row that are all excluded.
+        """
+        for run in self.search(moment, dst):
+            if run is None:
+                return
+            yield run
+
+    def search(
+        self, moment: datetime, dst: DstPolicy = DEFAULT_DST, limit: int = MAX_EXCLUDED
+    ) -> Iterator[datetime | None]:
+        """As :meth:`runs_after`, and at the end None when it was given up after *limit*."""
+        never = self._left_out(dst)
+        # A rule that is excluded as a whole would be walked for nothing.
+        rules = [rule for rule in self.rules if rule not in self.exrules]
+        streams = [_safely(rule.runs_after(moment, dst)) for rule in rules]
+        wanted = heapq.merge(*streams, (date for date in self._extra if date > moment))
+        unwanted = heapq.merge(*(_safely(rule.runs_after(moment, dst)) for rule in self.exrules))
+        exclusion = next(unwanted, None)
+        last, excluded = moment.astimezone(UTC), 0
+        for run in wanted:
+            if run <= last:
+                continue
+            last = run
+            while exclusion is not None and exclusion < run:
+                exclusion = next(unwanted, None)
+                excluded += 1
+                if excluded > limit:
+                    yield None
+                    return
+            if run == exclusion or run in never:
+                excluded += 1
+                if excluded > limit:
+                    yield None
+                    return
+                continue
+            excluded = 0
+            yield run
+
+    def _kind(self) -> type:
+        return rrule if self._alone is not None else rrule_set
+
+    @property
+    def _alone(self) -> rrule | None:
+        alone = len(self.rules) == 1 and not (self.rdates or self.exrules or self.exdates)
+        return self.rules[0] if alone else None
+
+    def _identity(self) -> tuple[object, ...]:
+        if self._alone is not None:
+            return self._alone._identity()
+        return (
+            frozenset(self.rules),
+            frozenset(self.exrules),
+            frozenset((date.astimezone(UTC), zone_identity(date)) for date in self.rdates),
+            frozenset((date.astimezone(UTC), zone_identity(date)) for date in self.exdates),
+        )
+
+    def __repr__(self) -> str:
+        named = ("rules", "rdates", "exrules", "exdates")
+        return f"<rrule_set: {', '.join(f'{name}: {getattr(self, name)}' for name in named)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (self.rules, self.rdates, self.exrules, self.exdates)
+        return rebuilt_set, (self.__class__, parts, self.nowfun)
+
+
+def rebuilt_set(cls: type[rrule_set], parts: tuple[Any, ...], nowfun: Any) -> rrule_set:
+    """For pickle."""
+    return cls(*parts, nowfun=nowfun)
+
+
+def _safely(runs: Iterator[datetime]) -> Iterator[datetime]:
+    """*runs*, which end where the calendar does."""
+    try:
+        yield from runs
+    except OverflowError:
+        return
+
+
+def _rules(name: str, given: Iterable[rrule]) -> tuple[rrule, ...]:
+    rules = tuple(given)
+    if len(rules) > MAX_RULES:
+        raise ValueError(f"{name} holds {len(rules)} rules; at most {MAX_RULES} are read")
+    for rule in rules:
+        if not isinstance(rule, rrule):
+            raise ValueError(f"{name} holds a {type(rule).__name__}, which is no rrule")
+        if rule.starts_when_made:
+            raise ValueError("the rules of a set need a dtstart")
+    return rules
+
+
+def _dates(name: str, given: Iterable[datetime]) -> tuple[datetime, ...]:
+    dates = tuple(given)
+    if len(dates) > MAX_DATES:
+        raise ValueError(f"{name} holds {len(dates)} dates; at most {MAX_DATES} are read")
+    whole = (zoned(name, date, None) for date in dates)
+    return tuple(
+        sorted(
+            (date.replace(microsecond=0) for date in whole),
+            key=lambda date: (date.astimezone(UTC), str(zone_identity(date))),
+        )
+    )

@@ -22,6 +22,7 @@ from .config import Options
 from .following import FAILED, REQUESTED, Follower, Run
 from .format import countdown, timestamp
 from .requests import WAITS
+from .run_now import TypedWrongError, read_json
 from .sanitize import clean
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +44,14 @@ def change_options(command: F) -> F:
     return click.option("--note", default="", metavar="TEXT", help="Why; everybody sees it.")(
         command
     )
+
+
+def _json(_ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """A list or an object, typed as JSON."""
+    try:
+        return None if value is None else read_json(param.name or "", value)
+    except TypedWrongError as exc:
+        raise click.BadParameter(str(exc)) from None
 
 
 @click.command("pause")
@@ -77,16 +86,33 @@ def resume(name: str, note: str, if_version: str | None) -> None:
 @click.option(
     "--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait until it is dispatched."
 )
+@click.option(
+    "--args", callback=_json, metavar="JSON", help="For this run, in place of the entry's: a list."
+)
+@click.option("--kwargs", callback=_json, metavar="JSON", help="The same: an object.")
+@click.option("--queue", metavar="NAME", help="Where the message of this run goes.")
+@click.option(
+    "--expires",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Report it as missed if no beat took it within this.",
+)
+@click.option("--count-run", is_flag=True, help="Let it count as the entry's last run.")
 @sentences
-def trigger(name: str, note: str, if_version: str | None, wait: float | None) -> None:
-    """Run an entry once now, beside its schedule."""
+def trigger(name: str, note: str, if_version: str | None, wait: float | None, **asked: Any) -> None:
+    r"""Run an entry once now, beside its schedule, which stays as it is.
+
+    \b
+    redbeat-tui trigger "send report" --wait 10
+    redbeat-tui trigger "send report" --args '["march"]' --kwargs '{"dry": true}' --queue slow
+    """
     options = options_in_force()
     operations = operations_of(options)
     stop = threading.Event()
     requested: list[str] = []
 
     def request() -> str:
-        requested.append(operations.trigger(name, version=if_version, note=note))
+        requested.append(operations.trigger(name, version=if_version, note=note, **asked))
         return requested[0]
 
     if wait is None:

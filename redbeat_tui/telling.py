@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
@@ -63,6 +64,15 @@ def _dispatched(data: Mapping[str, Any]) -> str:
     return words
 
 
+def _requested(data: Mapping[str, Any]) -> str:
+    words = "run requested"
+    for key in ("args", "kwargs"):
+        if key in data:
+            words += f" with {key} {clean(json.dumps(data[key], ensure_ascii=False), 60)}"
+    queue = _text(data, "queue", 60)
+    return _by(words + (f" in queue {queue}" if queue else ""))(data)
+
+
 def _errored(data: Mapping[str, Any]) -> str:
     fields = data.get("fields")
     text = fields.get("outcome") if isinstance(fields, dict) else None
@@ -85,7 +95,7 @@ _WORDS: Mapping[str, tuple[Words, str]] = {
     events.ENTRY_RESUMED: (_by("resumed"), QUIET),
     events.ENTRY_INVALID: (_because("cannot run"), BAD),
     events.ENTRY_FINISHED: (_by("has no run to come"), QUIET),
-    events.RUN_REQUESTED: (_by("run requested"), QUIET),
+    events.RUN_REQUESTED: (_requested, QUIET),
     events.RUN_DISPATCHED: (_dispatched, QUIET),
     events.RUN_FAILED: (_because("could not be sent"), BAD),
     events.RUN_SKIPPED: (_because("skipped"), WARN),

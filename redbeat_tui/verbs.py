@@ -6,7 +6,7 @@ coroutines, which the app runs as workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from redbeat_core.record import EntryRecord, EntryView, decode_record
 from .format import ago, countdown, timestamp
 from .preview import Preview, repairable
 from .requests import WAITS
+from .run_now import TypedWrongError, fields_of, overrides
 from .sanitize import clean
 from .screens.ask import Answer, AskScreen, Question
 from .screens.conflict import ConflictScreen
@@ -101,10 +102,6 @@ async def trigger(app: ConsoleApp) -> None:
         _say_broken(app, view, ", on request neither")
         return
     facts = [("task", view.task or "-")]
-    if view.args:
-        facts.append(("args", repr(view.args)))
-    if view.kwargs:
-        facts.append(("kwargs", repr(view.kwargs)))
     if view.next_run_at is not None and view.pause is None:
         due = countdown(view.next_run_at.timestamp(), app.model.now())
         facts.append(("next run", f"{timestamp(view.next_run_at, app.zone)}  {due}"))
@@ -113,13 +110,28 @@ async def trigger(app: ConsoleApp) -> None:
         text = "It is paused, and stays so; this one run is made all the same."
     if app.leader_missing:
         text += f" No beat leads now. {WAITS}"
-    answer = await app.ask(AskScreen(Question("Run now", view.name, tuple(facts), text, "Run now")))
+    offered = fields_of(view)
+
+    def check(typed: Mapping[str, str]) -> str:
+        try:
+            overrides(offered, typed)
+        except TypedWrongError as exc:
+            return str(exc)
+        return ""
+
+    fields = tuple((one.key, one.text, one.hint) for one in offered)
+    question = Question(
+        "Run now", view.name, tuple(facts), text, "Run now", fields=fields, check=check
+    )
+    answer = await app.ask(AskScreen(question))
     if not isinstance(answer, Answer):
         return
+    asked = overrides(offered, answer.typed)
     found: list[str] = []
 
     def write(version: str) -> object:
-        found.append(app.operations.trigger(view.name, version=version, note=answer.note))
+        run = partial(app.operations.trigger, view.name, version=version, note=answer.note)
+        found.append(run(**asked))
         return found
 
     if await _write(app, view, write, "Run anyway"):

@@ -1,14 +1,15 @@
-"""The question before a change: what will happen, an optional note, yes or no."""
+"""The question before a change: what will happen, what may be typed, a note, yes or no."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from textual.binding import Binding
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Button
+from textual.widgets import Button, Static
 
 from ..sanitize import clean
 from ..widgets.field import Field
@@ -27,6 +28,8 @@ class Question:
     :ivar enter: enter in the note's field means yes. Otherwise it takes ``y`` or the button,
         which does not have the focus at first.
     :ivar danger: it cannot be undone.
+    :ivar fields: key, first text and hint of each field to be typed in.
+    :ivar check: why what was typed (by key) will not do, in a sentence; empty when it will.
     """
 
     heading: str
@@ -36,13 +39,16 @@ class Question:
     yes: str
     enter: bool = False
     danger: bool = False
+    fields: tuple[tuple[str, str, str], ...] = ()
+    check: Callable[[Mapping[str, str]], str] = lambda _typed: ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Yes, with a note that may be empty."""
+    """Yes, with a note that may be empty, and what was typed in the fields, by key."""
 
     note: str = ""
+    typed: Mapping[str, str] = field(default_factory=dict)
 
 
 class AskScreen(Dialog[Answer]):
@@ -67,9 +73,13 @@ class AskScreen(Dialog[Answer]):
         for label, text in question.facts:
             yield labelled(label, clean(text, limit=300))
         yield plain(question.text, classes="explanation")
-        with Horizontal(classes="labelled field-row"):
-            yield plain("note", classes="label")
-            yield Field(placeholder="optional, everybody sees it", id="note")
+        note = ("note", "", "optional, everybody sees it")
+        for key, text, hint in (*question.fields, note):
+            with Horizontal(classes="labelled field-row"):
+                yield plain(key, classes="label")
+                yield Field(text, hint, id=key)
+        if question.fields:
+            yield plain("", id="wrong")
 
     def buttons(self) -> Iterable[Widget]:
         question = self.question
@@ -100,5 +110,10 @@ class AskScreen(Dialog[Answer]):
             self.action_cancel()
 
     def action_yes(self) -> None:
-        """Go ahead."""
-        self.dismiss(Answer(self.query_one(Field).value.strip()))
+        """Go ahead, unless what was typed will not do."""
+        values = {one.id or "": one.value.strip() for one in self.query(Field)}
+        wrong = self.question.check(values)
+        if wrong:
+            self.query_one("#wrong", Static).update(Content(f"✗ {clean(wrong, 200)}"))
+            return
+        self.dismiss(Answer(values.pop("note"), values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -147,6 +148,30 @@ async def test_a_key_pressed_twice_opens_one_dialog(opened: Opened, add: Add) ->
         assert len(console.screen_stack) == 3
         await pilot.press("escape")
         assert isinstance(console.screen, TableScreen)
+
+
+async def test_a_run_on_request_takes_what_is_typed_and_says_what_cannot_be(
+    opened: Opened, add: Add, store: ScheduleStore
+) -> None:
+    add("first", args=["march"])
+    console = opened()
+    async with console.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "first" in shown(console), "the entry")
+        await pilot.press("t")
+        await until(pilot, lambda: '["march"]' in shown(console), "the question")
+        field = console.screen.query_one("#args", Field)
+        field.value = '["april"'
+        await pilot.press("y")
+        await until(pilot, lambda: "args is not JSON" in shown(console), "the reason")
+        assert store.client.xlen(store.keys.triggers) == 0
+        field.value = '["april"]'
+        await pilot.press("y")
+        await until(pilot, lambda: store.client.xlen(store.keys.triggers) == 1, "the request")
+        ((_, fields),) = store.client.xrange(store.keys.triggers)
+        request = json.loads(fields["request"])
+        assert request["args"] == ["april"]
+        assert "kwargs" not in request
+        assert "queue" not in request
 
 
 async def test_the_help_and_the_palette_know_the_whole_registry(opened: Opened) -> None:

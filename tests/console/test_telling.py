@@ -31,7 +31,20 @@ def event(type_: str, name: str = "first", **data: Any) -> Event:
 @pytest.mark.parametrize("type_", [*TYPES, "redbeat.some.thing", "", "\x1b[2J"])
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_any_event_can_be_told(type_: str, odd: Any) -> None:
-    keys = ("reason", "actor", "note", "trigger", "missed", "fields", "leader", "host", "pid")
+    keys = (
+        "args",
+        "kwargs",
+        "queue",
+        "reason",
+        "actor",
+        "note",
+        "trigger",
+        "missed",
+        "fields",
+        "leader",
+        "host",
+        "pid",
+    )
     words, _ = tell(event(type_, **dict.fromkeys(keys, odd)))
     assert "\x1b" not in words
     assert "\x07" not in words
@@ -104,3 +117,16 @@ def test_a_line_drops_what_is_optional_before_it_cuts() -> None:
     left = [Part("leader", keep=2), Part(" spare", optional=True)]
     assert fit(left, [Part("9 entries")], 17).plain == "leader  9 entries"
     assert fit(left, [Part("9 entries")], 14).plain == "le…  9 entries"
+
+
+def test_a_request_tells_what_differs_from_the_entry() -> None:
+    asked: dict[str, Any] = {
+        "args": ["march\x1b[2J"],
+        "queue": "slow",
+        "actor": "ana@x",
+        "note": "again",
+    }
+    words, _ = tell(event(events.RUN_REQUESTED, trigger="t1", **asked))
+    assert words == 'run requested with args ["march\\u001b[2J"] in queue slow by ana@x: again'
+    words, _ = tell(event(events.RUN_REQUESTED, trigger="t1", kwargs="(5012 characters)"))
+    assert words == 'run requested with kwargs "(5012 characters)"'

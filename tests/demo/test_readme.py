@@ -36,7 +36,7 @@ def test_the_entry_and_the_commands_of_the_readme(
     processes.beat().wait_for_log("leading")
     commands = re.findall(r"^    redbeat-tui ((?:list|show|pause|resume|trigger|edit|delete).*)$",
                           README, re.MULTILINE)  # fmt: skip
-    assert len(commands) == 7
+    assert len(commands) == 8
     for number, command in enumerate(commands):
         console = processes.console(
             f"console-{number}", shlex.split(command), environment={"REDBEAT_REDIS_URL": url}

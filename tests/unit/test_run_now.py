@@ -1,0 +1,61 @@
+"""What is typed for a run on request: the entry's own unless it was changed, else a reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from redbeat_core.record import EntryView
+from redbeat_tui.run_now import TypedWrongError, fields_of, overrides
+from redbeat_tui.sanitize import clean
+
+VIEW = EntryView(
+    "orders", "v", args=["märz", 1], kwargs={"dry": True}, options={"queue": "slow", "priority": 1}
+)
+
+
+def typed(view: EntryView, **changed: str) -> dict[str, str]:
+    return {field.key: field.text for field in fields_of(view)} | changed
+
+
+def test_the_fields_hold_what_the_entry_has() -> None:
+    assert typed(VIEW) == {"args": '["märz", 1]', "kwargs": '{"dry": true}', "queue": "slow"}
+    assert typed(EntryView("plain", "v")) == {"args": "[]", "kwargs": "{}", "queue": ""}
+
+
+def test_what_was_not_changed_is_the_entrys_own() -> None:
+    assert overrides(fields_of(VIEW), typed(VIEW)) == {}
+    assert overrides(fields_of(VIEW), typed(VIEW, args="", queue=" ")) == {}
+
+
+def test_what_was_changed_is_taken() -> None:
+    changed = typed(VIEW, args="[]", kwargs='{"dry": false}', queue="fast")
+    assert overrides(fields_of(VIEW), changed) == {
+        "args": [],
+        "kwargs": {"dry": False},
+        "queue": "fast",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "reason"),
+    [
+        ("args", "[1", "args is not JSON: Expecting ',' delimiter at character 3"),
+        ("args", '{"a": 1}', "args must be a list"),
+        ("args", "[" * 100_000, "args is no JSON that can be read"),
+        ("args", "[" + "1" * 10_000 + "]", "args is no JSON that can be read"),
+        ("kwargs", "[1]", "kwargs must be an object"),
+        ("kwargs", "{1: 2}", "kwargs is not JSON"),
+    ],
+)
+def test_what_cannot_be_is_said(key: str, text: str, reason: str) -> None:
+    with pytest.raises(TypedWrongError, match=reason.replace("[", r"\[")):
+        overrides(fields_of(VIEW), typed(VIEW, **{key: text}))
+
+
+@pytest.mark.parametrize("odd", ["\x1b]52;c;x\x07", "\u202eabc", "x" * 5000, "\ud800"])
+def test_what_cannot_be_shown_as_it_is_is_not_offered_to_be_changed(odd: str) -> None:
+    view = EntryView("odd", "v", args=[odd], options={"queue": odd})
+    for field in fields_of(view):
+        assert clean(field.text) == field.text
+        assert clean(field.hint) == field.hint
+    assert overrides(fields_of(view), typed(view)) == {}

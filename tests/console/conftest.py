@@ -1,6 +1,7 @@
 """The console inside the test, on a real server, driven by Textual's pilot.
 
 ``add``      writes an entry, as an application does
+``run``      ``redbeat-tui`` and words, in this process
 ``opened``   an app on ``server``; use it as ``async with opened().run_test() as pilot``
 """
 
@@ -13,16 +14,22 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.schedules import schedule
+from click.testing import CliRunner, Result
 from textual.pilot import Pilot
 
 from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.operations import Operations
 from redbeat_core.store import ScheduleStore, store_for
+from redbeat_tui import cli, cli_changes, cli_demo, cli_reading
 from redbeat_tui.app import ConsoleApp
 from redbeat_tui.config import open_store, options_for
 
 Opened = Callable[..., ConsoleApp]
 Add = Callable[..., None]
+Run = Callable[..., Result]
+
+for module in (cli_reading, cli_changes, cli_demo):
+    module.register(cli.cli)
 
 
 @pytest.fixture
@@ -37,6 +44,21 @@ def add(app: Celery) -> Add:
         RedBeatSchedulerEntry(name, task, when, app=app, **rest).save()
 
     return add
+
+
+@pytest.fixture
+def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in ("URL", "KEY_PREFIX", "READ_ONLY", "TIMEZONE"):
+        monkeypatch.delenv(f"REDBEAT_{name}", raising=False)
+    monkeypatch.setenv("REDBEAT_REDIS_URL", url)
+
+    def run(*words: str) -> Result:
+        result = CliRunner().invoke(cli.cli, words)
+        assert "Traceback" not in result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    return run
 
 
 @pytest.fixture

@@ -6,23 +6,19 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from celery import Celery
 from celery.schedules import crontab, schedule
-from click.testing import CliRunner, Result
 
 from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.record import EntryView, decode_record
-from redbeat_core.store import ScheduleStore, store_for
-from redbeat_tui import cli, cli_changes, cli_demo, cli_reading
+from redbeat_core.store import ScheduleStore
+from redbeat_tui import cli
+from tests.console.conftest import Run
 from tests.support.processes import Processes
 from tests.support.server import Server, free_port
-
-for module in (cli_reading, cli_changes, cli_demo):
-    module.register(cli.cli)
 
 NAMES = (
     "daily report",
@@ -36,37 +32,6 @@ NAMES = (
     " spaces around ",
     "שלום",
 )
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in ("URL", "KEY_PREFIX", "READ_ONLY", "TIMEZONE"):
-        monkeypatch.delenv(f"REDBEAT_{name}", raising=False)
-    monkeypatch.setenv("REDBEAT_REDIS_URL", url)
-
-    def run(*words: str) -> Result:
-        result = CliRunner().invoke(cli.cli, words)
-        assert "Traceback" not in result.output
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        return result
-
-    return run
-
-
-@pytest.fixture
-def store(app: Celery) -> ScheduleStore:
-    return store_for(app)
-
-
-@pytest.fixture
-def add(app: Celery) -> Callable[..., None]:
-    def add(name: str, when: Any = None, **rest: Any) -> None:
-        when = when or schedule(3600, app=app)
-        RedBeatSchedulerEntry(name, "shop.record", when, app=app, **rest).save()
-
-    return add
 
 
 def view(store: ScheduleStore, name: str) -> EntryView:
@@ -266,71 +231,6 @@ def test_without_a_terminal_the_console_is_refused_in_a_sentence(run: Run) -> No
     result = run()
     assert result.exit_code == 1
     assert "needs a terminal" in result.stderr
-
-
-def test_trigger_wait_tells_that_it_was_dispatched(
-    run: Run, add: Callable[..., None], processes: Processes
-) -> None:
-    add("daily report")
-    nobody = run("trigger", "daily report", "--wait", "0.3")
-    assert nobody.exit_code == 1
-    assert "no beat took the run" in nobody.stderr
-    processes.beat().wait_for_log("lead")
-    result = run("trigger", "daily report", "--wait", "20")
-    assert result.exit_code == 0, result.stderr
-    assert "is dispatched, task" in result.stdout
-
-
-def test_trigger_takes_what_the_run_is_to_differ_in(
-    run: Run, add: Callable[..., None], store: ScheduleStore
-) -> None:
-    add("daily report")
-    words = ["--args", '["march", 2]', "--kwargs", '{"dry": true}', "--queue", "slow"]
-    words += ["--expires", "60", "--count-run", "--note", "again"]
-    result = run("trigger", "daily report", *words)
-    assert result.exit_code == 0, result.stderr
-    ((_, fields),) = store.client.xrange(store.keys.triggers)
-    request = json.loads(fields["request"])
-    assert result.stdout.strip().endswith(f"trigger {request.pop('id')}")
-    del request["actor"], request["at"]
-    assert request == {
-        "name": "daily report",
-        "note": "again",
-        "args": ["march", 2],
-        "kwargs": {"dry": True},
-        "queue": "slow",
-        "expires": 60.0,
-        "count_run": True,
-    }
-
-
-@pytest.mark.parametrize(
-    ("words", "exit_code", "reason"),
-    [
-        (("--args", "[1"), 2, "args is not JSON: Expecting ',' delimiter at character 3"),
-        (("--args", '{"a": 1}'), 2, "args must be a list"),
-        (("--kwargs", "[1]"), 2, "kwargs must be an object"),
-        (("--expires", "0"), 2, "0"),
-        (("--expires", "soon"), 2, "soon"),
-        (("--expires", "1e9"), 1, "expires must be a number of seconds"),
-        (("--queue", ""), 1, "queue must be a text that is not empty"),
-        (("--args", "[NaN]"), 1, "args cannot be written as JSON"),
-    ],
-)
-def test_trigger_says_what_is_wrong_with_what_was_asked(
-    run: Run,
-    add: Callable[..., None],
-    store: ScheduleStore,
-    words: tuple[str, ...],
-    exit_code: int,
-    reason: str,
-) -> None:
-    add("daily report")
-    result = run("trigger", "daily report", *words)
-    assert result.exit_code == exit_code
-    assert reason in result.stderr
-    assert "Traceback" not in result.output
-    assert store.client.xlen(store.keys.triggers) == 0
 
 
 def test_an_app_is_found_as_celery_does(

@@ -105,15 +105,13 @@ class Adversary:
         self._closed.set()
 
     def _strike(self, what: str) -> None:
-        pid = self._victim()
-        how = self._choose_moment()
-        if self.fleet.leader() != pid or not self.fleet.knows(pid):
-            # Redis was restarted, or the lease ran out, while the moment was awaited.
-            self._strike(what)
-        elif what == "freeze":
-            self._freeze(pid, how)
-        else:
-            self._kill(pid, how)
+        strike = self._freeze if what == "freeze" else self._kill
+        while True:
+            pid = self._victim()
+            how = self._choose_moment()
+            # Redis may have been restarted, or the lease run out, while the moment was awaited.
+            if self.fleet.leader() == pid and self.fleet.knows(pid) and strike(pid, how):
+                return
 
     def _victim(self) -> int:
         """The leader, once enough others stand by."""
@@ -142,24 +140,38 @@ class Adversary:
         time.sleep(delay)
         return f"{kind} + {delay * 1000:.1f} ms"
 
-    def _kill(self, pid: int, how: str) -> None:
+    def _kill(self, pid: int, how: str) -> bool:
         restarts = self._count("restart")
-        self.fleet.kill(pid)
+        if not self.fleet.kill(pid):
+            return False
         killed = self._note("kill", how, pid)
         self._kills += 1
         self.fleet.top_up()
-        self._wait(lambda: self.fleet.leader() not in (None, pid), "the next leader")
+        self._wait(self._next_leader(pid), "the next leader")
         if self.fleet.locked and self._count("restart") == restarts:
             self.failovers.append(time.time() - killed)
         if self._kills % 10 == 0:
             self.tell(f"{self._kills} kills, {self._count('restart')} restarts of Redis")
+        return True
 
-    def _freeze(self, pid: int, how: str) -> None:
-        self.fleet.freeze(pid)
+    def _next_leader(self, before: int) -> Callable[[], object]:
+        def leads() -> bool:
+            pid = self.fleet.leader()
+            if pid is None:
+                # They may have ended by themselves.
+                self.fleet.top_up()
+            return pid not in (None, before)
+
+        return leads
+
+    def _freeze(self, pid: int, how: str) -> bool:
+        if not self.fleet.freeze(pid):
+            return False
         self._note("freeze", how, pid)
         time.sleep(self.plan.lease * self.rng.uniform(0.5, 2.5))
         self.fleet.thaw(pid)
         self._note("thaw", "", pid)
+        return True
 
     def _restart_now_and_then(self, rng: random.Random) -> None:
         """Restart Redis at random numbers of kills, each time a random while after the kill."""

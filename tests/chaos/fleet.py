@@ -20,7 +20,6 @@ class Fleet:
 
     :param size: how many there are to be at any time.
     :ivar died: what ended without having been killed, as text.
-    :ivar killed: how many were.
     """
 
     #: Whether one at a time leads.
@@ -33,7 +32,6 @@ class Fleet:
     ) -> None:
         self.size = size
         self.died: list[str] = []
-        self.killed = 0
         self._directory = directory
         self._processes = Processes(server.url(), directory)
         self._client = server.client()
@@ -41,6 +39,7 @@ class Fleet:
         self._options = options
         self._live: dict[int, Process] = {}
         self._frozen: set[int] = set()
+        self._thawed: set[int] = set()
         self._mutex = threading.RLock()
         self._started = 0
 
@@ -90,19 +89,25 @@ class Fleet:
         with self._mutex:
             return pid in self._live and pid not in self._frozen
 
-    def kill(self, pid: int) -> None:
-        """SIGKILL one."""
+    def kill(self, pid: int) -> bool:
+        """SIGKILL one; False if it has ended by itself."""
         with self._mutex:
-            process = self._live.pop(pid)
-        process.send(signal.SIGKILL)
-        process.wait()
-        self.killed += 1
+            process = self._live[pid]
+            if not process.running:
+                return False
+            process.send(signal.SIGKILL)
+            process.wait()
+            del self._live[pid]
+        return True
 
-    def freeze(self, pid: int) -> None:
-        """SIGSTOP one."""
+    def freeze(self, pid: int) -> bool:
+        """SIGSTOP one; False if it has ended by itself."""
         with self._mutex:
-            self._live[pid].freeze()
-            self._frozen.add(pid)
+            process = self._live[pid]
+            if process.running:
+                process.freeze()
+                self._frozen.add(pid)
+            return process.running
 
     def thaw(self, pid: int) -> None:
         """SIGCONT it."""
@@ -154,21 +159,29 @@ class UnlockedFleet(Fleet):
 class PeerFleet(Fleet):
     """Beats with celery-redbeat, whose lock does not say who has it; their logs do."""
 
-    scheduler = "redbeat.RedBeatScheduler"
+    scheduler = "tests.chaos.stamping.StampingScheduler"
     loglevel = "info"
 
     def leader(self) -> int | None:
-        """The last one to write that it has the lock."""
-        with self._mutex:
-            active = [one for pid, one in self._live.items() if pid not in self._frozen]
-        leaders = [one.pid for one in active if "Acquired lock" in self._start_of_log(one)]
-        return leaders[-1] if leaders else None
+        """One that wrote that it has the lock. Who was frozen may have lost it without knowing:
+        such a one only if there is no other."""
+        leaders = [one for one in self._active() if "Acquired lock" in self._start_of_log(one)]
+        leaders.sort(key=lambda one: one.pid not in self._thawed)
+        return leaders[-1].pid if leaders else None
 
     def ready(self) -> list[int]:
         """Those that have come as far as asking for the lock."""
+        return [one.pid for one in self._active() if "Starting" in self._start_of_log(one)]
+
+    def thaw(self, pid: int) -> None:
+        """SIGCONT it."""
+        super().thaw(pid)
+        self._thawed.add(pid)
+
+    def _active(self) -> list[Process]:
         with self._mutex:
             active = [one for pid, one in self._live.items() if pid not in self._frozen]
-        return [one.pid for one in active if "beat: Starting" in self._start_of_log(one)]
+        return [one for one in active if one.running]
 
     def _start_of_log(self, process: Process) -> str:
         with (self._directory / f"{process.name}.log").open(errors="replace") as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .pattern import Pattern
 
@@ -33,12 +33,14 @@ class Message:
 
     :ivar nominal: microseconds; None where the message does not say.
     :ivar seen_at: when it was read, Unix seconds.
+    :ivar reservation: of celery-redbeat: the last run before it, and its own; microseconds.
     """
 
     entry: str
     nominal: int | None
     id: str
     seen_at: float = 0.0
+    reservation: tuple[int | None, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Note:
     """An event of the log.
 
     :ivar at: when it was emitted, Unix seconds.
+    :ivar source: by whom.
     :ivar nominal: microseconds: of the run, or the first of the times that were given up.
     :ivar last: the last of them; None where the event does not say.
     :ivar count: how many there were.
@@ -60,6 +63,7 @@ class Note:
     count: int = 0
     reason: str = ""
     id: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +161,6 @@ class _Court:
 
     def _hear_of_given_up(self, note: Note) -> None:
         pattern = self._patterns.get(note.entry)
-        if pattern is not None and note.nominal is not None and note.last is None:
-            note = _in_new_shape(note, note.nominal, pattern)
         if pattern is None or note.nominal is None or note.last is None:
             self._find(MISREPORTED, note.entry, note.nominal or 0, f"cannot be understood: {note}")
             return
@@ -200,10 +202,3 @@ class _Court:
 
     def _find(self, kind: str, entry: str, nominal: int, text: str) -> None:
         self.verdict.offences.append(Offence(kind, entry, nominal, text))
-
-
-def _in_new_shape(note: Note, run: int, pattern: Pattern) -> Note:
-    """The event of a scheduler that told the run that was made and how many later times it
-    stands for."""
-    later = list(pattern.between(run + 1, run + (note.count + 1) * pattern.cycle))[: note.count]
-    return replace(note, nominal=later[0], last=later[-1])

@@ -18,6 +18,7 @@ import redis
 from .load import QUEUE
 from .oracle import Message, Note
 from .pattern import SECOND
+from .peer import HEADER
 
 #: How many were removed from the queue so far.
 _REMOVED = "chaos:removed"
@@ -130,7 +131,10 @@ def read_message(text: str, seen_at: float) -> Message:
     header = headers.get("redbeat") or {}
     if header and header["entry"] != args[0]:
         raise RecordingError(f"the header says {header!r} and the arguments {args!r}")
-    return Message(args[0], microseconds(header.get("nominal")), headers["id"], seen_at)
+    stamp = headers.get(HEADER)
+    reservation = (stamp["before"], stamp["at"]) if stamp else None
+    nominal = microseconds(header.get("nominal"))
+    return Message(args[0], nominal, headers["id"], seen_at, reservation)
 
 
 def read_note(event: dict[str, Any]) -> Note:
@@ -146,6 +150,7 @@ def read_note(event: dict[str, Any]) -> Note:
         count=int(data.get("count") or 0),
         reason=str(data.get("reason") or ""),
         id=str(data.get("task_id") or ""),
+        source=event["source"],
     )
 
 

@@ -24,6 +24,7 @@ from .oracle import (
     Verdict,
 )
 from .pattern import SECOND
+from .peer import PeerCount
 
 _SHOWN = 10
 
@@ -35,6 +36,7 @@ class Outcome:
     :ivar title: what was run.
     :ivar seconds: how long the load ran.
     :ivar standbys: how many stood by.
+    :ivar peer: what there is in place of the verdict when celery-redbeat was run.
     :ivar died: beats that ended without having been killed.
     :ivar problem: why there is no full verdict; empty when there is.
     """
@@ -45,6 +47,7 @@ class Outcome:
     seconds: float = 0.0
     standbys: int = 0
     verdict: Verdict = field(default_factory=Verdict)
+    peer: PeerCount | None = None
     strikes: list[Strike] = field(default_factory=list)
     failovers: list[float] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -68,14 +71,8 @@ class Outcome:
 
     def table(self) -> str:
         """The figures."""
-        verdict = self.verdict
         restarts = self.strikes_of("restart")
         hard = sum(strike.how == "SIGKILL" for strike in restarts)
-        lateness = [
-            note.at - note.nominal / SECOND
-            for note in self.notes
-            if note.type == RUN_DISPATCHED and note.nominal is not None
-        ]
         rows = [
             ("seed", str(self.seed)),
             ("entries", str(self.entries)),
@@ -85,8 +82,25 @@ class Outcome:
             ("standbys at each", str(self.standbys)),
             ("Redis restarts", f"{len(restarts)} ({hard} of them SIGKILL)"),
             ("failover", _spread(self.failovers)),
+            ("messages a second", f"{self.rate:.0f}"),
+            *(self.peer.rows() if self.peer else self._verdict_rows()),
+            ("beats that ended by themselves", str(len(self.died))),
+        ]
+        lines = [self.title, *(f"  {name:<32}{value}" for name, value in rows)]
+        if self.problem:
+            lines.append(f"  NO VERDICT: {self.problem}")
+        return "\n".join(lines)
+
+    def _verdict_rows(self) -> list[tuple[str, str]]:
+        verdict = self.verdict
+        lateness = [
+            note.at - note.nominal / SECOND
+            for note in self.notes
+            if note.type == RUN_DISPATCHED and note.nominal is not None
+        ]
+        return [
             ("expected nominal times", str(verdict.expected)),
-            ("dispatched", f"{verdict.dispatched} ({self.rate:.0f}/s)"),
+            ("dispatched", str(verdict.dispatched)),
             ("missed, reported", str(verdict.missed)),
             ("skipped, reported", str(verdict.skipped)),
             ("lateness", _spread(lateness)),
@@ -96,12 +110,7 @@ class Outcome:
             ("misreported", str(verdict.count(MISREPORTED))),
             ("queue and log differ", str(verdict.count(UNTOLD))),
             ("wrong task ids", str(verdict.count(IDS))),
-            ("beats that ended by themselves", str(len(self.died))),
         ]
-        lines = [self.title, *(f"  {name:<32}{value}" for name, value in rows)]
-        if self.problem:
-            lines.append(f"  NO VERDICT: {self.problem}")
-        return "\n".join(lines)
 
     def explain(self) -> str:
         """The first offences, with what happened around each."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from .fleet import Fleet, PeerFleet, UnlockedFleet
 from .load import Entry, make_load, write_load
 from .oracle import judge
 from .pattern import SECOND
+from .peer import count
 from .recording import Recorder, RecordingError
 from .report import Outcome
 
@@ -26,6 +29,9 @@ SURPLUS = 1.6
 #: The least and the most that may be wrong with the end of a run, seconds.
 _SETTLING = 60.0
 OURS, PEER = "redbeat-tui", "celery-redbeat"
+#: Seconds. It extends its lock once a tick: one that is shorter than a tick under load ends the
+#: process.
+PEER_LEASE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Options:
     :ivar spare: beats that are kept beside the leader and the standbys, since one takes a
         second or two to start.
     :ivar lease: seconds.
+    :ivar delivery: ``redbeat_delivery``.
     :ivar server: which program.
     """
 
@@ -50,13 +57,16 @@ class Options:
     seed: int = 0
     lock: bool = True
     peer: bool = False
+    delivery: str = "auto"
     server: str = REDIS
 
     @property
     def title(self) -> str:
         """What is run, in words."""
-        how = "" if self.lock else ", no lock"
-        return f"{PEER if self.peer else OURS}{how}, on {self.server}"
+        words = [PEER if self.peer else OURS]
+        words += [] if self.lock else ["no lock"]
+        words += [] if self.delivery == "auto" else [self.delivery]
+        return ", ".join([*words, f"on {self.server}"])
 
     def plan(self) -> Plan:
         """What the adversary is to do."""
@@ -75,14 +85,18 @@ def chaos(options: Options, directory: Path, tell: Callable[[str], None] = print
             run.go()
         finally:
             run.close()
-    if not outcome.clean:
+    if not (outcome.clean or outcome.peer):
         outcome.save(directory)
     return outcome
 
 
 def _fleet(options: Options, server: Server, directory: Path) -> Fleet:
     size = 1 + options.standbys + options.spare
-    conf: dict[str, Any] = {"redbeat_lock_timeout": options.lease, "redbeat_log_length": 200_000}
+    conf: dict[str, Any] = {
+        "redbeat_lock_timeout": options.lease,
+        "redbeat_log_length": 200_000,
+        "redbeat_delivery": options.delivery,
+    }
     if not options.lock:
         return UnlockedFleet(server, directory, size, {**conf, "redbeat_lock_key": None})
     if options.peer:
@@ -142,6 +156,7 @@ class _Run:
         what is missing, so this does not complain."""
         deadline = time.monotonic() + _SETTLING
         while time.monotonic() < deadline:
+            self.fleet.top_up()
             behind: Any = self.client.zcount("redbeat::schedule", 0, until / SECOND)
             if not behind:
                 return
@@ -158,4 +173,20 @@ class _Run:
         outcome.seconds = (until - start) / SECOND
         outcome.messages, outcome.notes = self.recorder.messages, self.recorder.notes
         patterns = {entry.name: entry.pattern for entry in load}
+        if self.options.peer:
+            outcome.peer = count(patterns, until, outcome.messages, self._last_runs(load))
+            return
         outcome.verdict = judge(patterns, until, outcome.messages, outcome.notes)
+
+    def _last_runs(self, load: list[Entry]) -> dict[str, int]:
+        """What celery-redbeat left as each entry's last run; microseconds."""
+        metas = {entry.name: self.client.hget(f"redbeat:{entry.name}", "meta") for entry in load}
+        found = {}
+        for name, meta in metas.items():
+            last_run = json.loads(str(meta))["last_run_at"] if meta else None
+            if last_run is not None:
+                del last_run["__type__"]
+                assert last_run.pop("timezone") == "UTC"
+                moment = datetime(**last_run, tzinfo=UTC)
+                found[name] = round(moment.timestamp() * SECOND)
+        return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
@@ -17,6 +17,19 @@ from .pattern import SECOND, Pattern
 
 #: Seconds.
 INTERVALS = (0.5, 0.75, 1, 1, 2, 2, 3, 5)
+#: Every other entry has none of its own. Whatever they are, no nominal time may be lost or run
+#: twice; they only decide which are run, and which are given up.
+POLICIES: tuple[dict[str, Any], ...] = (
+    *({} for _ in range(6)),
+    {"catchup": "all"},
+    {"catchup": "skip"},
+    {"catchup": "all", "catchup_limit": 2},
+    {"catchup": "skip", "grace": 0.5},
+    {"grace": 0.2},
+    {"jitter": 0.4},
+)
+#: Seconds: the longest jitter among them.
+MOST_JITTER = 0.4
 TASK = "shop.record"
 QUEUE = "shop"
 _MINUTE, _HOUR = 60 * SECOND, 3600 * SECOND
@@ -28,11 +41,13 @@ class Entry:
     """One entry of the load.
 
     :ivar schedule: as celery-redbeat's JSON has it.
+    :ivar policy: what celery-redbeat knows nothing of.
     """
 
     name: str
     schedule: dict[str, Any]
     pattern: Pattern
+    policy: dict[str, Any] = field(default_factory=dict)
 
 
 def make_load(rate: float, start: int, rng: random.Random) -> list[Entry]:
@@ -46,7 +61,7 @@ def make_load(rate: float, start: int, rng: random.Random) -> list[Entry]:
         entry = _interval(len(entries), start, rng)
         entries.append(entry)
         missing -= entry.pattern.per_second()
-    return entries
+    return [replace(entry, policy=rng.choice(POLICIES)) for entry in entries]
 
 
 def _interval(number: int, start: int, rng: random.Random) -> Entry:
@@ -112,5 +127,7 @@ def write_load(client: redis.Redis, entries: list[Entry], prefix: str = "redbeat
         key = prefix + entry.name
         pipe.hset(key, "definition", json.dumps(definition))
         pipe.hset(key, "meta", json.dumps({"last_run_at": None}))
+        if entry.policy:
+            pipe.hset(key, "policy", json.dumps(entry.policy))
         pipe.zadd(prefix + ":schedule", {key: entry.pattern.first / SECOND})
     pipe.execute()

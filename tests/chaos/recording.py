@@ -151,6 +151,7 @@ def read_note(event: dict[str, Any]) -> Note:
         reason=str(data.get("reason") or ""),
         id=str(data.get("task_id") or ""),
         source=event["source"],
+        more=bool(data.get("more")),
     )
 
 

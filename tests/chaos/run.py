@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 
 from .adversary import Adversary, Plan, StuckError
 from .fleet import Fleet, PeerFleet, UnlockedFleet
-from .load import Entry, make_load, write_load
+from .load import MOST_JITTER, Entry, make_load, write_load
 from .oracle import judge
 from .pattern import SECOND
 from .peer import count
@@ -25,8 +25,8 @@ from .report import Outcome
 
 #: Nominal times a second for each dispatch a second that is asked for: after each kill the
 #: entries with short intervals miss some, which are reported and not dispatched.
-SURPLUS = 1.6
-#: The least and the most that may be wrong with the end of a run, seconds.
+SURPLUS = 2.0
+#: Seconds that the beats have to come to the end of the window.
 _SETTLING = 60.0
 OURS, PEER = "redbeat-tui", "celery-redbeat"
 #: Seconds. It extends its lock once a tick: one that is shorter than a tick under load ends the
@@ -157,7 +157,7 @@ class _Run:
         deadline = time.monotonic() + _SETTLING
         while time.monotonic() < deadline:
             self.fleet.top_up()
-            behind: Any = self.client.zcount("redbeat::schedule", 0, until / SECOND)
+            behind: Any = self.client.zcount("redbeat::schedule", 0, until / SECOND + MOST_JITTER)
             if not behind:
                 return
             time.sleep(0.1)

@@ -147,6 +147,13 @@ def test_a_report_that_is_wrong_is_found(changes: dict[str, object]) -> None:
     assert MISREPORTED in kinds(verdict(SENT[:3] + SENT[5:], notes))
 
 
+def test_a_report_of_more_than_can_be_counted_covers_its_whole_range() -> None:
+    notes = [*TOLD[:2], *TOLD[5:], given_up(2, 4, count=2, more=True)]
+    found = verdict(SENT[:2] + SENT[5:], notes)
+    assert found.clean
+    assert found.missed == 3
+
+
 def test_a_report_of_a_time_that_there_is_not_is_found() -> None:
     assert kinds(verdict(SENT, [*TOLD, given_up(-2, -1)])) == [MISREPORTED]
 

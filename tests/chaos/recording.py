@@ -54,12 +54,20 @@ class Recorder:
         self._client = client
         self._log = prefix + ":log"
         self._seq = 0
+        self._stopped = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def stop(self) -> None:
+        """End, whatever is left unread."""
+        self._ending.set()
+        self._stopped = True
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def finish(self, timeout: float = 60.0) -> None:
         """Read what is left, and end. Call it when nothing is added any more.
@@ -80,7 +88,7 @@ class Recorder:
                 busy = self._read_queue() + self._read_log()
             except redis.RedisError:
                 # It is restarted all the time.
-                busy, ending = 0, False
+                busy, ending = 0, self._stopped
             except Exception as exc:
                 self.problem = f"{type(exc).__name__}: {exc}"
                 return

@@ -123,6 +123,7 @@ class _Run:
 
     def close(self) -> None:
         self.fleet.close()
+        self.recorder.stop()
         self.server.close()
         self.adversary.close()
 

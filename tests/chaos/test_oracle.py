@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,18 +37,18 @@ def at(number: int) -> int:
     return START + number * EVERY
 
 
-def message(number: int, **changes: object) -> Message:
+def message(number: int, **changes: Any) -> Message:
     made = Message("tick", at(number), f"id {number}")
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def told(number: int) -> Note:
     return Note(number, RUN_DISPATCHED, "tick", 0.0, at(number), id=f"id {number}")
 
 
-def given_up(first: int, final: int, type_: str = RUN_MISSED, **changes: object) -> Note:
+def given_up(first: int, final: int, type_: str = RUN_MISSED, **changes: Any) -> Note:
     made = Note(99, type_, "tick", 0.0, at(first), at(final), final - first + 1, "nobody led")
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def verdict(messages: list[Message], notes: list[Note]) -> Verdict:
@@ -142,7 +143,7 @@ def test_a_time_that_is_reported_as_missed_twice_is_found() -> None:
     [{"count": 1}, {"nominal": at(3) - 1}, {"last": at(4) + 1}, {"reason": ""}, {"last": None}],
     ids=["wrong count", "wrong first", "wrong last", "no reason", "no last"],
 )
-def test_a_report_that_is_wrong_is_found(changes: dict[str, object]) -> None:
+def test_a_report_that_is_wrong_is_found(changes: dict[str, Any]) -> None:
     notes = [*TOLD[:3], *TOLD[5:], given_up(3, 4, **changes)]
     assert MISREPORTED in kinds(verdict(SENT[:3] + SENT[5:], notes))
 

@@ -210,7 +210,7 @@ class ClaimStore(ScheduleStore):
                 fields += ["counts", step.counts]
             key = self._key(record.name)
             head = ["entry", commands, notes, key]
-            return [*head, step.due.score, record.version, score, fields]
+            return [*head, step.due.score, record.version, score, fields, record.due or ""]
         if step.request is not None:
             head = ["trigger", commands, notes, step.request.stream_id]
             seen = step.seen

@@ -8,7 +8,7 @@
 --       4 the run_id of the server that the broker's messages are meant for; '' any
 --       5 the items: JSON, a list of
 --           {'entry', broker commands, events, key, claimed score, version, new score,
---             {field, value, ...}}
+--             {field, value, ...}, claimed `due` field}
 --           {'trigger', broker commands, events, stream id, key, version (key '': whatever has
 --             become of the entry), meta, {field, value, ...} (empty leaves it as it is), new
 --             score ('' leaves it)} or
@@ -70,9 +70,12 @@ local function send(commands)
   end
 end
 
-local function is_as_seen(key, version)
-  local content = redis.pcall('HMGET', key, 'definition', 'policy', 'state')
-  return not content.err and version_of(content[1], content[2], content[3]) == version
+-- `due` tells the nominal time, which the score alone need not; false: never mind.
+local function is_as_seen(key, version, due)
+  local content = redis.pcall('HMGET', key, 'definition', 'policy', 'state', 'due')
+  return not content.err
+    and version_of(content[1], content[2], content[3]) == version
+    and (not due or (content[4] or '') == due)
 end
 
 local function advance(key, item)
@@ -116,7 +119,8 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
   local kind, commands, events, key = item[1], item[2], item[3], item[4]
   local result = 'ok'
   if kind == 'entry' then
-    if redis.call('ZSCORE', schedule, key) ~= item[5] or not is_as_seen(key, item[6]) then
+    if redis.call('ZSCORE', schedule, key) ~= item[5]
+        or not is_as_seen(key, item[6], item[9]) then
       result = 'stale'
     end
   elseif kind == 'trigger' then

@@ -228,3 +228,21 @@ def test_an_auditor_that_was_overtaken_does_not_schedule_the_same_time_again(
     for _ in range(3):
         slow._step()
     assert len(queued(client)) == 1
+
+
+def test_a_run_whose_next_comes_at_the_same_moment_is_not_taken_for_it(
+    app: Celery, client: redis.Redis
+) -> None:
+    """An entry that catches up is due 'now' again: its score need not change, its nominal time
+    does."""
+    due_entry(app)
+    store = ClaimStore(client, store_for(app).keys)
+    (due,), (late,) = (store.claim("", 10, time.time() + 1, 10).due for _ in range(2))
+    assert due.record.score is not None
+    message = [(0, ["LPUSH", "shop", "x"])]
+    mark = f"{due.record.score!r} {due.record.score + 3600!r}"
+    first = Advance(due=due, score=due.record.score, mark=mark, commands=message)
+    again = Advance(due=late, score=due.record.score, mark=mark, commands=message)
+    assert store.commit("", [first]) == ["ok"]
+    assert store.commit("", [again]) == ["stale"]
+    assert client.llen("shop") == 1

@@ -78,6 +78,10 @@ class FaultProxy:
         self.target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        #: Called with the step and ``before`` or ``after``, for each command that is passed on;
+        #: as long as one call lasts, no other command is passed on.
+        self.watcher: Callable[[str, str], object] | None = None
+        self._turn = threading.Lock()
         self._names = _script_names()
         self._faults: list[Fault] = []
         self._mutex = threading.Lock()
@@ -156,8 +160,7 @@ class FaultProxy:
                 if fault is not None and not self._inflict(fault, command, client, answered):
                     return
                 if fault is None:
-                    server.sendall(command)
-                    client.sendall(answered.reply(client, step))
+                    client.sendall(self._pass_on(command, step, client, answered))
                 if step in _SUBSCRIBING:
                     _relay(client, server)
                     return
@@ -165,6 +168,20 @@ class FaultProxy:
             pass
         finally:
             self._end(client, server)
+
+    def _pass_on(
+        self, command: bytes, step: str, client: socket.socket, answered: _Reader
+    ) -> bytes:
+        watcher = self.watcher
+        if watcher is None:
+            answered.source.sendall(command)
+            return answered.reply(client, step)
+        with self._turn:
+            watcher(step, "before")
+            answered.source.sendall(command)
+            reply = answered.reply(client, step)
+            watcher(step, "after")
+        return reply
 
     def _inflict(
         self, fault: Fault, command: bytes, client: socket.socket, answered: _Reader

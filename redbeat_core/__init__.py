@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .entry import RedBeatSchedulerEntry
+    from .policy import Policy
     from .schedulers import RedBeatScheduler
     from .schedules import rrule
 
-__all__ = ["RedBeatScheduler", "RedBeatSchedulerEntry", "rrule"]
+__all__ = ["Policy", "RedBeatScheduler", "RedBeatSchedulerEntry", "rrule"]
 
 _HOME = {
+    "Policy": "policy",
     "RedBeatScheduler": "schedulers",
     "RedBeatSchedulerEntry": "entry",
     "rrule": "schedules",

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .claims import ClaimStore
+from .finished import FinishedEntries
 from .planning import first_due, score_is_ours
 from .record import EntryRecord
 from .store import ConflictError, score_text
@@ -40,11 +41,13 @@ class Auditor:
         self._pages: dict[str, tuple[str, str]] = {}
         #: The same, of this round so far.
         self._met: dict[str, tuple[str, str]] = {}
+        self._finished = FinishedEntries(store, batch)
 
     def forget(self) -> None:
         """Read everything again: another beat led since."""
         self._cursor = "0"
         self._pages, self._met = {}, {}
+        self._finished.forget()
 
     def look(self) -> None:
         """Look at the next few, if it is time."""
@@ -57,6 +60,8 @@ class Auditor:
         page = self._store.changed_page(self._cursor, LOOK_AT, PASS_OVER, digests)
         for record in page.records:
             self._check(record)
+            self._finished.note(record)
+        self._finished.delete()
         for cursor, as_it_was in known.items():
             if cursor in (page.cursor, page.after):
                 break
@@ -98,7 +103,12 @@ class Auditor:
         if score_is_ours(record) and not was_bad and not _enabled_by_hand(record):
             return
         try:
-            due = first_due(entry.schedule, entry.last_run_at, datetime.now(UTC))
+            due = first_due(
+                entry.schedule,
+                entry.last_run_at,
+                datetime.now(UTC),
+                self._batch.policy_of(record).dst,
+            )
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
             self._batch.found_invalid(record, f"its next run cannot be computed: {exc}")

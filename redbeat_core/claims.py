@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from .connection import is_cluster
 from .record import FIELDS, EntryRecord
-from .store import MISSING, ScheduleStore, loaded_record, score_text
+from .store import MISSING, ConflictError, ScheduleStore, loaded_record, score_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,25 @@ class ClaimStore(ScheduleStore):
         after, at, digest, text = reply
         entries = ((self.keys.name(key), loaded) for key, *loaded in json.loads(text))
         return Page(after, at, digest, [loaded_record(name, loaded) for name, loaded in entries])
+
+    def delete_unchanged(self, records: Sequence[EntryRecord], data: Mapping[str, Any]) -> None:
+        """Delete these entries, in one round trip, where nothing changed them since.
+
+        :param data: more of the events' data, such as who did it.
+        """
+        # The pipelines of a Cluster take no scripts.
+        pipe = None if is_cluster(self.client) else self.client.pipeline(transaction=False)
+        for record in records:
+            with suppress(ConflictError):
+                self.delete(
+                    record.name,
+                    expect=record.version,
+                    expect_score=record.score,
+                    data=data,
+                    pipe=pipe,
+                )
+        if pipe is not None:
+            pipe.execute()
 
     def commit(
         self,

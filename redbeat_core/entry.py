@@ -15,6 +15,7 @@ from celery.beat import ScheduleEntry
 from .config import ensure_conf
 from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
 from .keys import check_name
+from .policy import Policy, as_members, encode_policy, members_of
 from .record import EntryRecord, bind, definition_of
 from .schedules import next_occurrence, rrule
 from .store import MISSING, ConflictError, ScheduleStore, score_text, store_for
@@ -33,6 +34,8 @@ class RedBeatSchedulerEntry(ScheduleEntry):
     :param schedule: a Celery schedule, our ``rrule``, seconds or a timedelta.
     :param enabled: False: it stays in Redis and does not run.
     :param options: for ``apply_async``: queue, priority, expires, ...
+    :param policy: a :class:`redbeat_core.Policy`, or only some of its members by name, the others
+        are then as the settings say; None: what is stored stays.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         kwargs: Any = None,
         enabled: bool = True,
         options: Any = None,
+        policy: Policy | Mapping[str, Any] | None = None,
         **clsargs: Any,
     ) -> None:
         clsargs["app"] = app_or_default(clsargs.get("app"))
@@ -57,6 +61,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             **clsargs,
         )
         self.enabled = enabled
+        self.policy = policy
         if self.schedule is not None:
             bind(self.schedule, self.app)
         self._unsaved_and_never_run = clsargs.get("last_run_at") is None
@@ -129,6 +134,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             (entry.args, entry.kwargs, entry.options)
         )
         entry.schedule = bind(copy(entry.schedule), entry.app)
+        entry.policy = members_of(record.policy) or None
         return entry
 
     @classmethod
@@ -212,6 +218,15 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         decode_definition(text)
         return text
 
+    def checked_policy(self) -> str | None:
+        """The JSON of the policy; None: it has none.
+
+        :raises PolicyError: it cannot be used, with the reason.
+        """
+        given = self.policy
+        members = as_members(given) if isinstance(given, Policy) else given
+        return encode_policy(members) if members else None
+
     def save(self) -> RedBeatSchedulerEntry:
         """Store it: the definition is replaced, what is known of its runs is kept.
 
@@ -233,6 +248,8 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             ("setnx", "meta", encode_meta(meta)),
             ("set", "due", score_text(score)),
         ]
+        if (policy := self.checked_policy()) is not None:
+            steps.append(("set", "policy", policy))
         if self.enabled:
             # Enabling it in code ends an operator's pause.
             steps.append(("drop", "state", "paused"))

@@ -116,6 +116,17 @@ def nominal_of(record: EntryRecord) -> float | None:
         return score
 
 
+def finished_since(record: EntryRecord) -> float | None:
+    """Since when (Unix seconds) there is no run to come, if this project found that; None: there
+    may be one."""
+    if record.score is None or record.score >= 0 or not score_is_ours(record):
+        return None
+    try:
+        return float((record.due or "").partition(" ")[2])
+    except ValueError:
+        return None
+
+
 def plan(
     record: EntryRecord,
     definition: dict[str, Any],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -165,6 +165,23 @@ def encode_policy(members: Mapping[str, Any]) -> str:
     """
     known = checked(members)
     return json.dumps({name: known[name] for name in ALLOWED if name in known})
+
+
+def edited(
+    text: str | None, changes: Mapping[str, Any], reset: Iterable[str] | None = ()
+) -> str | None:
+    """The field ``policy`` that was *text*, after *changes*; None: it is to be removed.
+
+    :param reset: members that are to be as the settings say; None: all that it had.
+    :raises PolicyError: what it is or would be cannot be used.
+    """
+    members = {}
+    if reset is not None:
+        dropped = tuple(reset)
+        checked({name: getattr(PLAIN, name, None) for name in dropped})
+        members = {key: value for key, value in members_of(text).items() if key not in dropped}
+    members |= changes
+    return encode_policy(members) if members else None
 
 
 @lru_cache(maxsize=65536)

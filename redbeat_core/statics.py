@@ -1,8 +1,8 @@
 """The entries of ``beat_schedule``: brought into Redis by whoever leads.
 
-The code is the source of a static entry's definition, with two exceptions that outlive a restart:
-an operator's pause, and an operator's edit of the schedule for as long as the code still has the
-schedule that the operator replaced.
+The code is the source of a static entry's definition and policy, with exceptions that outlive a
+restart: an operator's pause, and an operator's edit of the schedule or the policy for as long as
+the code still has what the operator replaced.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def update_from_dict(scheduler: RedBeatScheduler, wanted: dict[str, Any]) -> lis
         try:
             entry = scheduler._maybe_entry(name, item)
             entry.checked_definition()
+            entry.checked_policy()
             entries[name] = entry
         except Exception as exc:
             # One entry that cannot be must not keep the others out; its code may raise anything.
@@ -112,17 +113,37 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
     elif stored:
         entry.schedule = _started_as(entry.schedule, stored["schedule"])
     text = encode_definition(entry.definition)
-    if text == record.definition and not steps and record.score is not None:
-        return None
-    score = entry.score
-    steps += [("set", "definition", text), ("set", "due", score_text(score))]
-    return {
+    change: dict[str, Any] = {
         "name": entry.name,
-        "steps": steps,
-        "score": score,
+        "steps": _policy_steps(entry, record, state.get("policy_override")),
         "expect": record.version,
         "data": {"actor": "beat_schedule"},
     }
+    if text == record.definition and not steps and record.score is not None:
+        if not change["steps"]:
+            return None
+        if record.score >= 0 or not entry.enabled:
+            # The run that is due next stays so: whether it is made the new policy decides then.
+            return change
+    score = entry.score
+    change["steps"] += [*steps, ("set", "definition", text), ("set", "due", score_text(score))]
+    return {**change, "score": score}
+
+
+def _policy_steps(
+    entry: RedBeatSchedulerEntry, record: EntryRecord, override: object
+) -> list[tuple[str, str, str]]:
+    """What gives the entry the policy of the code, unless an operator replaced that very one."""
+    policy = entry.checked_policy()
+    steps: list[tuple[str, str, str]] = []
+    if isinstance(override, dict):
+        if override.get("replaced") == policy:
+            return steps
+        logger.info("beat: %r has a new policy in the code, the edit is dropped", entry.name)
+        steps.append(("drop", "state", "policy_override"))
+    if record.policy != policy:
+        steps.append(("del", "policy", "") if policy is None else ("set", "policy", policy))
+    return steps
 
 
 def _started_as(of_the_code: Any, stored: Any) -> Any:

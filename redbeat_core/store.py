@@ -229,9 +229,13 @@ class ScheduleStore:
         expect: str = "",
         data: Mapping[str, Any] | None = None,
         static: bool = False,
+        expect_score: float | None = None,
+        pipe: Any = None,
     ) -> bool:
         """Delete one entry, with its event.
 
+        :param expect_score: the score that the caller saw; None for any.
+        :param pipe: queue it there instead; then nothing is told or raised here.
         :param static: forget also that it came from ``beat_schedule``.
         :returns: whether it was there.
         :raises ConflictError: it is not what was expected.
@@ -245,8 +249,12 @@ class ScheduleStore:
                 self.log_length,
                 self.event(events.ENTRY_DELETED, name, data or {}),
                 name if static else "",
+                "" if expect_score is None else score_text(expect_score),
             ],
+            pipe,
         )
+        if pipe is not None:
+            return False
         if reply[0] == "conflict":
             raise ConflictError(name, loaded_record(name, reply[1:]))
         return bool(reply[0] == "ok")

@@ -5,6 +5,7 @@
 --       2 length of the log
 --       3 the event: JSON without the closing brace
 --       4 the entry's name to take off the statics; '' leaves them
+--       5 expected score; '' any
 -- Returns {'ok', seq}, {'gone'} or {'conflict', score, 'ok' | 'fault', fields...}.
 local entry, schedule, log, channel, statics = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local before = load_entry(entry, schedule, FIELDS)
@@ -12,6 +13,9 @@ if ARGV[1] ~= '' then
   if before[2] == 'fault' or version_of(before[3], before[5], before[6]) ~= ARGV[1] then
     return {'conflict', unpack(before, 1, 2 + #FIELDS)}
   end
+end
+if ARGV[5] ~= '' and tonumber(before[1] or '') ~= tonumber(ARGV[5]) then
+  return {'conflict', unpack(before, 1, 2 + #FIELDS)}
 end
 if ARGV[4] ~= '' then
   redis.call('SREM', statics, ARGV[4])

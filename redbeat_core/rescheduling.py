@@ -1,0 +1,55 @@
+"""When an entry runs next after an operator changed it, as its policy allows.
+
+Pure, with the clock passed in.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from .planning import Plan, later, next_after_edit, nominal_of
+from .policy import Policy
+from .record import EntryRecord
+
+
+def after_edit(
+    name: str,
+    timing: Any,
+    last_run_at: datetime | None,
+    runs: int,
+    policy: Policy,
+    now: datetime,
+) -> Plan:
+    """The plan for an entry whose schedule is new, or that was resumed, at *now* (UTC).
+
+    :param runs: how many runs were made of it.
+    """
+    due = next_after_edit(timing, last_run_at, now, policy.dst)
+    if due is None:
+        return Plan(None, None, finished=True)
+    return later(name, timing, due, policy, runs)
+
+
+def after_policy_edit(
+    record: EntryRecord,
+    timing: Any,
+    last_run_at: datetime | None,
+    runs: int,
+    before: Policy,
+    policy: Policy,
+    now: datetime,
+) -> Plan | None:
+    """The plan for an entry whose policy was *before*, and is *policy* from *now* (UTC) on.
+
+    :param runs: how many runs were made of it.
+    :returns: None where its score stays: its time has come, and the new policy decides about it
+        when a scheduler takes it.
+    """
+    nominal = nominal_of(record)
+    if record.score is not None and 0 <= record.score <= now.timestamp():
+        return None
+    stays = (before.start, before.dst) == (policy.start, policy.dst)
+    if nominal is None or nominal < 0 or not stays:
+        return after_edit(record.name, timing, last_run_at, runs, policy, now)
+    return later(record.name, timing, datetime.fromtimestamp(nominal, UTC), policy, runs)

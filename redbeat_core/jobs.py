@@ -71,15 +71,21 @@ def _not_run(planned: Plan) -> list[tuple[str, dict[str, Any]]]:
     return told
 
 
-def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
-    """The step that commits *job*, with its events."""
-    data: dict[str, Any] = {
-        "nominal": job.nominal,
-        "task_id": sent.task_id,
+def dispatched(nominal: Any, task_id: Any, lateness: Any) -> dict[str, Any]:
+    """The data of the event of a run, as they are for one that no gap precedes."""
+    return {
+        "nominal": nominal,
+        "task_id": task_id,
         "trigger": None,
-        "lateness": round(max(time.time() - job.nominal, 0.0), 6),
+        "lateness": lateness,
         "missed": 0,
     }
+
+
+def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
+    """The step that commits *job*, with its events."""
+    lateness = round(max(time.time() - job.nominal, 0.0), 6)
+    data = dispatched(job.nominal, sent.task_id, lateness)
     if job.plan is None:
         data["trigger"] = job.request["id"] if job.request else None
         data |= _counted(job.step)

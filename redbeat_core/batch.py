@@ -319,7 +319,9 @@ class BatchRunner:
 
     def _commit(self, sent: list[tuple[Job, Sent]], found: Found) -> bool:
         store, filled = self._store, found.filled
-        ready = [*filled, *(finish(store, job, message) for job, message in sent), *found.steps]
+        ready: list[Filled | Advance] = [*filled]
+        ready += [finish(store, job, message) for job, message in sent]
+        ready += found.steps
         if not ready:
             return True
         scheduler = self._scheduler

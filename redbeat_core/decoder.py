@@ -215,11 +215,6 @@ def decode_meta(text: str | None) -> dict[str, Any]:
     return {"last_run_at": last, "total_run_count": count}
 
 
-def is_plain_meta(text: str) -> bool:
-    """Whether *text* has the form in which metas are written at each run."""
-    return _WRITTEN_META.fullmatch(text) is not None
-
-
 def _object(what: str, text: str) -> dict[str, Any]:
     if len(text) > _MAX_TEXT:
         raise DecodeError(f"the {what} has {len(text)} characters; at most {_MAX_TEXT} are read")

@@ -22,7 +22,7 @@ from celery.utils.log import get_logger
 
 from . import events
 from .claims import Due, Filled
-from .decoder import DecodeError, decode_meta, encode_meta, is_plain_meta
+from .decoder import DecodeError, decode_meta, encode_meta
 from .dispatch import task_id_of
 from .entry import RedBeatSchedulerEntry
 from .jobs import dispatched
@@ -39,14 +39,19 @@ logger = get_logger("celery.beat")
 #: How many characters of definitions are remembered with what they give, and how many metas.
 _CHARACTERS, _HEADS = 50_000_000, 10_000
 #: The values of a filled item of the commit, as the script finds them there (from 1).
-_PLACES = {
-    name: place
-    for place, name in enumerate(
-        ["kind", "form", "key", "claimed", "version", "score", "count", "nominal", "task_id"]
-        + ["tag", "event_id", "lateness", "subject", "body", "argsrepr", "kwargsrepr"],
-        1,
-    )
-}
+_VALUES: tuple[str, ...] = (
+    "kind",
+    "form",
+    "key",
+    "claimed",
+    "version",
+    "score",
+    "count",
+    "nominal",
+    "task_id",
+)
+_VALUES += ("tag", "event_id", "lateness", "subject", "body", "argsrepr", "kwargsrepr")
+_PLACES = {name: place for place, name in enumerate(_VALUES, 1)}
 #: What each part of a form of a message is made of.
 _PARTS: Mapping[str, tuple[str | int, ...]] = {
     "body": (_PLACES["body"],),
@@ -282,18 +287,18 @@ class Filling:
         return repr(nominal), nominal, score_text(decided.score)
 
     def _count(self, meta: str) -> int | None:
-        """The runs counted in *meta*; None when that takes a closer look."""
+        """The runs counted in *meta*; None when it cannot be read."""
         head, _, tail = meta.rpartition(_COUNT)
         digits = tail[:-1]
-        if head in self._heads and tail[-1:] == "}" and digits.isdigit() and digits.isascii():
-            return int(digits) if len(digits) < 18 else None
-        if not is_plain_meta(meta):
-            return None
+        # A head that was read before, and a number after it: then it can be read.
+        usual = tail[-1:] == "}" and digits.isdigit() and digits.isascii() and len(digits) < 18
+        if usual and (digits[0] != "0" or digits == "0") and head in self._heads:
+            return int(digits)
         try:
             count: int = decode_meta(meta)["total_run_count"]
         except DecodeError:
             return None
-        if head:
+        if usual and head:
             if len(self._heads) >= _HEADS:
                 self._heads.clear()
             self._heads.add(head)

@@ -12,9 +12,9 @@ from celery.utils.log import get_logger
 from . import events
 from .claims import Advance, Claim, Due, Filled, ServerChangedError, digest
 from .decoder import DecodeError
-from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, Sent, task_id_of
+from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, Sent
 from .filling import Filling
-from .jobs import Job, failure, finish, moved
+from .jobs import Job, failure, finish, moved, task_id_of
 from .planning import counted, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from hashlib import sha1
 from typing import Any
-from uuid import NAMESPACE_URL
 
 from celery import Celery
 from celery.result import denied_join_result
@@ -33,18 +31,6 @@ AT_MOST_ONCE = "at-most-once"
 
 #: Redis commands of one message: (database, words).
 Commands = list[tuple[int, Sequence[str]]]
-_URLS = NAMESPACE_URL.bytes
-
-
-def task_id_of(key: str, moment: str) -> str:
-    """The id of the run of the entry at *key* for the nominal time (or the trigger) *moment*.
-
-    The same run always gets the same id, so that a message sent twice can be recognised.
-    """
-    # uuid5() in URL's namespace, in half of its time.
-    text = sha1(_URLS + f"redbeat:{key}#{moment}".encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(text[16], 16) & 3]
-    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 @dataclass(frozen=True, slots=True)

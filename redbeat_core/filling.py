@@ -23,9 +23,8 @@ from celery.utils.log import get_logger
 from . import events
 from .claims import Due, Filled
 from .decoder import DecodeError, decode_meta, encode_meta
-from .dispatch import task_id_of
 from .entry import RedBeatSchedulerEntry
-from .jobs import dispatched
+from .jobs import dispatched, task_id_of
 from .planning import plan, score_is_ours
 from .record import bind, definition_of, version_of
 from .store import score_text

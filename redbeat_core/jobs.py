@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha1
 from typing import Any
+from uuid import NAMESPACE_URL
 
 from . import events
 from .claims import Advance
@@ -13,6 +15,19 @@ from .decoder import encode_meta
 from .dispatch import Sent
 from .planning import Plan
 from .store import ScheduleStore
+
+_URLS = NAMESPACE_URL.bytes
+
+
+def task_id_of(key: str, moment: str) -> str:
+    """The id of the run of the entry at *key* for the nominal time (or the trigger) *moment*.
+
+    The same run always gets the same id, so that a message sent twice can be recognised.
+    """
+    # uuid5() in URL's namespace, in half of its time.
+    text = sha1(_URLS + f"redbeat:{key}#{moment}".encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,12 @@ EXAMPLES = [
         False,
     ),
     (
+        "19970902",
+        "FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13\nEXDATE;TZID=America/New_York:19970902T090000",
+        "1998 Feb 13; Mar 13; Nov 13; 1999 Aug 13; 2000 Oct 13",
+        False,
+    ),
+    (
         "19970913",
         "FREQ=MONTHLY;BYDAY=SA;BYMONTHDAY=7,8,9,10,11,12,13",
         "1997 Sep 13; Oct 11; Nov 8; Dec 13; 1998 Jan 10; Feb 7; Mar 7; Apr 11; May 9; Jun 13",

@@ -28,8 +28,6 @@ POLICIES: tuple[dict[str, Any], ...] = (
     {"grace": 0.2},
     {"jitter": 0.4},
 )
-#: Seconds: the longest jitter among them.
-MOST_JITTER = 0.4
 TASK = "shop.record"
 QUEUE = "shop"
 _MINUTE, _HOUR = 60 * SECOND, 3600 * SECOND

@@ -16,6 +16,7 @@ from .pattern import Pattern
 RUN_DISPATCHED = "redbeat.run.dispatched"
 RUN_MISSED = "redbeat.run.missed"
 RUN_SKIPPED = "redbeat.run.skipped"
+TOLD = (RUN_DISPATCHED, RUN_MISSED, RUN_SKIPPED)
 
 #: What can be wrong with a nominal time; the first two are what the whole thing is about.
 LOST = "lost"

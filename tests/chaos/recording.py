@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from .load import QUEUE
-from .oracle import Message, Note
+from .oracle import TOLD, Message, Note
 from .pattern import SECOND
 from .peer import HEADER
 
@@ -44,12 +44,14 @@ class Recorder:
 
     :ivar messages: what was in the queue, oldest first.
     :ivar notes: what was in the log.
+    :ivar newest: the newest nominal time of each entry that the log has told of; microseconds.
     :ivar problem: why the record is not to be trusted; empty when it is.
     """
 
     def __init__(self, client: redis.Redis, prefix: str = "redbeat:") -> None:
         self.messages: list[Message] = []
         self.notes: list[Note] = []
+        self.newest: dict[str, int] = {}
         self.problem = ""
         self._client = client
         self._log = prefix + ":log"
@@ -127,7 +129,11 @@ class Recorder:
                     f"event {seq} follows on {self._seq}: the log was cut before it was read"
                 )
             self._seq = seq
-            self.notes.append(read_note(json.loads(fields["event"])))
+            note = read_note(json.loads(fields["event"]))
+            self.notes.append(note)
+            if note.type in TOLD and note.nominal is not None:
+                moment = note.last or note.nominal
+                self.newest[note.entry] = max(moment, self.newest.get(note.entry, 0))
         return len(read)
 
 

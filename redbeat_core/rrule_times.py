@@ -6,14 +6,15 @@ with the age of the rule, to minutes) and walks to the year 9999 for a rule that
 
 Seek: the periods of a rule (its years, months, weeks, days, hours, ...) are numbered from the
 one that holds DTSTART, and every INTERVAL-th counts, so the period at any time is a division
-away. Bound: the calendar repeats every 400 years; what has found nothing in that time never will.
+away. Bound: the Gregorian calendar repeats every 400 years, so a rule that has found nothing
+in as many periods as that has, never will.
 """
 
 from __future__ import annotations
 
 import calendar
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -31,8 +32,6 @@ _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
 #: Jumps over hours, minutes and seconds that do not match, before a rule is given up.
 _MAX_JUMPS = 100_000
-#: Days without a match that are looked at one by one, before whole months are passed over.
-_PATIENCE = 40
 DAY_SECONDS = 86_400
 _LAST_DAY = date.max.toordinal()
 
@@ -95,32 +94,14 @@ class Rule:
             or parts.byweekday
         )
         self._clock = _clock(parts)
-        self._months_known: dict[tuple[int, ...], Numbers] = {}
 
     def times_from(self, at: datetime) -> Iterator[datetime]:
         """The occurrences at or after *at*, ascending, none twice; ends when there are no more."""
         at = max(at, self.start)
-        if self._picks_nothing():
-            return
         walk = self._by_day(at) if self.parts.freq <= DAILY else self._by_clock(at)
         for moment in walk:
             if moment >= at:
                 yield moment
-
-    def _picks_nothing(self) -> bool:
-        """Whether the sets that BYSETPOS picks from are smaller than each of its positions.
-
-        Weeks and shorter only: of months and years there are few enough to look at them all.
-        """
-        parts = self.parts
-        if not parts.bysetpos or parts.freq < WEEKLY:
-            return False
-        if parts.freq > DAILY:
-            return not self._within(UNIT_SECONDS[parts.freq])
-        days = [1 if parts.freq == DAILY else len(self._weekdays) or 7]
-        # None of these comes twice within seven days.
-        days += [len(named) for named in (self._monthdays, self._yeardays, self._easters) if named]
-        return min(map(abs, parts.bysetpos)) > min(days) * len(self._clock)
 
     def _by_day(self, at: datetime) -> Iterator[datetime]:
         empty = 0
@@ -162,62 +143,31 @@ class Rule:
             first = month + (at.year * 12 + at.month - 1 - month) // step * step
             for index in range(first, (date.max.year + 1) * 12, step):
                 yield self._days_of_month(index // 12, index % 12 + 1)
+        elif self.parts.freq == WEEKLY:
+            week = start.toordinal() - (start.weekday() - self.parts.wkst) % 7
+            first = week + (at.toordinal() - week) // (7 * step) * 7 * step
+            for monday in range(first, _LAST_DAY - 6, 7 * step):
+                # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
+                days = range(max(monday, start.toordinal()), monday + 7)
+                yield [day for day in map(date.fromordinal, days) if self._matches(day)]
         else:
-            yield from self._short_periods(at)
-
-    def _short_periods(self, at: datetime) -> Iterator[list[date]]:
-        """The same for weeks and days; long stretches without a match are left out."""
-        length = 7 if self.parts.freq == WEEKLY else 1
-        first = start = self.start.toordinal()
-        if length == 7:
-            start -= (self.start.weekday() - self.parts.wkst) % 7
-        step = length * self.interval
-        period = start + (at.toordinal() - start) // step * step
-        empty = 0
-        while period + length <= _LAST_DAY + 1:
-            # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
-            days = map(date.fromordinal, range(max(period, first), period + length))
-            found = [day for day in days if self._matches(day)]
-            yield found
-            period += step
-            empty = 0 if found else empty + 1
-            if empty * length > _PATIENCE:
-                day = self._matching_day(period)
-                if day is None:
-                    return
-                period = max(period, start + (day - start) // step * step)
+            day = start.toordinal()
+            first = day + (at.toordinal() - day) // step * step
+            for ordinal in range(first, _LAST_DAY + 1, step):
+                today = date.fromordinal(ordinal)
+                yield [today] if self._matches(today) else []
 
     def _days_of_year(self, year: int) -> list[date]:
         months = sorted(self._months) or range(1, 13)
         return [day for month in months for day in self._days_of_month(year, month)]
 
     def _days_of_month(self, year: int, month: int) -> list[date]:
-        return [date(year, month, number) for number in self._numbers_of_month(year, month)]
-
-    def _numbers_of_month(self, year: int, month: int) -> Numbers:
-        """The days of the month that match; worked out once for all months that are alike."""
         if self._months and month not in self._months:
-            return ()
-        weekday, length = calendar.monthrange(year, month)
-        kind = [month, weekday, calendar.isleap(year)]
-        if self._weeknos:
-            kind.append(calendar.isleap(year - 1))
-        if self._easters:
-            kind.append((_easter(year) - date(year, 1, 1)).days)
-        key = tuple(kind)
-        if key not in self._months_known:
-            self._months_known[key] = self._match_month(year, month, length)
-        return self._months_known[key]
-
-    def _match_month(self, year: int, month: int, length: int) -> Numbers:
-        numbers: Iterable[int] = range(1, length + 1)
-        if self._easters:
-            shift = (_easter(year) - date(year, month, 1)).days + 1
-            numbers = (shift + distance for distance in self.parts.byeaster)
-        elif self._monthdays:
-            numbers = sorted({n if n > 0 else length + 1 + n for n in self._monthdays})
-        within = (number for number in numbers if 1 <= number <= length)
-        return tuple(number for number in within if self._matches(date(year, month, number)))
+            return []
+        length = calendar.monthrange(year, month)[1]
+        wanted = {day if day > 0 else length + 1 + day for day in self._monthdays}
+        numbers = sorted(n for n in wanted if 1 <= n <= length) if wanted else range(1, length + 1)
+        return [day for n in numbers if self._matches(day := date(year, month, n))]
 
     def _matches(self, day: date) -> bool:
         if self._any_day:
@@ -292,21 +242,12 @@ class Rule:
                 earliest = tick + 1
 
     def _matching_day(self, ordinal: int) -> int | None:
-        """The first day from *ordinal* on that matches; None when none does in 400 years."""
         if self._any_day:
-            return ordinal if ordinal <= _LAST_DAY else None
+            return ordinal
         last = min(ordinal + _CYCLE[DAILY], _LAST_DAY)
-        for candidate in range(ordinal, min(ordinal + _PATIENCE, last + 1)):
+        for candidate in range(ordinal, last + 1):
             if self._matches(date.fromordinal(candidate)):
                 return candidate
-        if ordinal > last:
-            return None
-        day, end = date.fromordinal(ordinal), date.fromordinal(last)
-        for index in range(day.year * 12 + day.month - 1, end.year * 12 + end.month):
-            for number in self._numbers_of_month(index // 12, index % 12 + 1):
-                found = date(index // 12, index % 12 + 1, number).toordinal()
-                if found >= ordinal:
-                    return found
         return None
 
     def _within(self, unit: int) -> list[timedelta]:
@@ -370,9 +311,10 @@ def _clock(parts: Parts) -> tuple[time, ...]:
 
 
 def _seconds(local: datetime) -> int:
-    """Whole seconds of *local* since a fixed day, rounded down."""
-    clock = local.hour * 3600 + local.minute * 60 + local.second
-    return local.toordinal() * DAY_SECONDS + clock
+    """Whole seconds of *local* since a fixed day, rounded up."""
+    day = local.toordinal() * DAY_SECONDS
+    second = local.hour * 3600 + local.minute * 60 + local.second
+    return day + second
 
 
 def _wait(allowed: Sequence[int], now: int) -> int:
@@ -381,7 +323,7 @@ def _wait(allowed: Sequence[int], now: int) -> int:
     return allowed[later] - now if later < len(allowed) else 60 - now + allowed[0]
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=512)
 def _easter(year: int) -> date:
     found: date = easter(year)
     return found

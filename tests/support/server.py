@@ -192,8 +192,9 @@ class Server:
             return True
         try:
             with self.client() as client:
+                info = client.info()
                 # On a port that was taken meanwhile it is somebody else who answers.
-                return bool(client.info("server")["process_id"] == self.pid)
+                return bool(info["process_id"] == self.pid and not info["loading"])
         except redis.RedisError:
             return False
 

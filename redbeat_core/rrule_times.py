@@ -17,11 +17,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
 from itertools import product
 from math import gcd
 
-from dateutil.easter import easter
+from .rule_days import CYCLE_YEARS, LAST_DAY, Numbers, days_of
 
 #: dateutil's numbers for the frequencies.
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
@@ -33,9 +32,8 @@ UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
 #: Jumps over hours, minutes and seconds that do not match, before a rule is given up.
 _MAX_JUMPS = 100_000
 DAY_SECONDS = 86_400
-_LAST_DAY = date.max.toordinal()
-
-Numbers = tuple[int, ...]
+#: A time without occurrences that is worth remembering.
+_LONG = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +75,45 @@ class Rule:
         self.parts = parts = _completed(parts, start)
         self.start = start
         self.interval = parts.interval
-        self._months = frozenset(parts.bymonth)
-        self._monthdays = frozenset(parts.bymonthday)
-        self._yeardays = frozenset(parts.byyearday)
-        self._easters = frozenset(parts.byeaster)
-        self._weeknos = frozenset(parts.byweekno)
-        self._weekdays = frozenset(day for day, n in parts.byweekday if not n)
-        self._nth = frozenset((day, n) for day, n in parts.byweekday if n)
-        self._nth_of_year = parts.freq == YEARLY and not parts.bymonth
-        self._any_day = not (
-            self._months
-            or self._monthdays
-            or self._yeardays
-            or self._easters
-            or self._weeknos
-            or parts.byweekday
+        self._days = days_of(
+            parts.bymonth,
+            parts.bymonthday,
+            parts.byyearday,
+            parts.byeaster,
+            parts.byweekno,
+            parts.byweekday,
+            parts.wkst,
+            parts.freq == YEARLY and not parts.bymonth,
         )
+        self._weekdays = frozenset(day for day, _ in parts.byweekday)
+        #: From here on nothing was found.
+        self._barren: datetime | None = None
+        #: From the first to before the second nothing was found.
+        self._gap = (start, start)
         self._clock = _clock(parts)
 
     def times_from(self, at: datetime) -> Iterator[datetime]:
         """The occurrences at or after *at*, ascending, none twice; ends when there are no more."""
         at = max(at, self.start)
+        if self._barren is not None and at >= self._barren:
+            return
+        low, high = self._gap
+        if low <= at < high:
+            at = high
+        found = None
         walk = self._by_day(at) if self.parts.freq <= DAILY else self._by_clock(at)
         for moment in walk:
             if moment >= at:
+                if found is None and moment - at > _LONG:
+                    self._gap = (at, moment)
+                found = moment
                 yield moment
+        if found is None:
+            self._barren = at
 
     def _by_day(self, at: datetime) -> Iterator[datetime]:
+        if not self._has_positions():
+            return
         empty = 0
         for days in self._periods(at):
             empty += 1
@@ -114,110 +124,78 @@ class Rule:
             if empty > _CYCLE[self.parts.freq]:
                 return
 
-    def _pick(self, days: Sequence[date], at: datetime) -> Iterator[datetime]:
+    def _has_positions(self) -> bool:
+        """Whether a period is ever so full that BYSETPOS finds something."""
+        if not self.parts.bysetpos:
+            return True
+        longest = {YEARLY: 366, MONTHLY: 31, WEEKLY: len(self._weekdays) or 7, DAILY: 1}
+        size = longest[self.parts.freq] * len(self._clock)
+        return min(map(abs, self.parts.bysetpos)) <= size
+
+    def _pick(self, days: Sequence[int], at: datetime) -> Iterator[datetime]:
         clock = self._clock
         if self.parts.bysetpos:
             size = len(days) * len(clock)
             indexes = {pos - 1 if pos > 0 else size + pos for pos in self.parts.bysetpos}
             for index in sorted(index for index in indexes if 0 <= index < size):
                 day, moment = divmod(index, len(clock))
-                yield datetime.combine(days[day], clock[moment])
+                yield datetime.combine(date.fromordinal(days[day]), clock[moment])
             return
-        first_day = at.date()
-        for one in days:
-            if one < first_day:
-                continue
-            skip = bisect_left(clock, at.time()) if one == first_day else 0
+        first_day = at.toordinal()
+        for ordinal in days[bisect_left(days, first_day) :]:
+            skip = bisect_left(clock, at.time()) if ordinal == first_day else 0
+            day_of_it = date.fromordinal(ordinal)
             for moment_of_day in clock[skip:] if skip else clock:
-                yield datetime.combine(one, moment_of_day)
+                yield datetime.combine(day_of_it, moment_of_day)
 
-    def _periods(self, at: datetime) -> Iterator[list[date]]:
-        """The days of each period from the one at or before *at*."""
+    def _periods(self, at: datetime) -> Iterator[Sequence[int]]:
+        """The days (as ordinals) of each period from the one at or before *at*."""
         start, step = self.start.date(), self.interval
         if self.parts.freq == YEARLY:
-            first = start.year + (at.year - start.year) // step * step
-            for year in range(first, date.max.year + 1, step):
-                yield self._days_of_year(year)
+            begin = start.year + (at.year - start.year) // step * step
+            for year in range(begin, date.max.year + 1, step):
+                first, table = self._days.of_year(year)
+                yield [first + day for day in table]
         elif self.parts.freq == MONTHLY:
             month = start.year * 12 + start.month - 1
-            first = month + (at.year * 12 + at.month - 1 - month) // step * step
-            for index in range(first, (date.max.year + 1) * 12, step):
-                yield self._days_of_month(index // 12, index % 12 + 1)
+            begin = month + (at.year * 12 + at.month - 1 - month) // step * step
+            for index in range(begin, (date.max.year + 1) * 12, step):
+                yield self._of_month(index // 12, index % 12 + 1)
         elif self.parts.freq == WEEKLY:
             week = start.toordinal() - (start.weekday() - self.parts.wkst) % 7
-            first = week + (at.toordinal() - week) // (7 * step) * 7 * step
-            for monday in range(first, _LAST_DAY - 6, 7 * step):
+            begin = week + (at.toordinal() - week) // (7 * step) * 7 * step
+            for monday in range(begin, LAST_DAY - 6, 7 * step):
                 # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
-                days = range(max(monday, start.toordinal()), monday + 7)
-                yield [day for day in map(date.fromordinal, days) if self._matches(day)]
-        else:
+                yield self._days.within(max(monday, start.toordinal()), monday + 6)
+        elif step % 7 or not self._weekdays or start.weekday() in self._weekdays:
             day = start.toordinal()
-            first = day + (at.toordinal() - day) // step * step
-            for ordinal in range(first, _LAST_DAY + 1, step):
-                today = date.fromordinal(ordinal)
-                yield [today] if self._matches(today) else []
+            for ordinal in self._days.after(at.toordinal()):
+                if (ordinal - day) % step == 0:
+                    yield (ordinal,)
 
-    def _days_of_year(self, year: int) -> list[date]:
-        months = sorted(self._months) or range(1, 13)
-        return [day for month in months for day in self._days_of_month(year, month)]
-
-    def _days_of_month(self, year: int, month: int) -> list[date]:
-        if self._months and month not in self._months:
-            return []
-        length = calendar.monthrange(year, month)[1]
-        wanted = {day if day > 0 else length + 1 + day for day in self._monthdays}
-        numbers = sorted(n for n in wanted if 1 <= n <= length) if wanted else range(1, length + 1)
-        return [day for n in numbers if self._matches(day := date(year, month, n))]
-
-    def _matches(self, day: date) -> bool:
-        if self._any_day:
-            return True
-        if self._months and day.month not in self._months:
-            return False
-        if self._monthdays:
-            behind = day.day - calendar.monthrange(day.year, day.month)[1] - 1
-            if day.day not in self._monthdays and behind not in self._monthdays:
-                return False
-        if self._weekdays or self._nth:
-            wanted = day.weekday() in self._weekdays
-            if not wanted and not (self._nth and self._is_nth(day)):
-                return False
-        if self._yeardays:
-            number = day.timetuple().tm_yday
-            behind = number - 366 - calendar.isleap(day.year)
-            if number not in self._yeardays and behind not in self._yeardays:
-                return False
-        if self._weeknos and self._weeknos.isdisjoint(_week_numbers(day, self.parts.wkst)):
-            return False
-        return not self._easters or (day - _easter(day.year)).days in self._easters
-
-    def _is_nth(self, day: date) -> bool:
-        if self._nth_of_year:
-            number, length = day.timetuple().tm_yday, 365 + calendar.isleap(day.year)
-        else:
-            number, length = day.day, calendar.monthrange(day.year, day.month)[1]
-        weekday = day.weekday()
-        return (weekday, (number - 1) // 7 + 1) in self._nth or (
-            weekday,
-            -((length - number) // 7 + 1),
-        ) in self._nth
+    def _of_month(self, year: int, month: int) -> Sequence[int]:
+        first, table = self._days.of_year(year)
+        low = date(year, month, 1).toordinal() - first
+        start = bisect_left(table, low)
+        stop = bisect_left(table, low + calendar.monthrange(year, month)[1], start)
+        return [first + day for day in table[start:stop]]
 
     def _by_clock(self, at: datetime) -> Iterator[datetime]:
         """HOURLY and finer: walk the ticks of the clock, and jump where nothing matches."""
         parts, unit = self.parts, UNIT_SECONDS[self.parts.freq]
         step = unit * self.interval
-        base = _seconds(self.start) // unit * unit
+        base = ordinal_seconds(self.start) // unit * unit
         if not self._reachable(base, step):
             return
         hours = frozenset(parts.byhour)
         minutes = frozenset(parts.byminute) if unit <= 60 else frozenset()
         seconds = frozenset(parts.bysecond) if unit == 1 else frozenset()
-        earliest = _seconds(at) // unit * unit
+        earliest = ordinal_seconds(at) // unit * unit
         matching_day, jumps = -1, 0
         while jumps < _MAX_JUMPS:
             tick = base + -((base - earliest) // step) * step
             day, second = divmod(tick, DAY_SECONDS)
-            if day > _LAST_DAY:
+            if day > LAST_DAY:
                 return
             if day != matching_day:
                 found = self._matching_day(day)
@@ -242,13 +220,9 @@ class Rule:
                 earliest = tick + 1
 
     def _matching_day(self, ordinal: int) -> int | None:
-        if self._any_day:
+        if self._days.any_day:
             return ordinal
-        last = min(ordinal + _CYCLE[DAILY], _LAST_DAY)
-        for candidate in range(ordinal, last + 1):
-            if self._matches(date.fromordinal(candidate)):
-                return candidate
-        return None
+        return next(self._days.after(ordinal, CYCLE_YEARS), None)
 
     def _within(self, unit: int) -> list[timedelta]:
         """The occurrences of one tick, as distances from it."""
@@ -310,33 +284,17 @@ def _clock(parts: Parts) -> tuple[time, ...]:
     return tuple(time(*hms) for hms in product(parts.byhour, parts.byminute, parts.bysecond))
 
 
-def _seconds(local: datetime) -> int:
-    """Whole seconds of *local* since a fixed day, rounded up."""
-    day = local.toordinal() * DAY_SECONDS
-    second = local.hour * 3600 + local.minute * 60 + local.second
-    return day + second
+def ordinal_seconds(local: datetime) -> int:
+    """Whole seconds of *local* since a fixed day."""
+    return local.toordinal() * DAY_SECONDS + second_of_day(local)
+
+
+def second_of_day(local: datetime) -> int:
+    """The second of the day."""
+    return local.hour * 3600 + local.minute * 60 + local.second
 
 
 def _wait(allowed: Sequence[int], now: int) -> int:
     """Seconds from the second *now* of a minute to the next of *allowed*."""
     later = bisect_left(allowed, now)
     return allowed[later] - now if later < len(allowed) else 60 - now + allowed[0]
-
-
-@lru_cache(maxsize=512)
-def _easter(year: int) -> date:
-    found: date = easter(year)
-    return found
-
-
-def _week_numbers(day: date, wkst: int) -> tuple[int, int]:
-    """The number of the week of *day*, from the start and from the end of the week's year.
-
-    As ISO 8601, but for weeks that begin on *wkst*: week 1 has at least four days of the year.
-    """
-    middle = day.toordinal() - (day.weekday() - wkst) % 7 + 3
-    year = date.fromordinal(min(middle, _LAST_DAY)).year
-    number = (middle - date(year, 1, 1).toordinal()) // 7 + 1
-    length = 365 + calendar.isleap(year)
-    weeks = number + (date(year, 1, 1).toordinal() + length - 1 - middle) // 7
-    return number, number - weeks - 1

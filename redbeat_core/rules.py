@@ -22,9 +22,9 @@ from .rrule_times import (
     SECONDLY,
     WEEKLY,
     YEARLY,
-    Numbers,
     Parts,
 )
+from .rule_days import Numbers
 from .zoned_rule import Recurrence
 from .zones import DEFAULT_DST, DstPolicy, iana_name
 

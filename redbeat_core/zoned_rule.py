@@ -1,7 +1,9 @@
 """When a recurrence rule occurs in a time zone, with its COUNT and UNTIL.
 
 Pure. DAILY and slower rules go by the clock on the wall of DTSTART's zone, HOURLY and finer
-ones by elapsed time (see :mod:`redbeat_core.zones`).
+ones by elapsed time (see :mod:`redbeat_core.zones`). COUNT counts the times that the rule names,
+whatever the daylight-saving policy makes of them: it is counted by whole days, not one by one,
+and each count goes on from the last.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import islice
 
-from .rrule_times import DAILY, DAY_SECONDS, UNIT_SECONDS, WEEKLY, Parts, Rule
-from .zones import DEFAULT_DST, TICK, DstPolicy, elapsed, wall_clock
+from .rrule_times import DAILY, UNIT_SECONDS, Parts
+from .rule_counts import CountedRule
+from .zones import DEFAULT_DST, TICK, DstPolicy, elapsed, next_change, offset_at, wall_clock
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,11 @@ class Recurrence:
         """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
         moment = moment.astimezone(UTC)
         start = self.dtstart.astimezone(UTC)
-        if self.count is None:
-            stream = self._stream(max(moment, start - TICK), dst)
-        elif self.parts.plain:
-            stream = self._stream(max(moment, start - TICK), dst, self._last_of_count())
-        else:
-            stream = self._counted(moment, start, dst)
-        for instant in stream:
-            if self.until is not None and instant > self.until:
-                return
-            yield instant
-
-    def _stream(
-        self, moment: datetime, dst: DstPolicy, last: datetime | None = None
-    ) -> Iterator[datetime]:
         zone = self.dtstart.tzinfo or UTC
+        moment = max(moment, start - TICK)
         walk = self._wall(zone, moment, dst) if self._by_wall else self._even(zone, moment)
         for instant in walk:
-            if last is not None and instant > last:
+            if self.until is not None and instant > self.until:
                 return
             yield instant
 
@@ -59,38 +50,54 @@ class Recurrence:
 
     def _wall(self, zone: tzinfo, moment: datetime, dst: DstPolicy) -> Iterator[datetime]:
         rule = _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
-        return wall_clock(zone, moment, rule.times_from, dst)
+
+        def local_from(local: datetime) -> Iterator[datetime]:
+            if self.count is None:
+                return rule.times_from(local)
+            return islice(rule.times_from(local), max(self.count - rule.count_before(local), 0))
+
+        return wall_clock(zone, moment, local_from, dst)
 
     def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
-        start = self.dtstart.astimezone(UTC)
-
         def local_from(local: datetime, offset: timedelta) -> Iterator[datetime]:
-            return _rule(self.parts, (start + offset).replace(tzinfo=None)).times_from(local)
+            times = self._with(offset).times_from(local)
+            if self.count is None:
+                return times
+            before = self._number_before((local - offset).replace(tzinfo=UTC), zone)
+            return islice(times, max(self.count - before, 0))
 
         return elapsed(zone, moment, local_from)
 
-    def _counted(self, moment: datetime, start: datetime, dst: DstPolicy) -> Iterator[datetime]:
-        for number, instant in enumerate(self._stream(start - TICK, dst)):
-            if number >= (self.count or 0):
-                return
-            if instant > moment:
-                yield instant
+    def _with(self, offset: timedelta) -> CountedRule:
+        """The rule on clocks that show this UTC offset all along."""
+        return _rule(self.parts, (self.dtstart.astimezone(UTC) + offset).replace(tzinfo=None))
 
-    def _last_of_count(self) -> datetime:
-        """The COUNT-th occurrence of a plain rule, which needs no counting."""
-        if not self.count:
-            return datetime.min.replace(tzinfo=UTC)
-        seconds = {WEEKLY: 7 * DAY_SECONDS, DAILY: DAY_SECONDS, **UNIT_SECONDS}
-        span = (self.count - 1) * self.parts.interval * seconds[self.parts.freq]
-        try:
-            if not self._by_wall:
-                return self.dtstart.astimezone(UTC) + timedelta(seconds=span)
-            local = self.dtstart.replace(tzinfo=None) + timedelta(seconds=span)
-            return local.replace(tzinfo=self.dtstart.tzinfo).astimezone(UTC)
-        except OverflowError:
-            return datetime.max.replace(tzinfo=UTC)
+    def _number_before(self, instant: datetime, zone: tzinfo) -> int:
+        """How many runs on elapsed time there are before *instant*, up to COUNT."""
+        start = self.dtstart.astimezone(UTC)
+        if self.parts.plain:
+            step = self.parts.interval * UNIT_SECONDS[self.parts.freq]
+            return max(-((start - instant) // timedelta(seconds=step)), 0)
+        progress = _progress(self, getattr(zone, "key", None) or repr(zone))
+        at, number = progress[0]
+        if instant < at:
+            at, number = start, 0
+        while at < instant and number < (self.count or 0):
+            offset = offset_at(at, zone)
+            change = next_change(zone, at, instant) or instant
+            low, high = ((edge + offset).replace(tzinfo=None) for edge in (at, change))
+            number += self._with(offset).count_between(low, high)
+            at = change
+        progress[0] = (at, number)
+        return number
 
 
 @lru_cache(maxsize=4096)
-def _rule(parts: Parts, start: datetime) -> Rule:
-    return Rule(parts, start)
+def _progress(recurrence: Recurrence, zone: str) -> list[tuple[datetime, int]]:  # noqa: ARG001
+    """How far COUNT was counted: one pair, replaced by a later one."""
+    return [(recurrence.dtstart.astimezone(UTC), 0)]
+
+
+@lru_cache(maxsize=4096)
+def _rule(parts: Parts, start: datetime) -> CountedRule:
+    return CountedRule(parts, start)

@@ -11,6 +11,7 @@ Pure. The policy for daylight saving is applied here and nowhere else:
 
 from __future__ import annotations
 
+import calendar
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -186,6 +187,10 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
 _LATEST = datetime.max.replace(tzinfo=UTC) - 3 * DAY
 
 
+#: Further ahead the clock changes are not looked at one by one.
+_FURTHEST = 400 * 366 * DAY
+
+
 def elapsed(
     zone: tzinfo,
     after: datetime,
@@ -204,19 +209,39 @@ def elapsed(
         stretch has none at all.
     """
     start = seen = after + TICK
-    while start <= _plus(seen, horizon):
+    furthest = _plus(start, _FURTHEST)
+    #: By offset: the first local time that was found too late for its stretch; None: no more.
+    ahead: dict[timedelta, datetime | None] = {}
+    while start <= min(_plus(seen, horizon), furthest):
         offset = offset_at(start, zone)
+        here = (start + offset).replace(tzinfo=None)
         change, checked = None, start
-        for local in local_from((start + offset).replace(tzinfo=None), offset):
+        known = ahead.get(offset, here)
+        if known is None or known > here:
+            # What is ahead stays ahead: the same search again would be for nothing.
+            instant = None if known is None else _minus(known, offset)
+            change = next_change(zone, start, instant or _plus(seen, horizon))
+            if change is not None:
+                start = change
+                continue
+            if instant is None:
+                return
+        local = None
+        for local in local_from(here, offset):
             instant = _minus(local, offset)
             if instant is None:
                 return
             change = next_change(zone, checked, instant)
             if change is not None:
+                # By other offsets it will not be far from there.
+                seen = max(seen, instant)
+                ahead[offset] = local
                 break
             seen = checked = instant
+            furthest = _plus(instant, _FURTHEST)
             yield instant
         else:
+            ahead[offset] = None
             change = next_change(zone, checked, _plus(seen, horizon))
         if change is None:
             return
@@ -240,21 +265,46 @@ def _plus(instant: datetime, delta: timedelta) -> datetime:
 def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
     """The first change of the UTC offset of *zone* in (after, until], to the second.
 
-    Two changes that cancel each other within a day are not seen; no zone has had that.
+    Two changes that cancel each other within a day are not seen; no zone has had that. (From
+    the year 2100 on: within ten days.)
     """
     if isinstance(zone, timezone) or getattr(zone, "key", None) in UTC_NAMES:
         return None
-    offset = offset_at(after, zone)
-    low = after
-    while low < until:
-        high = min(_plus(low, DAY), until)
-        if offset_at(high, zone) != offset:
-            break
-        if high == low:
-            return None
+    for year in range(after.year, until.year + 1):
+        for change in _changes(zone, year):
+            if change > until:
+                return None
+            if change > after:
+                return change
+    return None
+
+
+def _changes(zone: tzinfo, year: int) -> tuple[datetime, ...]:
+    """The changes of the UTC offset of *zone* in a year of UTC."""
+    try:
+        return _changes_kept(zone, year)
+    except TypeError:  # dateutil's zones cannot be keys
+        return _changes_kept.__wrapped__(zone, year)
+
+
+@lru_cache(maxsize=16384)
+def _changes_kept(zone: tzinfo, year: int) -> tuple[datetime, ...]:
+    step = DAY if year < 2100 else 10 * DAY
+    low = datetime(year, 1, 1, tzinfo=UTC)
+    end = _plus(low, (366 if calendar.isleap(year) else 365) * DAY)
+    offset, found = offset_at(low, zone), []
+    while low < end:
+        high = min(_plus(low, step), end)
+        after = offset_at(high, zone)
+        if after != offset:
+            found.append(_change_between(zone, low, high))
+            offset = after
         low = high
-    else:
-        return None
+    return tuple(found)
+
+
+def _change_between(zone: tzinfo, low: datetime, high: datetime) -> datetime:
+    offset = offset_at(low, zone)
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) / 2
         if offset_at(middle, zone) == offset:

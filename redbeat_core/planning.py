@@ -16,7 +16,7 @@ from celery.schedules import crontab, schedule
 
 from .backlog import backlog
 from .policy import PLAIN, SKIP_GRACE, Policy
-from .record import EntryRecord, json_object
+from .record import EntryRecord, counts_of
 from .schedules import Occurring, advance, next_occurrence
 from .zones import DEFAULT_DST, TICK, DstPolicy
 
@@ -83,11 +83,8 @@ class Plan:
 
 def counted(counts: str | None, gaps: Iterable[Gap]) -> str:
     """The field ``counts`` of an entry after *gaps*: what it counted so far, and these."""
-    known = json_object(counts)
-    totals = {}
-    for kind in ("missed", "skipped"):
-        before = known.get(kind)
-        totals[kind] = before if isinstance(before, int) else 0
+    before = counts_of(EntryRecord("", counts=counts))
+    totals = {"missed": before.missed, "skipped": before.skipped}
     for gap in gaps:
         totals["skipped" if gap.skipped else "missed"] += gap.count
     return json.dumps(totals)

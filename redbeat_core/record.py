@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .decoder import DecodeError, decode_definition, decode_meta
+from .policy import PLAIN, Policy, decode_policy
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -113,12 +114,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """How many nominal times of an entry got no run.
+
+    :ivar missed: too late, or stood for by another run.
+    :ivar skipped: on purpose.
+    """
+
+    missed: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EntryView:
     """One entry, decoded.
 
     :ivar error: why the entry cannot run; the other fields then hold what could be read.
     :ivar next_run_at: the next due time (UTC), None when not scheduled.
     :ivar schedule: a Celery schedule, None when unreadable.
+    :ivar policy: its own, on top of the defaults without settings.
     """
 
     name: str
@@ -137,6 +151,8 @@ class EntryView:
     outcome: Outcome | None = None
     error: str | None = None
     definition: str | None = None
+    policy: Policy = PLAIN
+    counts: Counts = Counts()
 
     @property
     def finished(self) -> bool:
@@ -202,9 +218,11 @@ def decode_record(record: EntryRecord, app: Celery | None = None) -> EntryView:
         "override": state.get("override") if isinstance(state.get("override"), dict) else None,
         "outcome": _outcome(json_object(record.outcome)),
         "next_run_at": from_score(record.score),
+        "counts": counts_of(record),
     }
     try:
         definition = definition_of(record)
+        common["policy"] = decode_policy(record.policy)
     except DecodeError as exc:
         loose = json_object(record.definition)
         task, enabled = loose.get("task"), loose.get("enabled", True)
@@ -233,6 +251,13 @@ def decode_record(record: EntryRecord, app: Celery | None = None) -> EntryView:
         last_run_at=meta["last_run_at"],
         total_run_count=meta["total_run_count"],
     )
+
+
+def counts_of(record: EntryRecord) -> Counts:
+    """How many nominal times got no run so far; none of a kind that cannot be read."""
+    known = json_object(record.counts)
+    found = (known.get(kind) for kind in ("missed", "skipped"))
+    return Counts(*(one if type(one) is int and one >= 0 else 0 for one in found))
 
 
 def json_object(text: str | None) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from .planning import Plan, later, next_after_edit, nominal_of
+from .planning import Plan, is_over, later, next_after_edit, nominal_of
 from .policy import Policy
-from .record import EntryRecord
+from .record import EntryRecord, from_score
+from .schedules import advance, next_occurrence
 
 
 def after_edit(
@@ -53,3 +54,29 @@ def after_policy_edit(
     if nominal is None or nominal < 0 or not stays:
         return after_edit(record.name, timing, last_run_at, runs, policy, now)
     return later(record.name, timing, datetime.fromtimestamp(nominal, UTC), policy, runs)
+
+
+def upcoming(
+    record: EntryRecord, timing: Any, runs: int, policy: Policy, now: datetime, count: int
+) -> list[datetime]:
+    """When the next *count* runs of an entry will be made (UTC), the first as Redis has it; fewer
+    when it will be finished by then.
+
+    :param runs: how many runs were made of it.
+    """
+    due, nominal = from_score(record.score), from_score(nominal_of(record))
+    if due is None or nominal is None:
+        return []
+    found = [due]
+    while len(found) < count:
+        runs += 1
+        following = next_occurrence(timing, nominal, policy.dst)
+        if following is not None and following <= now and policy.catchup != "all":
+            # What is overdue is made up for by the run before.
+            following = advance(timing, nominal, now, policy.dst).next
+        if following is None or is_over(following, policy, runs):
+            break
+        made = later(record.name, timing, following, policy, runs).due or following
+        found.append(max(made, now))
+        nominal = following
+    return found

@@ -76,7 +76,7 @@ def resume(name: str, note: str, if_version: str | None) -> None:
     options = options_in_force()
     operations = operations_of(options)
     record = operations.resume(name, version=if_version, note=note)
-    click.echo(f"{clean(name)} is resumed; {_next(record, operations.store, options)}")
+    click.echo(f"{clean(name)} is resumed; {next_run(record, operations.store, options)}")
 
 
 @click.command("trigger")
@@ -179,7 +179,7 @@ def edit(name: str, schedule: str, note: str, if_version: str | None) -> None:
         raise Refusal(f"{exc}{where}") from exc
     record = operations.edit_schedule(name, parsed, version=if_version, note=note)
     words = clean(describe(parsed))
-    click.echo(f"{clean(name)} is saved: {words}; {_next(record, operations.store, options)}")
+    click.echo(f"{clean(name)} is saved: {words}; {next_run(record, operations.store, options)}")
 
 
 @click.command("delete")
@@ -201,7 +201,8 @@ def delete(name: str, yes: bool, note: str, if_version: str | None) -> None:
     click.echo(f"{clean(name)} is deleted")
 
 
-def _next(record: EntryRecord, store: ScheduleStore, options: Options) -> str:
+def next_run(record: EntryRecord, store: ScheduleStore, options: Options) -> str:
+    """When the entry runs next, in words."""
     if record.score is None or record.score < 0:
         return "it has no run to come"
     zone = zone_of(options, store)

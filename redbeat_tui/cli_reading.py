@@ -12,7 +12,7 @@ import click
 
 from redbeat_core.health import read_health
 from redbeat_core.keys import check_name
-from redbeat_core.record import EntryView
+from redbeat_core.record import json_object
 from redbeat_core.store import ScheduleStore
 
 from .cli import Refusal, common, options_in_force, sentences
@@ -21,6 +21,7 @@ from .filter import parse_filter
 from .format import ago, at, countdown, fit, status_text, timestamp, width
 from .listing import SORTS, Listing
 from .model import Model
+from .policy_text import counts_text, policy_lines
 from .preview import next_runs, schedule_text
 from .row import Row
 from .sanitize import clean, clean_lines
@@ -154,15 +155,19 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
             line("", clean(view.pause.note))
     if view.override:
         line("override", clean(json.dumps(dict(view.override), ensure_ascii=False, default=str)))
+    for number, text in enumerate(policy_lines(row.record.policy, zone)):
+        line("" if number else "policy", text)
     last = f"{timestamp(facts.last_run, zone)}  {ago(facts.last_run, now)}"
     line("last run", last if facts.last_run is not None else "never")
     line("runs", f"{facts.runs}")
+    if left_out := counts_text(view.counts):
+        line("not run", left_out)
     if (outcome := view.outcome) is not None:
         took = f" in {outcome.runtime:.2f} s" if outcome.runtime is not None else ""
         line("outcome", f"{clean(outcome.status)}{took}")
         if outcome.error:
             line("", clean(outcome.error))
-    runs = runs_of(view, now)
+    runs = next_runs(row.record, view, datetime.fromtimestamp(now, UTC))
     for index, run in enumerate(runs):
         until = countdown(run.timestamp(), now)
         line("next runs" if not index else "", f"{timestamp(run, zone)}  {until}")
@@ -175,15 +180,6 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
         definition = view.definition or "none"
     lines.append("  definition")
     return lines + ["    " + text for text in clean_lines(definition)]
-
-
-def runs_of(view: EntryView, now: float) -> Sequence[datetime]:
-    """The next runs (UTC); empty when there are none to come."""
-    if view.schedule is None or view.next_run_at is None or view.error or view.pause:
-        return ()
-    if not view.enabled:
-        return ()
-    return next_runs(view.schedule, view.next_run_at, datetime.fromtimestamp(now, UTC))
 
 
 def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
@@ -220,7 +216,11 @@ def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
         }
     if full:
         entry["override"] = view.override
-        entry["next_runs"] = [_iso(run) for run in runs_of(view, now)]
+        entry["policy"] = json_object(row.record.policy)
+        entry["missed"] = view.counts.missed
+        entry["skipped"] = view.counts.skipped
+        runs = next_runs(row.record, view, datetime.fromtimestamp(now, UTC))
+        entry["next_runs"] = [_iso(run) for run in runs]
         try:
             entry["definition"] = json.loads(view.definition or "null")
         except (ValueError, RecursionError):

@@ -12,12 +12,12 @@ from datetime import datetime
 from celery import Celery
 from celery.schedules import BaseSchedule
 
-from redbeat_core.record import EntryRecord, decode_record, json_object
+from redbeat_core.record import EntryRecord, EntryView, decode_record, json_object
+from redbeat_core.rescheduling import upcoming
 from redbeat_core.schedules import (
     ScheduleError,
     describe,
     format_schedule,
-    next_occurrence,
     occurrences,
     parse_schedule,
 )
@@ -72,19 +72,13 @@ def preview(text: str, app: Celery, last_run_at: datetime | None, now: datetime)
     return Preview(text, schedule, words, runs)
 
 
-def next_runs(schedule: BaseSchedule, first: datetime, now: datetime) -> tuple[datetime, ...]:
-    """The run that is due at *first* and those after it; what is overdue runs once, then the
-    schedule goes on from *now*."""
-    runs = [first]
-    while len(runs) < RUNS:
-        after = next_occurrence(schedule, runs[-1])
-        if after is not None and after <= now:
-            following = occurrences(schedule, anchor=runs[-1], now=now, count=1)
-            after = following[0] if following else None
-        if after is None:
-            break
-        runs.append(after)
-    return tuple(runs)
+def next_runs(record: EntryRecord, view: EntryView, now: datetime) -> tuple[datetime, ...]:
+    """When the next runs (UTC) will be made, as far as the policy allows any; empty when the
+    scheduler makes none."""
+    if view.schedule is None or view.error or view.pause or not view.enabled:
+        return ()
+    runs = view.total_run_count
+    return tuple(upcoming(record, view.schedule, runs, view.policy, now, RUNS))
 
 
 def repairable(record: EntryRecord) -> bool:

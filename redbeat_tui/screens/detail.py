@@ -20,6 +20,7 @@ from redbeat_core.record import EntryView
 from ..background import in_thread
 from ..format import ago, countdown, duration, status_text, timestamp
 from ..model import Delta
+from ..policy_text import counts_text, over_because, policy_lines
 from ..preview import next_runs, schedule_text
 from ..row import Row
 from ..sanitize import clean, clean_lines
@@ -106,12 +107,13 @@ class DetailScreen(Screen[None]):
             self.run_worker(self._work_out(key, view), exit_on_error=False, group="runs")
 
     async def _work_out(self, key: str, view: EntryView) -> None:
-        schedule, first = view.schedule, view.next_run_at
-        if schedule is None or first is None or view.error or view.pause or not view.enabled:
+        record = self._row.record if self._row is not None else None
+        first = view.next_run_at
+        if record is None or first is None:
             return
         now = datetime.fromtimestamp(self.app.model.now(), UTC)
         try:
-            runs = await in_thread(lambda: next_runs(schedule, first, now))
+            runs = await in_thread(lambda: next_runs(record, view, now))
         except Exception:
             # The first is in Redis; what follows cannot be computed, and is left out.
             runs = (first,)
@@ -142,6 +144,8 @@ class DetailScreen(Screen[None]):
             text = clean(schedule_text(view.schedule), 500)
             if text and text != row.facts.schedule:
                 line("", text, "dim")
+        for number, text in enumerate(policy_lines(row.record.policy, zone)):
+            line("" if number else "policy", text)
         line("task", clean(view.task, 300) or "-")
         for label, value in (("args", view.args), ("kwargs", view.kwargs)):
             if value:
@@ -180,6 +184,8 @@ class DetailScreen(Screen[None]):
         else:
             line("last run", f"{timestamp(last, zone)}  {ago(last, now)}")
             line("runs", f"{view.total_run_count:,} so far")
+        if left_out := counts_text(view.counts):
+            line("not run", left_out)
         outcome = view.outcome
         if outcome is None:
             if last is not None:
@@ -203,7 +209,8 @@ class DetailScreen(Screen[None]):
         elif not view.enabled:
             line("next runs", "none while it is switched off")
         elif view.next_run_at is None:
-            line("next runs", "none: no date from now on matches")
+            why = "no date from now on matches"
+            line("next runs", f"none: {over_because(view, now) or why}")
         else:
             runs = self._runs[1] if self._runs else ()
             for index, run in enumerate(runs or (view.next_run_at,)):

@@ -1,0 +1,128 @@
+"""``redbeat-tui policy``: what an entry does about time beside its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import tzinfo
+from typing import Any
+
+import click
+
+from redbeat_core.moment_text import parse_moment
+from redbeat_core.policy import ALLOWED, AMBIGUOUS, CATCHUP, NONEXISTENT
+from redbeat_core.scanning import ScheduleError, Word
+from redbeat_core.schedules import parse_schedule
+
+from .cli import Refusal, common, operations_of, options_in_force, sentences
+from .cli_changes import change_options, next_run
+from .cli_reading import zone_of
+from .policy_text import policy_lines
+from .sanitize import clean
+
+#: What takes a member out of an entry's policy, so that the settings decide.
+DEFAULT = "default"
+#: What stands for no limit.
+NONE = "none"
+_LENGTHS = ("grace", "jitter", "keep_finished")
+_MOMENTS = ("start", "end")
+_LIMITS = ("grace", "start", "end", "max_runs", "keep_finished")
+
+
+def register(group: click.Group) -> None:
+    """Add the commands of this module."""
+    group.add_command(policy)
+
+
+def _choice(*choices: str) -> click.Choice[str]:
+    return click.Choice([*choices, DEFAULT])
+
+
+@click.command("policy")
+@common
+@click.argument("name")
+@click.option("--catchup", type=_choice(*CATCHUP), help="What to do about missed runs.")
+@click.option("--catchup-limit", metavar="N", help="How many runs `all` makes up for at most.")
+@click.option("--grace", metavar="LENGTH", help="Later than this is missed: 5m, 1h30m, none.")
+@click.option("--jitter", metavar="LENGTH", help="Put runs off by up to this: 30s.")
+@click.option("--start", metavar="TIME", help="No run before this: '2026-12-24 18:00', none.")
+@click.option("--end", metavar="TIME", help="No run after this; none: no end.")
+@click.option("--max-runs", metavar="N", help="Finished after so many runs; none: never.")
+@click.option(
+    "--nonexistent", type=_choice(*NONEXISTENT), help="A local time that a clock change leaves out."
+)
+@click.option("--ambiguous", type=_choice(*AMBIGUOUS), help="A local time that comes twice.")
+@click.option("--keep-finished", metavar="LENGTH", help="Delete it so long after its end; none.")
+@click.option("--reset", is_flag=True, help="Forget what was set before.")
+@change_options
+@sentences
+def policy(name: str, reset: bool, note: str, if_version: str | None, **given: str | None) -> None:
+    r"""Show or change what an entry does about time beside its schedule.
+
+    For each option `default` leaves it to the scheduler's settings (redbeat_catchup, ...).
+
+    \b
+    redbeat-tui policy "send report"
+    redbeat-tui policy "send report" --catchup all --grace 2h
+    redbeat-tui policy "send report" --end "2026-12-24 18:00 Europe/Berlin" --max-runs 100
+    redbeat-tui policy "send report" --reset
+    """
+    options = options_in_force()
+    operations = operations_of(options)
+    zone = zone_of(options, operations.store)
+    changes = {key: read(key, text, zone) for key, text in given.items() if text is not None}
+    if not changes and not reset:
+        record = operations.store.get(name)
+        if record is None:
+            raise Refusal(f"there is no entry {name!r}; `redbeat-tui list` shows what there is")
+        lines = policy_lines(record.policy, zone)
+    else:
+        back = [key for key, value in changes.items() if value is DEFAULT]
+        record = operations.edit_policy(
+            name,
+            {key: value for key, value in changes.items() if value is not DEFAULT},
+            reset=None if reset else back,
+            version=if_version,
+            note=note,
+        )
+        lines = policy_lines(record.policy, zone)
+        click.echo(f"{clean(name)} is saved; {next_run(record, operations.store, options)}")
+    for line in lines or ["as the scheduler's settings say"]:
+        click.echo(f"  {line}")
+
+
+def read(key: str, text: str, zone: tzinfo) -> Any:
+    """The value that *text* gives to the member *key* of a policy; :data:`DEFAULT` for none.
+
+    :raises Refusal: it cannot be one.
+    """
+    if text == DEFAULT:
+        return DEFAULT
+    if text == NONE and key in _LIMITS:
+        return None
+    readers: list[tuple[tuple[str, ...], Callable[[str], Any]]] = [
+        (_LENGTHS, _length),
+        (_MOMENTS, lambda words: parse_moment(Word(words, 0), zone).timestamp()),
+        (("max_runs", "catchup_limit"), int),
+    ]
+    for keys, reader in readers:
+        if key in keys:
+            try:
+                return reader(text)
+            except (ValueError, OverflowError) as exc:
+                reason = str(exc) if isinstance(exc, ScheduleError) else ALLOWED[key][1]
+                option = key.replace("_", "-")
+                raise Refusal(f"--{option} {clean(text, 60)!r} is refused: {reason}") from None
+    return text
+
+
+def _length(text: str) -> float:
+    """Seconds of ``5m``, ``1h30m``, ``90``."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        every = parse_schedule(f"every {text}").run_every
+    except (ScheduleError, AttributeError):
+        raise ScheduleError("write a length of time as in 90s, 5m, 1h30m, 2 days") from None
+    return float(every.total_seconds())

@@ -94,7 +94,9 @@ def test_a_day_without_a_scheduler_is_made_up_for_as_the_policy_says(
     first = float(int(time.time()) - DAY - 300)
     left_alone(app, first, every=600.0, policy=policy)
     before = store_for(app).records(["orders"])[0]
-    rest(make_scheduler())
+    scheduler = make_scheduler()
+    rest(scheduler)
+    scheduler.close()
     every = [first + 600 * number for number in range(145)]
     assert nominals(client) == [every[number] for number in runs]
     assert len({message["headers"]["id"] for message in queued(client)}) == len(runs)
@@ -108,7 +110,9 @@ def test_a_day_without_a_scheduler_is_made_up_for_as_the_policy_says(
     assert counts.get("skipped", 0) == skipped
     assert after.version == before.version
     # Somebody else takes over: nothing comes twice.
-    rest(make_scheduler())
+    another = make_scheduler()
+    rest(another)
+    assert another.lock is not None
     assert len(queued(client)) == len(runs)
 
 

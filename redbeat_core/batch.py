@@ -139,6 +139,9 @@ class BatchRunner:
                 self.policy_of(record),
                 entry.total_run_count,
             )
+        except MemoryError as exc:
+            self._unsent.not_read(record, exc)
+            return None
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
             self.found_invalid(record, f"its next run cannot be computed: {exc}")
@@ -169,6 +172,10 @@ class BatchRunner:
             self.policy_of(record)
         except DecodeError as exc:
             self.found_invalid(record, str(exc))
+            return None
+        except Exception as exc:
+            # The scheduler's `Entry` may be the app's own.
+            self._unsent.not_read(record, exc)
             return None
         if record.name in self._bad and self._bad[record.name] != digest(record):
             del self._bad[record.name]

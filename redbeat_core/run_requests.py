@@ -74,6 +74,10 @@ class RunRequests:
             policy = self._batch.policy_of(record)
         except DecodeError as exc:
             return self._failed(request, trigger, f"the entry is invalid: {exc}")
+        except Exception as exc:
+            # The scheduler's `Entry` may be the app's own. Who asked can ask again.
+            reason = f"the entry could not be read: {type(exc).__name__}: {exc}"
+            return self._failed(request, trigger, reason)
         if trigger.args is not None:
             entry.args = list(trigger.args)
         if trigger.kwargs is not None:

@@ -11,6 +11,7 @@ from .claims import Advance, ClaimStore, digest
 from .jobs import Job, failure
 from .planning import nominal_of
 from .postponed import Postponed
+from .record import EntryRecord
 
 logger = get_logger("celery.beat")
 
@@ -42,6 +43,24 @@ class Unsent:
             reason,
         )
         return failure(self._store, job, reason, retry_in=wait.length)
+
+    def not_read(self, record: EntryRecord, exc: Exception) -> None:
+        """Code of the app (or a want of memory) kept the entry from being read now, which says
+        nothing against the entry: keep it, and tell it."""
+        reason = f"{type(exc).__name__}: {exc}"
+        wait = self._postponed.failed(record.name, digest(record))
+        logger.error(
+            "beat: %r could not be read (attempt %d, next in %.0f s): %s",
+            record.name,
+            wait.attempts,
+            wait.length,
+            reason,
+            exc_info=exc,
+        )
+        data = {"nominal": nominal_of(record), "trigger": None, "reason": reason}
+        data["retry_in"] = wait.length
+        note = self._store.event(events.RUN_FAILED, record.name, data)
+        self._store.commit("", [Advance(events=[note])])
 
     def broker_down(
         self, reason: str, jobs: Sequence[Job], now: float, others: Collection[str]

@@ -62,9 +62,8 @@ class Ledger:
         )
         assert set(told) == set(runs), "what was told is not what was enqueued"
         assert max(told.values(), default=0) <= 1, "told more than once"
-        scores = self._store.scores()
         for name, every in self._every.items():
-            steps = (scores[name] - self._first[name]) / every
+            steps = (self._next(name) - self._first[name]) / every
             places = [(at - self._first[name]) / every for entry, at in runs if entry == name]
             assert _whole([steps, *places]), f"{name}: off its nominal times, {places}"
             missed = sum(
@@ -76,6 +75,14 @@ class Ledger:
             assert made + missed == round(steps), (
                 f"{name}: {round(steps)} nominal times, {made} enqueued and {missed} missed"
             )
+
+    def _next(self, name: str) -> float:
+        """The nominal time of its next run: the score, unless `due` says more."""
+        record = self._store.get(name)
+        assert record is not None
+        assert record.due is not None
+        assert float(record.due.split()[0]) == record.score
+        return float(record.due.split()[-1])
 
 
 def _whole(numbers: list[float]) -> bool:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 
 from . import events
-from .claims import Advance, Claim, Due, ServerChangedError, digest
+from .claims import Advance, Claim, Due, Filled, ServerChangedError, digest
 from .decoder import DecodeError
-from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, Sent, task_id_of
-from .jobs import Job, failure, finish, moved
+from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, Sent
+from .filling import Filling
+from .jobs import Job, failure, finish, moved, task_id_of
 from .planning import counted, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed
-from .published import Published
 from .record import EntryRecord, definition_of
 from .run_requests import RunRequests
 from .templates import Run, Templates
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
+
+
+#: How many are claimed first of what is due at once, and twice as many each time after: nothing
+#: of a small batch waits for the rest of a large one, and a large one takes few round trips.
+FIRST_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,29 @@ class Result:
     more: bool = False
 
 
+@dataclass(slots=True)
+class Found:
+    """What came of a claim.
+
+    :ivar jobs: runs whose messages are to be published.
+    :ivar filled: runs that need only be committed.
+    :ivar steps: what is committed without a run.
+    :ivar put_off: more came due, which the next batch makes faster.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    filled: list[Filled] = field(default_factory=list)
+    steps: list[Advance] = field(default_factory=list)
+    put_off: bool = False
+
+    def add(self, item: Job | Advance | None) -> None:
+        """Put *item* where it belongs."""
+        if isinstance(item, Job):
+            self.jobs.append(item)
+        elif item is not None:
+            self.steps.append(item)
+
+
 class BatchRunner:
     """Claims what is due and dispatches it, for one scheduler."""
 
@@ -58,12 +86,15 @@ class BatchRunner:
         self._trouble = ""
         self._unsent = Unsent(scheduler.store, self.postponed)
         self._templates = Templates(scheduler)
-        self._published = Published()
+        self._filling = Filling(scheduler, self._templates)
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
         self._bad.clear()
         self.postponed.clear()
+
+    #: How many are claimed next.
+    _limit = FIRST_BATCH
 
     def run(self) -> Result:
         """One batch."""
@@ -76,29 +107,37 @@ class BatchRunner:
             scheduler.lease.token,
             scheduler.lock_timeout,
             now,
-            scheduler.config.batch_size,
+            min(self._limit, scheduler.config.batch_size),
             {**self._bad, **self.postponed.held_back()},
             scheduler.lock_key,
         )
         if not claim.held:
             return Result(held=False, holder=claim.holder)
+        most = scheduler.config.batch_size
+        self._limit = min(self._limit * 2, most) if claim.more else FIRST_BATCH
         scheduler.lease.touched(started)
         self._report_trouble(claim.trouble)
         if not claim.more:
-            came = {due.record.name for due in claim.due}
-            came |= {request.stream_id for request in claim.requests}
-            self.postponed.keep_only(came)
-            self._published.keep_only(came.union(self.postponed.held_back()))
+            self.postponed.keep_only(
+                {due.record.name for due in claim.due}
+                | {request.stream_id for request in claim.requests}
+            )
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
-        jobs, steps = self._sort(claim, now)
-        if not (jobs or steps):
-            return Result(held=True, next_at=self._next_at(claim), more=claim.more)
-        down = scheduler.dispatcher.prepare() if jobs else ""
+        found = self._sort(claim, now)
+        if not (found.jobs or found.filled or found.steps):
+            more = claim.more or found.put_off
+            return Result(held=True, next_at=self._next_at(claim), more=more)
+        dispatcher = scheduler.dispatcher
+        server = dispatcher.server
+        down = dispatcher.prepare() if found.jobs or found.filled else ""
+        if down or dispatcher.server != server:
+            # What was filled is for the broker as it was.
+            found.filled.clear()
         if down:
-            self._unsent.broker_down(down, jobs, now, self._bad)
-            jobs = []
-        held = self._dispatch(jobs, steps)
+            self._unsent.broker_down(down, found.jobs, now, self._bad)
+            found.jobs.clear()
+        held = self._dispatch(found)
         return Result(held=held, next_at=self.postponed.broker_until or None, more=not down)
 
     def _next_at(self, claim: Claim) -> float | None:
@@ -107,22 +146,34 @@ class BatchRunner:
 
     # From what was claimed to jobs
 
-    def _sort(self, claim: Claim, now: float) -> tuple[list[Job], list[Advance]]:
-        """What to publish, and what to commit without publishing anything."""
+    def _sort(self, claim: Claim, now: float) -> Found:
+        """What to do about each thing that was claimed."""
+        self._templates.begin_batch()
+        self._filling.begin_batch(now)
+        found = Found()
         requested = self._requests.items(claim.requests)
+        for item in requested:
+            found.add(item)
         # A run on request that counts as the last one goes first; the entry's own comes after it.
-        counting = {item.name for item in requested if isinstance(item, Job) and item.step.meta}
-        due = [due for due in claim.due if due.record.name not in counting]
-        items = [*requested, *(self._due_job(one, now) for one in due)]
-        jobs = [item for item in items if isinstance(item, Job)]
-        return jobs, [item for item in items if isinstance(item, Advance)]
+        counting = {job.name for job in found.jobs if job.step.meta}
+        for due in claim.due:
+            if due.name in counting:
+                continue
+            filled = self._filling.fill(due)
+            if filled is not None:
+                found.filled.append(filled)
+            elif self._filling.waits_for_form(due):
+                found.put_off = True
+            else:
+                found.add(self._due_job(due, now))
+        return found
 
-    def _dispatch(self, jobs: list[Job], steps: list[Advance]) -> bool:
+    def _dispatch(self, found: Found) -> bool:
         """Publish and commit in the order of the delivery mode; False when the lease was lost."""
         if self._scheduler.dispatcher.mode == AT_MOST_ONCE:
-            return self._commit_first(jobs, steps)
-        sent = self._publish(jobs, steps)
-        return sent is not None and self._commit(sent, steps)
+            return self._commit_first(found.jobs, found.steps)
+        sent = self._publish(found.jobs, found.steps)
+        return sent is not None and self._commit(sent, found)
 
     def _due_job(self, due: Due, now: float) -> Job | Advance | None:
         record = due.record
@@ -211,12 +262,11 @@ class BatchRunner:
         """Publish; None when the lease ended on the way."""
         dispatcher = self._scheduler.dispatcher
         tried: list[Sent] = []
-        self._templates.begin_batch()
         for job in jobs:
             # A process that was stopped for a while must not go on sending.
             if dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held:
                 return None
-            tried.append(self._published.known(job) or self._send(job))
+            tried.append(self._send(job))
             if tried[-1].broker_down:
                 break
         done: list[tuple[Job, Sent]] = []
@@ -225,8 +275,6 @@ class BatchRunner:
             if not sent.error:
                 done.append((job, sent))
                 self.postponed.succeeded(waiting_key(job))
-                if dispatcher.mode == AT_LEAST_ONCE:
-                    self._published.note(job, sent)
             elif sent.broker_down:
                 waiting, down = [*waiting, job], sent.error
             else:
@@ -276,15 +324,22 @@ class BatchRunner:
         definition = definition_of(due.record)
         return Run(due.record.definition, definition, task_id, job.nominal)
 
-    def _commit(self, sent: list[tuple[Job, Sent]], steps: list[Advance]) -> bool:
-        ready = [finish(self._store, job, message) for job, message in sent] + steps
+    def _commit(self, sent: list[tuple[Job, Sent]], found: Found) -> bool:
+        store, filled = self._store, found.filled
+        ready: list[Filled | Advance] = [*filled]
+        ready += [finish(store, job, message) for job, message in sent]
+        ready += found.steps
         if not ready:
             return True
         scheduler = self._scheduler
         dispatcher = scheduler.dispatcher
         try:
-            results = self._store.commit(
-                scheduler.lease.token, ready, scheduler.lock_key, server=dispatcher.server
+            results = store.commit(
+                scheduler.lease.token,
+                ready,
+                scheduler.lock_key,
+                server=dispatcher.server,
+                forms=self._filling.forms,
             )
         except ServerChangedError:
             logger.warning("beat: The schedule moved to another server, looking at it anew")
@@ -292,17 +347,28 @@ class BatchRunner:
             return True
         if results is None:
             return False
-        for (job, message), result in zip(sent, results, strict=False):
-            if result in ("ok", "stale"):
-                self._published.settled(job)
-            if result == "stale":
-                logger.info("beat: %r was changed meanwhile, its run is looked at anew", job.name)
-            elif result != "ok":
-                failed = self._unsent.failed(job, result)
-                self._store.commit(scheduler.lease.token, [failed], scheduler.lock_key)
+        made: list[Filled | Job] = [*filled, *(job for job, _ in sent)]
+        for one, result in zip(made, results, strict=False):
+            if result == "ok":
+                self._committed(one)
             else:
-                logger.debug("Scheduler: %s sent. id->%s", job.entry.task, message.task_id)
+                self._not_committed(one, result)
         return True
+
+    def _committed(self, made: Filled | Job) -> None:
+        if isinstance(made, Filled):
+            self._bad.pop(made.due.name, None)
+            self.postponed.succeeded(made.due.name)
+
+    def _not_committed(self, made: Filled | Job, reason: str) -> None:
+        name = made.due.name if isinstance(made, Filled) else made.name
+        if reason == "stale":
+            logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)
+            return
+        job = self._due_job(made.due, time.time()) if isinstance(made, Filled) else made
+        if isinstance(job, Job):
+            failed = self._unsent.failed(job, reason)
+            self._store.commit(self._scheduler.lease.token, [failed], self._scheduler.lock_key)
 
     def _commit_first(self, jobs: list[Job], steps: list[Advance]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""

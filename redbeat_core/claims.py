@@ -17,15 +17,28 @@ from .record import FIELDS, EntryRecord
 from .store import MISSING, ConflictError, ScheduleStore, loaded_record, score_text
 
 
-@dataclass(frozen=True, slots=True)
 class Due:
     """An entry that a claim found due.
 
+    :ivar name: the entry's name.
+    :ivar loaded: its score, whether it is well, and its fields, as the script gives them.
     :ivar score: the score as Redis wrote it; the commit compares this very text.
     """
 
-    record: EntryRecord
-    score: str
+    __slots__ = ("_record", "loaded", "name", "score")
+
+    def __init__(self, name: str, loaded: Sequence[Any]) -> None:
+        self.name = name
+        self.loaded = loaded
+        self.score: str = loaded[0]
+        self._record: EntryRecord | None = None
+
+    @property
+    def record(self) -> EntryRecord:
+        """The entry; made when it is first asked for."""
+        if self._record is None:
+            self._record = loaded_record(self.name, self.loaded)
+        return self._record
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,19 @@ class Page:
     records: Sequence[EntryRecord] = ()
 
 
+class Filled:
+    """A run to commit that is given by the few texts that are its own.
+
+    :ivar item: those, as the script takes them.
+    """
+
+    __slots__ = ("due", "item")
+
+    def __init__(self, due: Due, item: list[Any]) -> None:
+        self.due = due
+        self.item = item
+
+
 class ServerChangedError(Exception):
     """The schedule is on another server than the broker's messages are meant for."""
 
@@ -136,9 +162,8 @@ class ClaimStore(ScheduleStore):
         if reply[0] == "lost":
             return Claim(held=False, holder=reply[1] or "")
         entries, waiting = json.loads(reply[2])
-        due = tuple(
-            Due(loaded_record(self.keys.name(key), loaded), loaded[0]) for key, *loaded in entries
-        )
+        start = len(self.keys.prefix)
+        due = tuple(Due(key[start:], loaded) for key, loaded in entries)
         requests = tuple(_request(*words) for words in waiting)
         return Claim(
             held=True,
@@ -194,13 +219,15 @@ class ClaimStore(ScheduleStore):
     def commit(
         self,
         token: str,
-        steps: Sequence[Advance],
+        steps: Sequence[Advance | Filled],
         lock: str | None = None,
         *,
         server: str = "",
+        forms: Sequence[Any] = (),
     ) -> list[str] | None:
         """Advance what was dispatched.
 
+        :param forms: what the :class:`Filled` ones of *steps* are filled into.
         :param server: the ``run_id`` that the server must have; empty: any.
         :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
             done) or an error's text (nothing was done either); None when the lease is lost, and
@@ -208,19 +235,29 @@ class ClaimStore(ScheduleStore):
         :raises ServerChangedError: it is another server; nothing at all was done.
         """
         keys = self.keys
-        items = [self._item(step) for step in steps]
-        # Not as escapes: bytes that are no UTF-8 come back as the bytes that they were.
-        text = json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+        items = [step.item if type(step) is Filled else self._item(step) for step in steps]
         reply = self.scripts.run(
             "commit",
             [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events],
-            [token if lock else "", self.log_length, self.database, server, text],
+            [
+                token if lock else "",
+                self.log_length,
+                self.database,
+                server,
+                _encode(items),
+                _encode(forms),
+            ],
         )
         if reply[0] == "moved":
             raise ServerChangedError
-        return None if reply[0] == "lost" else list(reply[1])
+        if reply[0] == "lost":
+            return None
+        results = ["ok"] * len(steps)
+        for place, result in zip(reply[1][::2], reply[1][1::2], strict=True):
+            results[place - 1] = result
+        return results
 
-    def _item(self, step: Advance) -> list[Any]:
+    def _item(self, step: Any) -> list[Any]:
         commands = [[str(database), *words] for database, words in step.commands]
         notes = list(step.events)
         if step.due is not None:
@@ -260,6 +297,10 @@ def digest(record: EntryRecord) -> str:
         parts = ["ok", *(getattr(record, name) or "" for name in FIELDS)]
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
+
+
+#: Not with escapes: bytes that are no UTF-8 come back as the bytes that they were.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _request(stream_id: str, text: str | bool, age: float) -> Request:

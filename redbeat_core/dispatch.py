@@ -8,7 +8,6 @@ advances the entry.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,14 +31,6 @@ AT_MOST_ONCE = "at-most-once"
 
 #: Redis commands of one message: (database, words).
 Commands = list[tuple[int, Sequence[str]]]
-
-
-def task_id_of(key: str, moment: str) -> str:
-    """The id of the run of the entry at *key* for the nominal time (or the trigger) *moment*.
-
-    The same run always gets the same id, so that a message sent twice can be recognised.
-    """
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"redbeat:{key}#{moment}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha1
 from typing import Any
+from uuid import NAMESPACE_URL
 
 from . import events
 from .claims import Advance
@@ -13,6 +15,19 @@ from .decoder import encode_meta
 from .dispatch import Sent
 from .planning import Plan
 from .store import ScheduleStore
+
+_URLS = NAMESPACE_URL.bytes
+
+
+def task_id_of(key: str, moment: str) -> str:
+    """The id of the run of the entry at *key* for the nominal time (or the trigger) *moment*.
+
+    The same run always gets the same id, so that a message sent twice can be recognised.
+    """
+    # uuid5() in URL's namespace, in half of its time.
+    text = sha1(_URLS + f"redbeat:{key}#{moment}".encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +86,21 @@ def _not_run(planned: Plan) -> list[tuple[str, dict[str, Any]]]:
     return told
 
 
-def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
-    """The step that commits *job*, with its events."""
-    data: dict[str, Any] = {
-        "nominal": job.nominal,
-        "task_id": sent.task_id,
+def dispatched(nominal: Any, task_id: Any, lateness: Any) -> dict[str, Any]:
+    """The data of the event of a run, as they are for one that no gap precedes."""
+    return {
+        "nominal": nominal,
+        "task_id": task_id,
         "trigger": None,
-        "lateness": round(max(time.time() - job.nominal, 0.0), 6),
+        "lateness": lateness,
         "missed": 0,
     }
+
+
+def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
+    """The step that commits *job*, with its events."""
+    lateness = round(max(time.time() - job.nominal, 0.0), 6)
+    data = dispatched(job.nominal, sent.task_id, lateness)
     if job.plan is None:
         data["trigger"] = job.request["id"] if job.request else None
         data |= _counted(job.step)

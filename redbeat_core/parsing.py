@@ -195,14 +195,14 @@ def _parse_interval(text: str, zone: tzinfo) -> schedule:
     terms = 0
     while (position := _skip(rest, position)) < end:
         match = _TERM.match(rest, position, end)
-        word = words(text[position:end], position)[0]
         if match is None:
-            raise _no_duration(word)
+            raise _no_duration(words(text[position:end], position)[0])
         number, name = match.groups()
         unit = _UNITS.get(name)
         if unit is None:
             raise _no_unit(Word(name, match.start(2)))
         if number is None and terms:
+            word = words(text[position:end], position)[0]
             raise word.error(f"{quoted(name)} needs a number before it, as in 30s")
         total += Decimal(number or 1) * _MICROSECONDS[unit]
         terms += 1

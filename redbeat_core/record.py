@@ -160,7 +160,7 @@ class EntryView:
         return self.enabled and self.error is None and self.next_run_at is None
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=20000)
 def _definition(text: str) -> dict[str, Any] | DecodeError:
     try:
         return decode_definition(text)

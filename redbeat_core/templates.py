@@ -69,7 +69,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class _Form:
+class Form:
     """A message in pieces.
 
     :ivar command: database and list of the message; None: this kind cannot be filled.
@@ -85,7 +85,7 @@ class _Form:
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
+class Content:
     """What an entry contributes to its messages, as JSON texts.
 
     :ivar header: of our header, all but the nominal time.
@@ -102,16 +102,17 @@ class Templates:
     """The forms of one scheduler."""
 
     scheduler: RedBeatScheduler
-    _forms: dict[str, _Form] = field(default_factory=dict)
-    _contents: dict[str, _Content] = field(default_factory=dict)
-    _usable: bool = False
+    _forms: dict[str, Form] = field(default_factory=dict)
+    _contents: dict[str, Content] = field(default_factory=dict)
+    #: Whether forms may be used in this batch.
+    usable: bool = False
 
     def begin_batch(self) -> None:
         """Look whether forms may be used now; signal receivers may come and go."""
         scheduler = self.scheduler
         app = scheduler.app
         conf = app.conf
-        self._usable = (
+        self.usable = (
             scheduler.dispatcher.mode == EXACTLY_ONCE
             and type(scheduler).apply_async is Scheduler.apply_async
             and type(scheduler).send_task is Scheduler.send_task
@@ -127,8 +128,8 @@ class Templates:
 
     def fill(self, run: Run) -> Sent | None:
         """The message of *run*, if its form is known and compared; else None."""
-        form = self._form(run) if self._usable else None
-        if form is None or not form.compared or form.command is None:
+        form = self.ready(self.kind_of(run.definition)) if self.usable else None
+        if form is None:
             return None
         try:
             return Sent(run.task_id, self._filled(form, run, str(uuid.uuid4())))
@@ -138,33 +139,45 @@ class Templates:
 
     def learn(self, run: Run, commands: Commands) -> None:
         """Take a message that Celery's path made: make a form of it, or compare it."""
-        if not self._usable or not self._fits(run.definition):
+        if not self.usable or not self.fits(run.definition):
             return
-        key = self._key(run.definition)
-        form = self._form(run)
+        key = self.kind_of(run.definition)
+        form = self._fresh(key)
         if form is None:
             if len(self._forms) >= _FORMS:
                 self._forms.clear()
-            form = self._forms[key] = _Form(time.monotonic())
+            form = self._forms[key] = Form(time.monotonic())
             self._make(form, run, commands)
         elif form.command is not None and not form.compared:
             form.compared = self._same(form, run, commands)
             if not form.compared:
                 form.command = None
 
-    def _form(self, run: Run) -> _Form | None:
-        form = self._forms.get(self._key(run.definition))
+    def ready(self, kind: str) -> Form | None:
+        """The form for messages of this kind, if it was compared and is the same."""
+        form = self._fresh(kind)
+        return form if form is not None and form.compared and form.command is not None else None
+
+    def is_learning(self, kind: str) -> bool:
+        """Whether the next messages of this kind may give a form."""
+        form = self._fresh(kind)
+        return form is None or (form.command is not None and not form.compared)
+
+    def _fresh(self, kind: str) -> Form | None:
+        form = self._forms.get(kind)
         if form is not None and time.monotonic() - form.made_at > _FRESH:
-            del self._forms[self._key(run.definition)]
+            del self._forms[kind]
             return None
         return form
 
     @staticmethod
-    def _key(definition: dict[str, Any]) -> str:
+    def kind_of(definition: dict[str, Any]) -> str:
+        """The name of the form of the messages of *definition*."""
         options = definition.get("options")
         return f"{definition['task']}\0{options!r}" if options else str(definition["task"])
 
-    def _fits(self, definition: dict[str, Any]) -> bool:
+    def fits(self, definition: dict[str, Any]) -> bool:
+        """Whether the messages of *definition* differ in nothing that a form has no place for."""
         if not _CONSTANT.issuperset(definition.get("options") or ()):
             return False
         task = self.scheduler.app.tasks.get(definition["task"])
@@ -174,7 +187,7 @@ class Templates:
             and getattr(task, "__self__", None) is None
         )
 
-    def _make(self, form: _Form, run: Run, commands: Commands) -> None:
+    def _make(self, form: Form, run: Run, commands: Commands) -> None:
         if len(commands) != 1 or len(commands[0][1]) != 3 or commands[0][1][0] != "LPUSH":
             return
         database, (_, queue, payload) = commands[0]
@@ -201,7 +214,7 @@ class Templates:
         form.pieces = [piece for piece in found if piece is not None]
         form.command = (database, queue)
 
-    def _filled(self, form: _Form, run: Run, tag: str) -> Commands:
+    def _filled(self, form: Form, run: Run, tag: str) -> Commands:
         assert form.command is not None
         content = self._content(form, run)
         parts = {
@@ -217,15 +230,16 @@ class Templates:
         database, queue = form.command
         return [(database, ("LPUSH", queue, "".join(pieces)))]
 
-    def _content(self, form: _Form, run: Run) -> _Content:
+    def _content(self, form: Form, run: Run) -> Content:
         content = self._contents.get(run.text)
         if content is None:
             if len(self._contents) >= _CONTENTS:
                 self._contents.clear()
-            content = self._contents[run.text] = self._make_content(form, run.definition)
+            content = self._contents[run.text] = self.make_content(form, run.definition)
         return content
 
-    def _make_content(self, form: _Form, definition: dict[str, Any]) -> _Content:
+    def make_content(self, form: Form, definition: dict[str, Any]) -> Content:
+        """What *definition* contributes to its messages; raises whatever Celery's path would."""
         app = self.scheduler.app
         # As celery's beat and its messages have them when there are none.
         args = list(definition.get("args") or ()) or ()
@@ -239,14 +253,14 @@ class Templates:
         amqp = app.amqp
         known = hasattr(app.conf, "task_repr_maxlevels")
         levels = {"maxlevels": app.conf.task_repr_maxlevels} if known else {}
-        return _Content(
+        return Content(
             body=f'"{encoded}"',
             argsrepr=json.dumps(saferepr(args, amqp.argsrepr_maxsize, **levels)),
             kwargsrepr=json.dumps(saferepr(kwargs, amqp.kwargsrepr_maxsize, **levels)),
             header=f'{{"entry": {json.dumps(definition["name"])}',
         )
 
-    def _same(self, form: _Form, run: Run, commands: Commands) -> bool:
+    def _same(self, form: Form, run: Run, commands: Commands) -> bool:
         if len(commands) != 1:
             return False
         message = json.loads(commands[0][1][2])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from celery.schedules import ParseException, crontab, crontab_parser, schedule, solar
@@ -189,6 +190,25 @@ _MAX_FIELD = 1000
 
 def _read_crontab(fields: dict[str, Any]) -> crontab:
     _only(fields, tuple(_CRONTAB))
+    # Their types belong to it: 1, 1.0 and True are equal, and only one of them is a field.
+    given = tuple((name, type(value), value) for name, value in fields.items())
+    try:
+        model = _crontab_of(given)
+    except TypeError:  # a list
+        return _new_crontab(fields)
+    # Of its own, but with the sets of minutes, hours and so on that all of the same text share:
+    # they take seven kilobytes, and most of the time, of making one.
+    made = crontab.__new__(crontab)
+    made.__dict__.update(model.__dict__)
+    return made
+
+
+@lru_cache(maxsize=4096)
+def _crontab_of(given: tuple[tuple[str, type, Any], ...]) -> crontab:
+    return _new_crontab({name: value for name, _, value in given})
+
+
+def _new_crontab(fields: dict[str, Any]) -> crontab:
     for name, value in fields.items():
         if not _is_crontab_field(name, value):
             size, low = _CRONTAB[name]

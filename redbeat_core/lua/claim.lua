@@ -8,8 +8,8 @@
 --       5... pairs of key and digest: entries the caller cannot run and has seen like that;
 --            they are passed over while their content has that digest
 -- Returns {'lost', holder} or {'ok', next due score or false, JSON}: in one text, which a client
---   reads much faster than thousands of replies, a list of the entries, {key, score,
---   'ok' | 'fault', fields...}, and one of the requests, {stream id, request or false, its age in
+--   reads much faster than thousands of replies, a list of the entries, {key,
+--   {score, 'ok' | 'fault', fields...}}, and one of the requests, {stream id, request or false, its age in
 --   milliseconds}; a fourth element says why the requests cannot be read.
 local lock, schedule, triggers = KEYS[1], KEYS[2], KEYS[3]
 if ARGV[1] ~= '' then
@@ -43,7 +43,7 @@ for _, key in ipairs(due) do
     end
   end
   if loaded and #entries < limit then
-    entries[#entries + 1] = {key, unpack(loaded, 1, 2 + #FIELDS)}
+    entries[#entries + 1] = {key, loaded}
   end
 end
 

@@ -12,10 +12,13 @@
 --           {'trigger', broker commands, events, stream id, key, version (key '': whatever has
 --             become of the entry), meta, {field, value, ...} (empty leaves it as it is), new
 --             score ('' leaves it)} or
---           {'note', broker commands, events}
+--           {'note', broker commands, events} or
+--           {'filled', number of a form, key, claimed score, version, new score, value, ...}
 --         a broker command is {database, words...}, an event JSON without its closing brace
+--       6 the forms that 'filled' items are filled into: JSON, {meta, event, {database, list,
+--         message}, ...}, each a text in pieces: texts, and numbers of values of the item
 -- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or
---   {'ok', result of each item: 'ok' | 'stale' | an error's text}. An item is done as a whole or
+--   {'ok', {number of an item, 'stale' | an error's text, ...}} for those not done. An item is done as a whole or
 --   not at all. Where the server takes no writes at all, its error; nothing was done then, either.
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
@@ -114,8 +117,47 @@ end
 -- What a server says that takes no writes now, whoever asks.
 local REFUSES_ALL = {OOM = 1, READONLY = 1, MISCONF = 1, NOREPLICAS = 1, MASTERDOWN = 1}
 
+local forms = cjson.decode(ARGV[6])
+
+-- Where in the pieces of a text the values come, found out once.
+local function prepared(pieces)
+  local holes, values = {}, {}
+  for i, piece in ipairs(pieces) do
+    if type(piece) == 'number' then
+      holes[#holes + 1], values[#values + 1] = i, piece
+    end
+  end
+  return {pieces, holes, values}
+end
+for i, form in ipairs(forms) do
+  if i > 2 then
+    form[3] = prepared(form[3])
+  else
+    forms[i] = prepared(form)
+  end
+end
+
+local function filled(form, item)
+  local pieces, holes, values = form[1], form[2], form[3]
+  for i = 1, #holes do
+    pieces[holes[i]] = item[values[i]]
+  end
+  return table.concat(pieces)
+end
+
+-- The item of an entry that a filled one stands for.
+local function entry_of(item)
+  local form = forms[item[2]]
+  local command = {form[1], 'LPUSH', form[2], filled(form[3], item)}
+  local fields = {'due', item[6], 'meta', filled(forms[1], item)}
+  return {'entry', {command}, {filled(forms[2], item)}, item[3], item[4], item[5], item[6], fields}
+end
+
 local results, told, done = {}, {}, false
 for i, item in ipairs(cjson.decode(ARGV[5])) do
+  if item[1] == 'filled' then
+    item = entry_of(item)
+  end
   local kind, commands, events, key = item[1], item[2], item[3], item[4]
   local result = 'ok'
   if kind == 'entry' then
@@ -153,7 +195,10 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
       told[#told + 1] = text
     end
   end
-  results[i] = result
+  if result ~= 'ok' then
+    results[#results + 1] = i
+    results[#results + 1] = result
+  end
 end
 emit_all(log, channel, maxlen, told)
 return {'ok', results}

@@ -1,0 +1,339 @@
+"""Runs made many at a time: what is the same for all of a batch is worked out once.
+
+An entry whose message can be filled into a form (:mod:`redbeat_core.templates`), that makes one
+plain run and goes on, is put into the commit as the few texts that are its own; the script fills
+them into the message, the meta and the event. Everything else takes the long way through a
+:class:`~redbeat_core.jobs.Job`, and both ways give the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from celery.utils.log import get_logger
+
+from . import events
+from .claims import Due, Filled
+from .decoder import DecodeError, decode_meta, encode_meta
+from .entry import RedBeatSchedulerEntry
+from .jobs import dispatched, task_id_of
+from .planning import plan, score_is_ours
+from .record import bind, definition_of, version_of
+from .store import score_text
+from .templates import Content, Templates
+
+if TYPE_CHECKING:
+    from .schedulers import RedBeatScheduler
+
+logger = get_logger("celery.beat")
+
+#: How many characters of definitions are remembered with what they give, and how many metas.
+_CHARACTERS, _HEADS = 50_000_000, 10_000
+#: The values of a filled item of the commit, as the script finds them there (from 1).
+_VALUES: tuple[str, ...] = (
+    "kind",
+    "form",
+    "key",
+    "claimed",
+    "version",
+    "score",
+    "count",
+    "nominal",
+    "task_id",
+)
+_VALUES += ("tag", "event_id", "lateness", "subject", "body", "argsrepr", "kwargsrepr")
+_PLACES = {name: place for place, name in enumerate(_VALUES, 1)}
+#: What each part of a form of a message is made of.
+_PARTS: Mapping[str, tuple[str | int, ...]] = {
+    "body": (_PLACES["body"],),
+    "argsrepr": (_PLACES["argsrepr"],),
+    "kwargsrepr": (_PLACES["kwargsrepr"],),
+    "id": ('"', _PLACES["task_id"], '"'),
+    "tag": ('"', _PLACES["tag"], '"'),
+    "header": (
+        '{"entry": ',
+        _PLACES["subject"],
+        ', "nominal": ',
+        _PLACES["nominal"],
+        ', "trigger": null}',
+    ),
+}
+_COUNT = ', "total_run_count": '
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is the same in all runs of a definition.
+
+    :ivar kind: the name of the form of its messages.
+    :ivar subject: its name as JSON.
+    """
+
+    key: str
+    name: str
+    task: str
+    version: str
+    timing: Any
+    kind: str
+    subject: str
+    content: Content
+
+
+class Filling:
+    """Makes the runs of one scheduler that need nothing but filling."""
+
+    def __init__(self, scheduler: RedBeatScheduler, templates: Templates) -> None:
+        self._scheduler = scheduler
+        self._templates = templates
+        self._known: dict[str, _Known | None] = {}
+        self._characters = 0
+        self._embeds: dict[str, Any] = {}
+        self._heads: set[str] = set()
+        self._waited: set[str] = set()
+        self._usable = False
+        #: What is filled, for the script: the meta and the event of every run, then the messages.
+        self.forms: list[Any] = []
+
+    def begin_batch(self, now: float) -> None:
+        """Work out what is the same for all runs of a batch.
+
+        :param now: Unix seconds.
+        """
+        scheduler = self._scheduler
+        policy = scheduler.config.policy
+        self.forms = []
+        self._usable = (
+            self._templates.usable
+            # Others may have their own idea of what an entry is and of when it ran.
+            and scheduler.Entry is RedBeatSchedulerEntry
+            # With these a decision is about one entry, not about all with the same schedule.
+            and not policy.jitter
+            and policy.max_runs is None
+        )
+        if not self._usable:
+            return
+        self._now = datetime.fromtimestamp(now, UTC)
+        self._prefix = scheduler.store.keys.prefix
+        self._numbers: dict[str, int] = {}
+        self._teachers: dict[str, int] = {}
+        self._plans: dict[tuple[int, str, str], tuple[str, float, str] | None] = {}
+        self._random, self._used = "", 0
+        self._logged = logger.isEnabledFor(20)
+        self.forms += self._forms_of_all(scheduler.app.now())
+
+    def fill(self, due: Due) -> Filled | None:
+        """The run of *due*; None when it is to be made the long way."""
+        if not self._usable:
+            return None
+        loaded = due.loaded
+        # No hash, a policy of its own, or nothing to go by.
+        if loaded[1] != "ok" or loaded[4] or not (loaded[2] and loaded[3] and loaded[7]):
+            return None
+        text, meta, mark = loaded[2], loaded[3], loaded[7]
+        known = self._known.get(text) or self._learn(due, text)
+        if known is None or known.name != due.name:
+            return None
+        number = self._numbers.get(known.kind) or self._number(known.kind)
+        planned = self._planned(due, known, mark)
+        count = self._count(meta)
+        if not number or planned is None or count is None:
+            return None
+        nominal, at, score = planned
+        state = loaded[5]
+        tag, event_id = self._ids()
+        if self._logged:
+            logger.info("Scheduler: Sending due task %s (%s)", known.name, known.task)
+        content = known.content
+        return Filled(
+            due,
+            [
+                "filled",
+                number,
+                known.key,
+                due.score,
+                known.version if not state else version_of(text, None, state),
+                score,
+                str(count + 1),
+                nominal,
+                task_id_of(known.key, nominal),
+                tag,
+                event_id,
+                repr(round(max(time.time() - at, 0.0), 6)),
+                known.subject,
+                content.body,
+                content.argsrepr,
+                content.kwargsrepr,
+            ],
+        )
+
+    def waits_for_form(self, due: Due) -> bool:
+        """Whether *due* had better wait for the next batch: others of its kind go first, from
+        whose messages a form is made and compared."""
+        if not self._usable:
+            return False
+        try:
+            definition = definition_of(due.record)
+        except DecodeError:
+            return False
+        kind = self._templates.kind_of(definition)
+        if not self._templates.is_learning(kind) or not self._templates.fits(definition):
+            return False
+        if kind not in self._teachers:
+            # Once; should it come to nothing, nobody waits for it any more.
+            if kind in self._waited:
+                return False
+            self._waited.add(kind)
+        taught = self._teachers[kind] = self._teachers.get(kind, 0) + 1
+        return taught > 2
+
+    def _learn(self, due: Due, text: str) -> _Known | None:
+        """What is the same in all runs of the definition *text*; None: its runs are not filled,
+        or not yet."""
+        if text in self._known:
+            return None
+        try:
+            definition = definition_of(due.record)
+        except DecodeError:
+            return None
+        kind = self._templates.kind_of(definition)
+        form = self._templates.ready(kind)
+        if form is None or not definition["enabled"]:
+            return None
+        if self._characters > _CHARACTERS:
+            self._known.clear()
+            self._plans.clear()
+            self._characters = 0
+        self._characters += len(text) + 500
+        known = None
+        if self._templates.fits(definition):
+            try:
+                content = self._templates.make_content(form, definition)
+            except Exception:
+                # Whatever is wrong with its arguments, Celery's path says it in its own words.
+                content = None
+            if content is not None:
+                known = _Known(
+                    key=self._prefix + definition["name"],
+                    name=definition["name"],
+                    task=definition["task"],
+                    version=version_of(text, None, None),
+                    timing=bind(definition["schedule"], self._scheduler.app),
+                    kind=kind,
+                    subject=json.dumps(definition["name"]),
+                    content=content,
+                )
+                self._characters += 2 * len(content.body)
+        self._known[text] = known
+        return known
+
+    def _number(self, kind: str) -> int | None:
+        """The place among the batch's forms of the one for messages of this *kind*."""
+        form = self._templates.ready(kind)
+        if form is None or form.command is None:
+            return None
+        self._waited.discard(kind)
+        if self._embeds.setdefault(kind, form.embed) != form.embed:
+            # The bodies that were made for the form before are no longer what Celery makes.
+            self._embeds[kind] = form.embed
+            self._known.clear()
+            return None
+        pieces: list[str | int] = []
+        for place, piece in enumerate(form.pieces):
+            pieces += _PARTS[piece] if place % 2 else [piece]
+        database, queue = form.command
+        self.forms.append([str(database), queue, pieces])
+        number = self._numbers[kind] = len(self.forms)
+        return number
+
+    def _planned(self, due: Due, known: _Known, mark: str) -> tuple[str, float, str] | None:
+        """Nominal time (as text, and in Unix seconds) and new score, where the decision is to
+        make that run and nothing else."""
+        key = (id(known.timing), due.score, mark)
+        try:
+            return self._plans[key]
+        except KeyError:
+            found = self._plans[key] = self._plan(due, known)
+            return found
+
+    def _plan(self, due: Due, known: _Known) -> tuple[str, float, str] | None:
+        record = due.record
+        if not score_is_ours(record):
+            return None
+        scheduler = self._scheduler
+        try:
+            decided = plan(
+                record,
+                {"enabled": True, "schedule": bind(known.timing, scheduler.app)},
+                None,
+                self._now,
+                scheduler.app.conf.beat_cron_starting_deadline,
+                scheduler.config.policy,
+            )
+        except Exception:
+            # Reported on the long way.
+            return None
+        if decided.nominal is None or decided.gaps or decided.due or decided.next is None:
+            return None
+        nominal = decided.nominal.timestamp()
+        return repr(nominal), nominal, score_text(decided.score)
+
+    def _count(self, meta: str) -> int | None:
+        """The runs counted in *meta*; None when it cannot be read."""
+        head, _, tail = meta.rpartition(_COUNT)
+        digits = tail[:-1]
+        # A head that was read before, and a number after it: then it can be read.
+        usual = tail[-1:] == "}" and digits.isdigit() and digits.isascii() and len(digits) < 18
+        if usual and (digits[0] != "0" or digits == "0") and head in self._heads:
+            return int(digits)
+        try:
+            count: int = decode_meta(meta)["total_run_count"]
+        except DecodeError:
+            return None
+        if usual and head:
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads.add(head)
+        return count
+
+    def _ids(self) -> tuple[str, str]:
+        """A delivery tag, which is a random UUID, and the id of an event."""
+        start = self._used
+        if start >= len(self._random):
+            self._random, start = os.urandom(24 * 250).hex(), 0
+        self._used = start + 48
+        word = self._random[start : start + 48]
+        return (
+            f"{word[:8]}-{word[8:12]}-4{word[13:16]}-{'89ab'[int(word[16], 16) & 3]}"
+            f"{word[17:20]}-{word[20:32]}"
+        ), word[32:]
+
+    def _forms_of_all(self, last_run_at: datetime) -> list[list[str | int]]:
+        """The forms of the meta and of the event of every run, from specimens of them."""
+        marks = {name: f"@{name}:{secrets.token_hex(8)}@" for name in _PLACES}
+        count = 10**17 + secrets.randbelow(10**17)
+        meta = encode_meta({"last_run_at": last_run_at, "total_run_count": count})
+        data: dict[str, Any] = dispatched(marks["nominal"], marks["task_id"], marks["lateness"])
+        data |= {"fields": {"meta": meta, "due": marks["claimed"]}, "score": marks["score"]}
+        event = self._scheduler.store.event(events.RUN_DISPATCHED, marks["subject"], data)
+        event = re.sub('"id":"[0-9a-f]+"', f'"id":"{marks["event_id"]}"', event, count=1)
+        places = {f'"{marks[name]}"': name for name in ("nominal", "lateness", "score", "subject")}
+        places |= {marks["task_id"]: "task_id", marks["event_id"]: "event_id"}
+        places |= {marks["claimed"]: "score", str(count): "count"}
+        return [_pieces(meta, places), _pieces(event, places)]
+
+
+def _pieces(text: str, places: Mapping[str, str]) -> list[str | int]:
+    """*text* by turns with the places of the values that come where the marks are."""
+    pattern = "|".join(map(re.escape, places))
+    return [
+        _PLACES[places[piece]] if piece in places else piece
+        for piece in re.split(f"({pattern})", text)
+    ]

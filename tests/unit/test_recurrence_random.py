@@ -1,0 +1,129 @@
+"""20,000 random rules in UTC: the next run is the one that dateutil comes to by walking.
+
+dateutil walks from DTSTART, so it is only asked about rules that started not long before, and
+its calendar is made to end some years later: it would look for a rule that never runs until the
+year 9999. The whole of it takes two minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import datetime as datetime_module
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import dateutil.rrule
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from redbeat_core.schedules import next_occurrence, rrule
+
+from .strategies import moments, rule_arguments, some
+
+SHARDS, EXAMPLES = 20, 1000
+#: Years that dateutil walks after DTSTART, by FREQ (YEARLY to SECONDLY).
+YEARS = (40, 20, 8, 8, 3, 1, 1)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def _calendar_that_ends() -> Iterator[SimpleNamespace]:
+    """Lets dateutil believe that there are only so many years."""
+    bounded = SimpleNamespace(**vars(datetime_module))
+    before, dateutil.rrule.datetime = dateutil.rrule.datetime, bounded
+    yield bounded
+    dateutil.rrule.datetime = before
+
+
+def walk(arguments: dict[str, Any], start: datetime, last_year: int) -> Iterator[datetime]:
+    """What dateutil finds until the end of that year; nothing when it refuses the rule."""
+    dateutil.rrule.datetime.MAXYEAR = last_year
+    try:
+        yield from dateutil.rrule.rrule(dtstart=start, **arguments)
+    except ValueError:
+        # It finds out about some rules that never run.
+        return
+
+
+@st.composite
+def random_rules(draw: st.DrawFn) -> tuple[dict[str, Any], datetime]:
+    """The arguments of a rule, and its start."""
+    arguments, start = draw(rule_arguments()), draw(moments(2000, 2030))
+    freq = arguments["freq"]
+    if freq <= 3:
+        return arguments, start
+    # How many runs the set of one period has: a position beyond it never comes.
+    size = 1
+    for unit, part in ((4, "byminute"), (5, "bysecond")):
+        size *= len(arguments.get(part) or [0]) if freq <= unit else 1
+    if found := draw(some(1, min(size, 3), signed=True)):
+        arguments["bysetpos"] = found
+    if draw(st.integers(0, 9)):
+        # Nine of ten start shortly before they run: dateutil walks every second until then.
+        first = next_occurrence(rrule(dtstart=start, **arguments), start)
+        if first is not None and first.year < 2040:
+            start = max(start, first - timedelta(seconds=draw(st.integers(0, 5000))))
+    return arguments, start
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_the_next_run_is_the_one_that_a_walk_from_the_start_comes_to(shard: int) -> None:
+    dice = random.Random(shard)
+
+    @seed(shard)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(random_rules(), st.integers(0, 60))
+    def check(made: tuple[dict[str, Any], datetime], skipped: int) -> None:
+        arguments, start = made
+        last_year = start.year + YEARS[arguments["freq"]]
+        rule = rrule(dtstart=start, **arguments)
+        found = list(islice(walk(arguments, start, last_year), skipped + 4))
+        # Ours may find one after dateutil's calendar has ended, or none.
+        first = next_occurrence(rule, start - SECOND)
+        expected = found[0] if found else None
+        assert first == expected or (expected is None and first and first.year > last_year)
+        found = found[-4:]
+        for before, after in pairwise(found):
+            between = int((after - before).total_seconds())
+            near = {0, 1, between - 1, between // 2}
+            for second in near | {dice.randrange(between) for _ in range(4)}:
+                if 0 <= second < between:
+                    assert next_occurrence(rule, before + second * SECOND) == after
+
+    check()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_rules())
+def test_the_next_run_is_the_same_from_every_second_before_it(
+    made: tuple[dict[str, Any], datetime],
+) -> None:
+    arguments, start = made
+    rule = rrule(dtstart=start, **arguments)
+    before = next_occurrence(rule, start - SECOND)
+    after = before and next_occurrence(rule, before)
+    if before is None or after is None:
+        return
+    between = int((after - before).total_seconds())
+    # Every second of a short gap, and of a long one every second of its two ends.
+    seconds = {*range(min(between, 150)), *range(max(between - 150, 0), between)}
+    for second in seconds:
+        assert next_occurrence(rule, before + second * SECOND) == after
+    assert next_occurrence(rule, after - timedelta(microseconds=1)) == after
+
+
+def test_the_walk_says_when_a_run_is_wrong() -> None:
+    start = datetime(2020, 1, 1, 9, tzinfo=UTC)
+    theirs = list(islice(walk({"freq": 3, "interval": 2}, start, 2021), 3))
+    assert theirs == [start + timedelta(days=2 * day) for day in range(3)]
+    assert next_occurrence(rrule("DAILY", dtstart=start), theirs[0]) != theirs[1]

@@ -18,6 +18,7 @@ from .jobs import Job, failure, finish, moved, task_id_of
 from .planning import counted, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed
+from .published import Published
 from .record import EntryRecord, definition_of
 from .run_requests import RunRequests
 from .templates import Run, Templates
@@ -87,6 +88,7 @@ class BatchRunner:
         self._unsent = Unsent(scheduler.store, self.postponed)
         self._templates = Templates(scheduler)
         self._filling = Filling(scheduler, self._templates)
+        self._published = Published()
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
@@ -118,10 +120,10 @@ class BatchRunner:
         scheduler.lease.touched(started)
         self._report_trouble(claim.trouble)
         if not claim.more:
-            self.postponed.keep_only(
-                {due.record.name for due in claim.due}
-                | {request.stream_id for request in claim.requests}
-            )
+            came = {due.record.name for due in claim.due}
+            came |= {request.stream_id for request in claim.requests}
+            self.postponed.keep_only(came)
+            self._published.keep_only(came.union(self.postponed.held_back()))
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
         found = self._sort(claim, now)
@@ -266,7 +268,7 @@ class BatchRunner:
             # A process that was stopped for a while must not go on sending.
             if dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held:
                 return None
-            tried.append(self._send(job))
+            tried.append(self._published.known(job) or self._send(job))
             if tried[-1].broker_down:
                 break
         done: list[tuple[Job, Sent]] = []
@@ -275,6 +277,8 @@ class BatchRunner:
             if not sent.error:
                 done.append((job, sent))
                 self.postponed.succeeded(waiting_key(job))
+                if dispatcher.mode == AT_LEAST_ONCE:
+                    self._published.note(job, sent)
             elif sent.broker_down:
                 waiting, down = [*waiting, job], sent.error
             else:
@@ -349,6 +353,8 @@ class BatchRunner:
             return False
         made: list[Filled | Job] = [*filled, *(job for job, _ in sent)]
         for one, result in zip(made, results, strict=False):
+            if isinstance(one, Job) and result in ("ok", "stale"):
+                self._published.settled(one)
             if result == "ok":
                 self._committed(one)
             else:

@@ -122,3 +122,27 @@ def test_a_broker_that_cannot_be_asked_twice_does_not_cost_the_better_mode(
     drive(scheduler, lambda: queued(client))
     assert scheduler.dispatcher.mode == "exactly-once"
     scheduler.close()
+
+
+@pytest.mark.parametrize("how", [*CONNECTION_FAULTS, *REFUSALS])
+def test_a_fault_of_a_commit_sends_no_message_to_another_broker_twice(
+    app: Celery,
+    client: redis.Redis,
+    proxy: FaultProxy,
+    new_server: Callable[..., Server],
+    how: str,
+) -> None:
+    broker = new_server()
+    for name, every in EVERY.items():
+        due_entry(app, name, every)
+    with broker.client() as elsewhere:
+        ledger = Ledger(client, EVERY, broker=elsewhere)
+        scheduler = make(broker.url(), redbeat_redis_url=proxy.url())
+        fault = proxy.inject("commit", how, nth=3)
+        drive(scheduler, fault.happened.is_set)
+        go_on(scheduler, elsewhere)
+        proxy.deliver_late()
+        go_on(scheduler, elsewhere)
+        scheduler.close()
+        assert scheduler.dispatcher.mode == "at-least-once"
+        ledger.check()

@@ -20,22 +20,31 @@ class Ledger:
     """Keeps the books of entries that run every so many seconds, from now on.
 
     :param every: the entries' names and their intervals in seconds.
-    :param queue: the list that their messages go to.
+    :param broker: the server that their messages go to; None: that of the schedule.
     """
 
-    def __init__(self, client: redis.Redis, every: dict[str, float], queue: str = "shop") -> None:
-        self._client = client
+    def __init__(
+        self, client: redis.Redis, every: dict[str, float], broker: redis.Redis | None = None
+    ) -> None:
+        self._broker = broker or client
         self._store = ScheduleStore(client)
         self._every = every
-        self._queue = queue
         scores = self._store.scores()
         self._first = {name: scores[name] for name in every}
 
+    def move_to(self, client: redis.Redis) -> None:
+        """Go on with what another server has."""
+        self._broker, self._store = client, ScheduleStore(client)
+
     def runs(self) -> Counter[tuple[str, float]]:
         """How often each nominal time of each entry was enqueued."""
-        messages = (json.loads(text) for text in self._client.lrange(self._queue, 0, -1))
+        messages = (json.loads(text) for text in self._broker.lrange("shop", 0, -1))
         headers: Iterable[dict[str, Any]] = (m["headers"]["redbeat"] for m in messages)
-        return Counter((header["entry"], header["nominal"]) for header in headers)
+        return Counter(
+            (header["entry"], header["nominal"])
+            for header in headers
+            if header["entry"] in self._every
+        )
 
     def check(self, *, twice: bool = False) -> None:
         """Each nominal time up to now was enqueued once, or was told to be missed.
@@ -49,7 +58,7 @@ class Ledger:
         told = Counter(
             (event.subject, event.data["nominal"])
             for event in log
-            if event.type == events.RUN_DISPATCHED
+            if event.type == events.RUN_DISPATCHED and event.subject in self._every
         )
         assert set(told) == set(runs), "what was told is not what was enqueued"
         assert max(told.values(), default=0) <= 1, "told more than once"

@@ -355,16 +355,12 @@ class BatchRunner:
         for one, result in zip(made, results, strict=False):
             if isinstance(one, Job) and result in ("ok", "stale"):
                 self._published.settled(one)
-            if result == "ok":
-                self._committed(one)
-            else:
+            if result != "ok":
                 self._not_committed(one, result)
+            elif isinstance(one, Filled):
+                self._bad.pop(one.due.name, None)
+                self.postponed.succeeded(one.due.name)
         return True
-
-    def _committed(self, made: Filled | Job) -> None:
-        if isinstance(made, Filled):
-            self._bad.pop(made.due.name, None)
-            self.postponed.succeeded(made.due.name)
 
     def _not_committed(self, made: Filled | Job, reason: str) -> None:
         name = made.due.name if isinstance(made, Filled) else made.name

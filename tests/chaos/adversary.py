@@ -131,7 +131,7 @@ class Adversary:
         if kind == "early":
             time.sleep(self.rng.uniform(0, 0.1))
             return kind
-        time.sleep(self.rng.uniform(0, self.plan.lease))
+        time.sleep(self.rng.uniform(0, 2 * self.plan.lease))
         if kind == "anytime":
             return kind
         if not wait_for_step(self.server, kind):

@@ -25,9 +25,9 @@ from .report import Outcome
 
 #: Nominal times a second for each dispatch a second that is asked for: after each kill the
 #: entries with short intervals miss some, which are reported and not dispatched.
-SURPLUS = 2.0
+SURPLUS = 1.6
 #: Seconds that the beats have to come to the end of the window.
-_SETTLING = 60.0
+_SETTLING = 120.0
 OURS, PEER = "redbeat-tui", "celery-redbeat"
 #: Seconds. It extends its lock once a tick: one that is shorter than a tick under load ends the
 #: process.

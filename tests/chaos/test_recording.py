@@ -39,8 +39,10 @@ def in_queue(number: int, header: dict[str, object] | None = None) -> str:
 
 
 def put(client: redis.Redis, numbers: range) -> None:
+    """As many messages and events, each pair in a step of its own."""
+    pipe = client.pipeline(transaction=False)
     for number in numbers:
-        client.lpush(QUEUE, in_queue(number))
+        pipe.lpush(QUEUE, in_queue(number))
         event = {
             "type": "redbeat.run.dispatched",
             "source": "/test",
@@ -49,7 +51,8 @@ def put(client: redis.Redis, numbers: range) -> None:
             "seq": number,
             "data": {"nominal": number + 0.25},
         }
-        client.xadd(LOG, {"event": json.dumps(event)}, id=f"{number}-0")
+        pipe.xadd(LOG, {"event": json.dumps(event)}, id=f"{number}-0")
+    pipe.execute()
 
 
 def numbers_of(recorder: Recorder) -> tuple[list[str], list[int]]:

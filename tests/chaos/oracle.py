@@ -16,6 +16,7 @@ from .pattern import Pattern
 RUN_DISPATCHED = "redbeat.run.dispatched"
 RUN_MISSED = "redbeat.run.missed"
 RUN_SKIPPED = "redbeat.run.skipped"
+RUN_REQUESTED = "redbeat.run.requested"
 TOLD = (RUN_DISPATCHED, RUN_MISSED, RUN_SKIPPED)
 
 #: What can be wrong with a nominal time; the first two are what the whole thing is about.
@@ -33,6 +34,7 @@ class Message:
     """A message of the broker's queue.
 
     :ivar nominal: microseconds; None where the message does not say.
+    :ivar trigger: the request that it comes from; empty: the schedule.
     :ivar seen_at: when it was read, Unix seconds.
     :ivar reservation: of celery-redbeat: the last run before it, and its own; microseconds.
     """
@@ -42,6 +44,7 @@ class Message:
     id: str
     seen_at: float = 0.0
     reservation: tuple[int | None, int] | None = None
+    trigger: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Note:
     :ivar last: the last of them; None where the event does not say.
     :ivar count: how many there were.
     :ivar more: there were so many that they were not counted to the end.
+    :ivar trigger: the request that it is about; empty: the schedule.
     """
 
     seq: int
@@ -67,6 +71,7 @@ class Note:
     id: str = ""
     source: str = ""
     more: bool = False
+    trigger: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +93,17 @@ class Verdict:
     """What became of all nominal times of the window.
 
     :ivar expected: how many there were.
-    :ivar dispatched: how many messages came, those behind the window's end included.
+    :ivar dispatched: how many messages came of them, those behind the window's end included.
     :ivar missed: how many times were reported as missed.
     :ivar skipped: how many were reported as skipped.
+    :ivar requested: how many runs were requested beside the schedule.
     """
 
     expected: int = 0
     dispatched: int = 0
     missed: int = 0
     skipped: int = 0
+    requested: int = 0
     offences: list[Offence] = field(default_factory=list)
 
     def count(self, kind: str) -> int:
@@ -117,7 +124,8 @@ def judge(
 ) -> Verdict:
     """Every nominal time up to *until* must be enqueued once or be given up once with a reason.
 
-    Later ones may be there too: at most once, and only where the pattern has them.
+    Later ones may be there too: at most once, and only where the pattern has them. Likewise every
+    run that was requested must be enqueued or be given up, once.
 
     :param patterns: the nominal times of each entry, by its name.
     :param until: the end of the window, microseconds.
@@ -140,8 +148,13 @@ class _Court:
         self._ids: dict[tuple[str, int], str] = {}
         self._runs: dict[str, tuple[str, int]] = {}
         self._told: Counter[tuple[str, int, str]] = Counter()
+        self._requested: dict[str, str] = {}
+        self._answers: dict[str, Counter[str]] = defaultdict(Counter)
 
     def hear_message(self, message: Message) -> None:
+        if message.trigger:
+            self._answers[message.trigger][message.entry] += 1
+            return
         self.verdict.dispatched += 1
         entry, nominal = message.entry, message.nominal
         if nominal is None or not self._expects(entry, nominal):
@@ -157,7 +170,13 @@ class _Court:
             self._find(IDS, entry, nominal, f"has the id of another run: {self._runs[message.id]}")
 
     def hear_note(self, note: Note) -> None:
-        if note.type == RUN_DISPATCHED and note.nominal is not None:
+        if note.type == RUN_REQUESTED:
+            self.verdict.requested += 1
+            self._requested[note.trigger] = note.entry
+        elif note.trigger:
+            if note.type == RUN_MISSED:
+                self._answers[note.trigger][note.entry] += 1
+        elif note.type == RUN_DISPATCHED and note.nominal is not None:
             self._told[note.entry, note.nominal, note.id] += 1
         elif note.type in (RUN_MISSED, RUN_SKIPPED):
             self._hear_of_given_up(note)
@@ -193,6 +212,21 @@ class _Court:
                     self._find(MISREPORTED, entry, nominal, "enqueued, and reported as given up")
                 if times > 1:
                     self._find(MISREPORTED, entry, nominal, f"reported as given up {times} times")
+        self._close_requests()
+        self._compare_with_log()
+
+    def _close_requests(self) -> None:
+        for trigger, entry in self._requested.items():
+            answers = self._answers[trigger][entry]
+            if answers == 0:
+                self._find(LOST, entry, 0, f"the requested run {trigger} was never made")
+            elif answers > 1:
+                self._find(TWICE, entry, 0, f"the requested run {trigger} came {answers} times")
+        for trigger, entries in self._answers.items():
+            for entry in entries.keys() - {self._requested.get(trigger)}:
+                self._find(UNEXPECTED, entry, 0, f"nobody requested the run {trigger} of it")
+
+    def _compare_with_log(self) -> None:
         for (entry, nominal), id_ in self._ids.items():
             if self._told[entry, nominal, id_] != self._enqueued[entry][nominal]:
                 told = self._told[entry, nominal, id_]

@@ -131,7 +131,7 @@ class Recorder:
             self._seq = seq
             note = read_note(json.loads(fields["event"]))
             self.notes.append(note)
-            if note.type in TOLD and note.nominal is not None:
+            if note.type in TOLD and not note.trigger and note.nominal is not None:
                 moment = note.last or note.nominal
                 self.newest[note.entry] = max(moment, self.newest.get(note.entry, 0))
         return len(read)
@@ -148,7 +148,8 @@ def read_message(text: str, seen_at: float) -> Message:
     stamp = headers.get(HEADER)
     reservation = (stamp["before"], stamp["at"]) if stamp else None
     nominal = microseconds(header.get("nominal"))
-    return Message(args[0], nominal, headers["id"], seen_at, reservation)
+    trigger = header.get("trigger") or ""
+    return Message(args[0], nominal, headers["id"], seen_at, reservation, trigger)
 
 
 def read_note(event: dict[str, Any]) -> Note:
@@ -166,6 +167,7 @@ def read_note(event: dict[str, Any]) -> Note:
         id=str(data.get("task_id") or ""),
         source=event["source"],
         more=bool(data.get("more")),
+        trigger=str(data.get("trigger") or ""),
     )
 
 

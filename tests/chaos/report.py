@@ -96,13 +96,14 @@ class Outcome:
         lateness = [
             note.at - note.nominal / SECOND
             for note in self.notes
-            if note.type == RUN_DISPATCHED and note.nominal is not None
+            if note.type == RUN_DISPATCHED and note.nominal is not None and not note.trigger
         ]
         return [
             ("expected nominal times", str(verdict.expected)),
             ("dispatched", str(verdict.dispatched)),
             ("missed, reported", str(verdict.missed)),
             ("skipped, reported", str(verdict.skipped)),
+            ("requested beside the schedule", str(verdict.requested)),
             ("lateness", _spread(lateness)),
             ("lost", str(verdict.count(LOST))),
             ("twice", str(verdict.count(TWICE))),

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from .pattern import SECOND
 from .peer import count
 from .recording import Recorder, RecordingError
 from .report import Outcome
+from .requesting import Requester
 
 #: Nominal times a second for each dispatch a second that is asked for: after each kill the
 #: entries with short intervals miss some, which are reported and not dispatched.
@@ -141,7 +143,8 @@ class _Run:
         self.recorder.start()
         self.tell(f"{len(load)} entries; seed {self.options.seed}")
         try:
-            self.adversary.run()
+            with self._requester(load):
+                self.adversary.run()
             until = int(time.time() * SECOND)
             self._settle(load, until)
         except StuckError as exc:
@@ -152,6 +155,12 @@ class _Run:
             self.outcome.failovers = self.adversary.failovers
         self._judge(load, start, until)
 
+    def _requester(self, load: list[Entry]) -> AbstractContextManager[object]:
+        if self.options.peer:
+            return nullcontext()
+        names = [entry.name for entry in load]
+        return Requester(self.server.client(), names, self.rng.random())
+
     def _settle(self, load: list[Entry], until: int) -> None:
         """Wait until the beats have come to the end of the window. Those who never do have lost
         what is missing, so this does not complain."""
@@ -159,12 +168,15 @@ class _Run:
         left = {entry.name: entry.pattern for entry in load}
         # Of celery-redbeat nothing can be heard.
         deadline = time.monotonic() + (2 * PEER_LEASE if self.options.peer else _SETTLING)
-        while left and time.monotonic() < deadline:
+        while (left or self._requests_wait()) and time.monotonic() < deadline:
             time.sleep(0.1)
             self.fleet.top_up()
             for name, pattern in list(left.items()):
                 if pattern.count(newest.get(name, 0)) >= pattern.count(until):
                     del left[name]
+
+    def _requests_wait(self) -> bool:
+        return bool(self.client.xlen("redbeat::triggers"))
 
     def _judge(self, load: list[Entry], start: int, until: int) -> None:
         outcome = self.outcome

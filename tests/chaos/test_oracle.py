@@ -15,6 +15,7 @@ from .oracle import (
     MISREPORTED,
     RUN_DISPATCHED,
     RUN_MISSED,
+    RUN_REQUESTED,
     RUN_SKIPPED,
     TWICE,
     UNEXPECTED,
@@ -157,6 +158,32 @@ def test_a_report_of_more_than_can_be_counted_covers_its_whole_range() -> None:
 
 def test_a_report_of_a_time_that_there_is_not_is_found() -> None:
     assert kinds(verdict(SENT, [*TOLD, given_up(-2, -1)])) == [MISREPORTED]
+
+
+REQUESTED = Note(7, RUN_REQUESTED, "tick", 0.0, trigger="ask")
+ANSWER = message(0, id="of the request", trigger="ask")
+EXPIRED = replace(REQUESTED, type=RUN_MISSED, reason="nobody took it")
+
+
+def test_a_requested_run_that_came_or_was_given_up_is_clean() -> None:
+    assert verdict([*SENT, ANSWER], [*TOLD, REQUESTED]).clean
+    assert verdict(SENT, [*TOLD, REQUESTED, EXPIRED]).clean
+
+
+@pytest.mark.parametrize(
+    ("messages", "notes", "kind"),
+    [
+        ([], [REQUESTED], LOST),
+        ([ANSWER, ANSWER], [REQUESTED], TWICE),
+        ([ANSWER], [REQUESTED, EXPIRED], TWICE),
+        ([ANSWER], [], UNEXPECTED),
+    ],
+    ids=["lost", "twice", "made and given up", "of no request"],
+)
+def test_a_requested_run_that_went_wrong_is_found(
+    messages: list[Message], notes: list[Note], kind: str
+) -> None:
+    assert kinds(verdict([*SENT, *messages], [*TOLD, *notes])) == [kind]
 
 
 @given(

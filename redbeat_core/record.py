@@ -15,7 +15,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .decoder import DecodeError, decode_definition, decode_meta
+from .old_rules import ScheduleWarning, warnings_of
 from .policy import PLAIN, Policy, decode_policy
+from .rules import rrule
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -132,6 +134,7 @@ class EntryView:
     :ivar error: why the entry cannot run; the other fields then hold what could be read.
     :ivar next_run_at: the next due time (UTC), None when not scheduled.
     :ivar schedule: a Celery schedule, None when unreadable.
+    :ivar warnings: what celery-redbeat may have lost of the schedule; known only with an app.
     :ivar policy: its own, on top of the defaults without settings.
     """
 
@@ -153,6 +156,7 @@ class EntryView:
     definition: str | None = None
     policy: Policy = PLAIN
     counts: Counts = Counts()
+    warnings: tuple[ScheduleWarning, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -204,10 +208,13 @@ def bind(schedule: BaseSchedule, app: Celery) -> BaseSchedule:
     return schedule
 
 
-def decode_record(record: EntryRecord, app: Celery | None = None) -> EntryView:
+def decode_record(
+    record: EntryRecord, app: Celery | None = None, now: datetime | None = None
+) -> EntryView:
     """Decode *record*. Never raises for what is in it: ``error`` holds the reason.
 
     :param app: gives crontabs their time zone; without one Celery's current app does.
+    :param now: for ``warnings``; None: the time it is.
     """
     state = json_object(record.state)
     common: dict[str, Any] = {
@@ -242,6 +249,9 @@ def decode_record(record: EntryRecord, app: Celery | None = None) -> EntryView:
     }
     if app is not None:
         bind(common["schedule"], app)
+        if isinstance(common["schedule"], rrule):
+            moment = datetime.now(UTC) if now is None else now
+            common["warnings"] = warnings_of(common["schedule"], app.timezone, moment)
     try:
         meta = decode_meta(record.meta)
     except DecodeError as exc:

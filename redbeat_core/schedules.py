@@ -13,6 +13,7 @@ from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, Y
 
 from .describing import describe
 from .occurring import Occurring
+from .old_rules import ScheduleWarning, warnings_of
 from .once import anchored_interval, once
 from .parsing import ScheduleError, format_schedule, parse_schedule
 from .recurrence import Advance, advance, never_runs, next_occurrence, occurrences
@@ -35,6 +36,7 @@ __all__ = [
     "DstPolicy",
     "Occurring",
     "ScheduleError",
+    "ScheduleWarning",
     "advance",
     "anchored_interval",
     "crontab",
@@ -50,5 +52,6 @@ __all__ = [
     "schedstate",
     "schedule",
     "solar",
+    "warnings_of",
     "zoned_crontab",
 ]

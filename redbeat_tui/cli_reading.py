@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -148,6 +149,10 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
     line("schedule", clean(facts.schedule) or "-")
     if text := schedule_text(view.schedule):
         line("", clean(text))
+    for warning in view.warnings:
+        line("warning", clean(warning.text))
+        if warning.edit:
+            line("", f"to repair: redbeat-tui edit {clean(shlex.quote(row.name))} '{warning.edit}'")
     if view.pause is not None:
         when = f", {ago(view.pause.at.timestamp(), now)}" if view.pause.at else ""
         line("paused", f"by {clean(view.pause.by or 'somebody')}{when}")
@@ -199,6 +204,9 @@ def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
         "paused": None,
         "outcome": None,
         "error": view.error,
+        "warnings": [
+            {"text": warning.text, "proposal": warning.edit or None} for warning in view.warnings
+        ],
         "version": row.version,
     }
     if view.pause is not None:

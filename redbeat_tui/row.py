@@ -75,6 +75,7 @@ class Facts:
     :ivar last_run: when it was last dispatched, Unix seconds; None: never.
     :ivar status: one of :data:`STATUSES`, but never ``late``.
     :ivar reason: why that is its status, in words; may be empty.
+    :ivar warning: what may be wrong with its schedule, in words; mostly empty.
     """
 
     task: str
@@ -84,6 +85,7 @@ class Facts:
     runs: int
     status: str
     reason: str
+    warning: str = ""
 
 
 class Row:
@@ -194,14 +196,14 @@ class Row:
                 return text
         if self.status_at(now) == "late":
             return "not dispatched yet"
-        return facts.reason
+        return facts.reason or facts.warning
 
     @property
     def text(self) -> str:
         """All that a filter word may match, in lower case."""
         if self._text is None:
             facts = self.facts
-            parts = (self.name, facts.task, facts.schedule, facts.reason)
+            parts = (self.name, facts.task, facts.schedule, facts.reason, facts.warning)
             self._text = "\n".join(parts).casefold()
         return self._text
 
@@ -232,6 +234,7 @@ def facts_of(view: EntryView, words: str | None = None) -> Facts:
         runs=view.total_run_count,
         status=status,
         reason=reason,
+        warning=view.warnings[0].text if view.warnings else "",
     )
 
 

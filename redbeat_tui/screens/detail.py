@@ -146,6 +146,11 @@ class DetailScreen(Screen[None]):
                 line("", text, "dim")
         for number, text in enumerate(policy_lines(row.record.policy, zone)):
             line("" if number else "policy", text)
+        for warning in view.warnings:
+            if warning.text != reason:
+                line("warning", clean(warning.text, 300), self.app.status_style("late"))
+            if warning.edit:
+                line("", f"edit it (e) to: {clean(warning.edit, 500)}", "dim")
         line("task", clean(view.task, 300) or "-")
         for label, value in (("args", view.args), ("kwargs", view.kwargs)):
             if value:

@@ -1,0 +1,109 @@
+"""What celery-redbeat lost when it stored a rule, where that can still be seen.
+
+Pure. Such an entry keeps running as it is stored: what was meant can be guessed but not known, so
+it is told, with a repair that an operator may apply by an ordinary edit of the schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+
+from celery.schedules import BaseSchedule
+
+from .rfc5545 import format_rule
+from .rfc5545_times import offset_name
+from .rrule_times import DAILY, MONTHLY, WEEKLY
+from .rules import FIELDS, WEEKDAYS, adopted, rrule
+from .zones import ZERO, iana_name, next_change, offset_at
+
+#: A zone that keeps its offset for so long has no daylight saving.
+_YEAR = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleWarning:
+    """Something that the stored schedule may not have been meant to say.
+
+    :ivar text: what, in words.
+    :ivar proposal: a schedule that may have been meant; None: that cannot be known.
+    :ivar edit: *proposal* as text that can be typed; empty without one.
+    """
+
+    text: str
+    proposal: BaseSchedule | None = None
+    edit: str = ""
+
+
+def warnings_of(
+    schedule: BaseSchedule | None, app_zone: tzinfo, now: datetime
+) -> tuple[ScheduleWarning, ...]:
+    """What an operator should look at in *schedule*; nothing for most.
+
+    :param app_zone: the zone that the app is configured for.
+    :param now: whose next change of the clock is told.
+    """
+    rule = adopted(schedule)
+    if rule is None:
+        return ()
+    start = rule.recurrence.dtstart
+    offset = start.utcoffset() or ZERO
+    fixed = offset and iana_name(start.tzinfo) is None and _by_the_clock(rule)
+    if not fixed and not _lost_number(rule):
+        return ()
+    found: list[ScheduleWarning] = []
+    if fixed:
+        moved = _of_offset(rule, app_zone, now.astimezone(UTC).toordinal())
+        found += [moved] if moved is not None else []
+    if _lost_number(rule):
+        days = ", ".join(WEEKDAYS[day] for day, _ in rule.recurrence.parts.byweekday)
+        each = "month" if rule.freq == MONTHLY else "year"
+        found.append(
+            ScheduleWarning(
+                f"every {days} of each {each}: celery-redbeat loses the number of a weekday. If "
+                f"the last was meant, edit it to BYDAY=-1{days[:2]}; if not, to FREQ=WEEKLY"
+            )
+        )
+    return tuple(found)
+
+
+def _by_the_clock(rule: rrule) -> bool:
+    """Whether it matters to the rule what the clock on the wall shows."""
+    return rule.freq <= DAILY or not rule.recurrence.parts.plain
+
+
+def _lost_number(rule: rrule) -> bool:
+    parts = rule.recurrence.parts
+    other = parts.bysetpos, parts.bymonthday, parts.byyearday, parts.byweekno, parts.byeaster
+    return (
+        rule.freq < WEEKLY
+        and parts.interval == 1
+        and iana_name(rule.recurrence.dtstart.tzinfo) is None
+        and len(parts.byweekday) == 1
+        and not parts.byweekday[0][1]
+        and not any(other)
+    )
+
+
+@lru_cache(maxsize=16384)
+def _of_offset(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
+    start = rule.recurrence.dtstart
+    name = offset_name(start.utcoffset() or ZERO)
+    offset = f"fixed offset {name[:3]}:{name[3:5]}"
+    if offset_at(start, zone) != start.utcoffset() or iana_name(zone) is None:
+        return ScheduleWarning(f"{offset}: does not follow daylight saving, nor the app's zone")
+    now = datetime.fromordinal(today).replace(tzinfo=UTC)
+    change = next_change(zone, now, now + _YEAR)
+    if change is None and offset_at(now, zone) == start.utcoffset():
+        # As in Asia/Kolkata: the offset is as good as the zone.
+        return None
+    when = f" on {change.astimezone(zone):%Y-%m-%d}" if change is not None else ""
+    known = {name: getattr(rule, name) for name in FIELDS}
+    known["dtstart"] = start.replace(tzinfo=zone, fold=start.astimezone(zone).fold)
+    proposal = rrule(**known)
+    if offset_at(now, zone) == start.utcoffset():
+        text = f"{offset}: will move at the next daylight-saving change{when}"
+    else:
+        text = f"{offset}: runs at other hours now than its clock said, until the change{when}"
+    return ScheduleWarning(f"{text}; {zone} was meant?", proposal, format_rule(proposal))

@@ -93,8 +93,8 @@ def lines(title: str, drawn: Sequence[Line], top: float) -> tuple[list[str], flo
         parts.append(f'<path d="M{left} {y:.1f}H{right}" stroke="{FAINT}"/>')
         parts.append(text(left - 8, y + 4, f"{number * step:,g}", "end", fill="#666666"))
     parts += [text(across(x), bottom + 20, f"{x:,.0f}", "middle", fill="#666666") for x in xs]
-    taken: list[float] = []
-    for name, colour, points in drawn:
+    label = top - 16
+    for name, colour, points in sorted(drawn, key=lambda line: -line[2][-1][1]):
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in points)
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
@@ -103,9 +103,7 @@ def lines(title: str, drawn: Sequence[Line], top: float) -> tuple[list[str], flo
             f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3.5" fill="{colour}"/>'
             for x, y in points
         ]
-        label = up(points[-1][1]) + 4
-        while any(abs(label - other) < 16 for other in taken):
-            label -= 4
-        taken.append(label)
+        # Below the name of the line above it, where they come close.
+        label = max(up(points[-1][1]) + 4, label + 16)
         parts.append(text(right + 12, label, name, fill=colour, font_weight="600"))
     return parts, bottom + 40

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from .claims import Advance, Claim, Due, Filled, ServerChangedError, digest
 from .decoder import DecodeError
 from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, Sent
 from .filling import Filling
+from .found import FIRST_BATCH, Found, Result
 from .jobs import Job, failure, finish, moved, task_id_of
 from .planning import counted, plan
 from .policy import Policy, decode_policy
@@ -29,50 +31,6 @@ if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
-
-
-#: How many are claimed first of what is due at once, and twice as many each time after: nothing
-#: of a small batch waits for the rest of a large one, and a large one takes few round trips.
-FIRST_BATCH = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one batch.
-
-    :ivar held: whether the lease was ours to the end.
-    :ivar holder: who has it, if not.
-    :ivar next_at: when there is something to do next (Unix seconds), if that is known.
-    :ivar more: there is more to do at once.
-    """
-
-    held: bool
-    holder: str = ""
-    next_at: float | None = None
-    more: bool = False
-
-
-@dataclass(slots=True)
-class Found:
-    """What came of a claim.
-
-    :ivar jobs: runs whose messages are to be published.
-    :ivar filled: runs that need only be committed.
-    :ivar steps: what is committed without a run.
-    :ivar put_off: more came due, which the next batch makes faster.
-    """
-
-    jobs: list[Job] = field(default_factory=list)
-    filled: list[Filled] = field(default_factory=list)
-    steps: list[Advance] = field(default_factory=list)
-    put_off: bool = False
-
-    def add(self, item: Job | Advance | None) -> None:
-        """Put *item* where it belongs."""
-        if isinstance(item, Job):
-            self.jobs.append(item)
-        elif item is not None:
-            self.steps.append(item)
 
 
 class BatchRunner:
@@ -95,8 +53,8 @@ class BatchRunner:
         self._bad.clear()
         self.postponed.clear()
 
-    #: How many are claimed next.
-    _limit = FIRST_BATCH
+    #: How many are claimed next; whether all that was claimed last went as it was meant to.
+    _limit, _settled = FIRST_BATCH, False
 
     def run(self) -> Result:
         """One batch."""
@@ -104,19 +62,20 @@ class BatchRunner:
         if now < self.postponed.broker_until:
             return Result(held=True, next_at=self.postponed.broker_until)
         scheduler = self._scheduler
+        limit = min(self._limit, scheduler.config.batch_size)
         started = time.monotonic()
         claim = self._store.claim(
             scheduler.lease.token,
             scheduler.lock_timeout,
             now,
-            min(self._limit, scheduler.config.batch_size),
+            limit,
             {**self._bad, **self.postponed.held_back()},
             scheduler.lock_key,
         )
         if not claim.held:
             return Result(held=False, holder=claim.holder)
-        most = scheduler.config.batch_size
-        self._limit = min(self._limit * 2, most) if claim.more else FIRST_BATCH
+        full = claim.more or len(claim.requests) >= limit
+        self._limit = min(limit * 2, scheduler.config.batch_size) if full else FIRST_BATCH
         scheduler.lease.touched(started)
         self._report_trouble(claim.trouble)
         if not claim.more:
@@ -139,11 +98,18 @@ class BatchRunner:
         if down:
             self._unsent.broker_down(down, found.jobs, now, self._bad)
             found.jobs.clear()
+        self._settled = bool(found.filled) and not (
+            claim.more or claim.requests or found.put_off or found.jobs or found.steps
+        )
         held = self._dispatch(found)
+        if self._settled:
+            # Nothing but the usual: what is due next is known without asking.
+            return Result(held=held, next_at=self._next_at(claim, found.filled))
         return Result(held=held, next_at=self.postponed.broker_until or None, more=not down)
 
-    def _next_at(self, claim: Claim) -> float | None:
-        times = (self.postponed.next_at(), claim.next_score)
+    def _next_at(self, claim: Claim, filled: Sequence[Filled] = ()) -> float | None:
+        scores = (one.score for one in filled)
+        times = (self.postponed.next_at(), claim.next_score, *(at for at in scores if at >= 0))
         return min((at for at in times if at is not None), default=None)
 
     # From what was claimed to jobs
@@ -348,6 +314,7 @@ class BatchRunner:
         except ServerChangedError:
             logger.warning("beat: The schedule moved to another server, looking at it anew")
             dispatcher.close()
+            self._settled = False
             return True
         if results is None:
             return False
@@ -363,6 +330,7 @@ class BatchRunner:
         return True
 
     def _not_committed(self, made: Filled | Job, reason: str) -> None:
+        self._settled = False
         name = made.due.name if isinstance(made, Filled) else made.name
         if reason == "stale":
             logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)

@@ -119,6 +119,10 @@ class Page:
     records: Sequence[EntryRecord] = ()
 
 
+#: The place of the new score in a filled item.
+_SCORE = 5
+
+
 class Filled:
     """A run to commit that is given by the few texts that are its own.
 
@@ -130,6 +134,11 @@ class Filled:
     def __init__(self, due: Due, item: list[Any]) -> None:
         self.due = due
         self.item = item
+
+    @property
+    def score(self) -> float:
+        """The entry's new score."""
+        return float(self.item[_SCORE])
 
 
 class ServerChangedError(Exception):

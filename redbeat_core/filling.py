@@ -99,6 +99,9 @@ class Filling:
         self._heads: set[str] = set()
         self._waited: set[str] = set()
         self._usable = False
+        # The same in all batches, so that the pattern which finds them is compiled once.
+        self._marks = {name: f"@{name}:{secrets.token_hex(8)}@" for name in _PLACES}
+        self._mark_of_count = 10**17 + secrets.randbelow(10**17)
         #: What is filled, for the script: the meta and the event of every run, then the messages.
         self.forms: list[Any] = []
 
@@ -317,8 +320,7 @@ class Filling:
 
     def _forms_of_all(self, last_run_at: datetime) -> list[list[str | int]]:
         """The forms of the meta and of the event of every run, from specimens of them."""
-        marks = {name: f"@{name}:{secrets.token_hex(8)}@" for name in _PLACES}
-        count = 10**17 + secrets.randbelow(10**17)
+        marks, count = self._marks, self._mark_of_count
         meta = encode_meta({"last_run_at": last_run_at, "total_run_count": count})
         data: dict[str, Any] = dispatched(marks["nominal"], marks["task_id"], marks["lateness"])
         data |= {"fields": {"meta": meta, "due": marks["claimed"]}, "score": marks["score"]}

@@ -1,0 +1,51 @@
+"""What a batch finds, and what comes of it: for :mod:`redbeat_core.batch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .claims import Advance, Filled
+from .jobs import Job
+
+#: How many are claimed first of what is due at once, and twice as many each time after: nothing
+#: of a small batch waits for the rest of a large one, and a large one takes few round trips.
+FIRST_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one batch.
+
+    :ivar held: whether the lease was ours to the end.
+    :ivar holder: who has it, if not.
+    :ivar next_at: when there is something to do next (Unix seconds), if that is known.
+    :ivar more: there is more to do at once.
+    """
+
+    held: bool
+    holder: str = ""
+    next_at: float | None = None
+    more: bool = False
+
+
+@dataclass(slots=True)
+class Found:
+    """What came of a claim.
+
+    :ivar jobs: runs whose messages are to be published.
+    :ivar filled: runs that need only be committed.
+    :ivar steps: what is committed without a run.
+    :ivar put_off: more came due, which the next batch makes faster.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    filled: list[Filled] = field(default_factory=list)
+    steps: list[Advance] = field(default_factory=list)
+    put_off: bool = False
+
+    def add(self, item: Job | Advance | None) -> None:
+        """Put *item* where it belongs."""
+        if isinstance(item, Job):
+            self.jobs.append(item)
+        elif item is not None:
+            self.steps.append(item)

@@ -79,7 +79,7 @@ class BatchRunner:
         scheduler.lease.touched(started)
         self._report_trouble(claim.trouble)
         if not claim.more:
-            came = {due.record.name for due in claim.due}
+            came = {due.name for due in claim.due}
             came |= {request.stream_id for request in claim.requests}
             self.postponed.keep_only(came)
             self._published.keep_only(came.union(self.postponed.held_back()))

@@ -51,6 +51,7 @@ BENCHMARKS = {
     "drift": Benchmark("Drift", "lateness", ("--drift", "600"), by_name=True),
     "edits": Benchmark("When a change takes effect", "edits"),
     "listing": Benchmark("Reading the whole schedule", "listing"),
+    "recurrence": Benchmark("Finding the next run of a schedule", "recurrence"),
     "scale": Benchmark("Idling, by the size of the schedule", "scale"),
 }
 

@@ -93,8 +93,8 @@ class Verdict:
     """What became of all nominal times of the window.
 
     :ivar expected: how many there were.
-    :ivar dispatched: how many messages came of them, those behind the window's end included.
-    :ivar missed: how many times were reported as missed.
+    :ivar dispatched: how many of them were enqueued.
+    :ivar missed: how many were reported as missed.
     :ivar skipped: how many were reported as skipped.
     :ivar requested: how many runs were requested beside the schedule.
     """
@@ -145,6 +145,7 @@ class _Court:
         self._patterns = patterns
         self._enqueued: dict[str, Counter[int]] = defaultdict(Counter)
         self._given_up: dict[str, Counter[int]] = defaultdict(Counter)
+        self._skipped: set[tuple[str, int]] = set()
         self._ids: dict[tuple[str, int], str] = {}
         self._runs: dict[str, tuple[str, int]] = {}
         self._told: Counter[tuple[str, int, str]] = Counter()
@@ -155,7 +156,6 @@ class _Court:
         if message.trigger:
             self._answers[message.trigger][message.entry] += 1
             return
-        self.verdict.dispatched += 1
         entry, nominal = message.entry, message.nominal
         if nominal is None or not self._expects(entry, nominal):
             self._find(UNEXPECTED, entry, nominal or 0, f"enqueued as {message.id}")
@@ -194,10 +194,8 @@ class _Court:
             self._find(MISREPORTED, note.entry, note.nominal, text)
         if not note.reason:
             self._find(MISREPORTED, note.entry, note.nominal, f"event {note.seq} gives no reason")
-        if note.type == RUN_MISSED:
-            self.verdict.missed += len(times)
-        else:
-            self.verdict.skipped += len(times)
+        if note.type == RUN_SKIPPED:
+            self._skipped.update((note.entry, nominal) for nominal in times)
         self._given_up[note.entry].update(times)
 
     def close(self, until: int) -> None:
@@ -205,7 +203,13 @@ class _Court:
             enqueued, given_up = self._enqueued[entry], self._given_up[entry]
             for nominal in pattern.between(pattern.first, until):
                 self.verdict.expected += 1
-                if not enqueued[nominal] and not given_up[nominal]:
+                if enqueued[nominal]:
+                    self.verdict.dispatched += 1
+                elif (entry, nominal) in self._skipped:
+                    self.verdict.skipped += 1
+                elif given_up[nominal]:
+                    self.verdict.missed += 1
+                else:
                     self._find(LOST, entry, nominal, "neither enqueued nor reported")
             for nominal, times in given_up.items():
                 if enqueued[nominal]:

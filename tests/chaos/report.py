@@ -34,7 +34,8 @@ class Outcome:
     """Everything that is known after a run.
 
     :ivar title: what was run.
-    :ivar seconds: how long the load ran.
+    :ivar started_at: when the load began, Unix seconds.
+    :ivar seconds: how long it ran.
     :ivar standbys: how many stood by.
     :ivar peer: what there is in place of the verdict when celery-redbeat was run.
     :ivar died: beats that ended without having been killed.
@@ -44,6 +45,7 @@ class Outcome:
     title: str
     seed: int
     entries: int = 0
+    started_at: float = 0.0
     seconds: float = 0.0
     standbys: int = 0
     verdict: Verdict = field(default_factory=Verdict)
@@ -63,7 +65,9 @@ class Outcome:
     @property
     def rate(self) -> float:
         """Messages a second, the time in which nobody led or Redis was away included."""
-        return len(self.messages) / self.seconds if self.seconds else 0.0
+        end = self.started_at + self.seconds
+        came = sum(message.seen_at < end for message in self.messages)
+        return came / self.seconds if self.seconds else 0.0
 
     def strikes_of(self, what: str) -> list[Strike]:
         """The strikes of one kind."""

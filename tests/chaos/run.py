@@ -186,6 +186,7 @@ class _Run:
         except RecordingError as exc:
             outcome.problem = outcome.problem or str(exc)
         outcome.died = self.fleet.died
+        outcome.started_at = start / SECOND
         outcome.seconds = (until - start) / SECOND
         outcome.messages, outcome.notes = self.recorder.messages, self.recorder.notes
         patterns = {entry.name: entry.pattern for entry in load}

@@ -117,6 +117,28 @@ class RedBeatJSONDecoder(json.JSONDecoder):
         return from_wire(d)
 
 
+class _SharingDecoder(RedBeatJSONDecoder):
+    """Gives the same schedule for the same text: most entries share theirs with many."""
+
+    def dict_to_object(self, d: dict[str, Any]) -> Any:
+        if d.get("__type__") not in _SHARED_TYPES:
+            return from_wire(d)
+        text = repr(d)
+        known = _SHARED.get(text)
+        if known is None:
+            if len(_SHARED) >= _MOST_SHARED:
+                _SHARED.clear()
+            known = _SHARED[text] = from_wire(d)
+        return known
+
+
+_SHARED_TYPES = ("interval", "crontab", "rrule", "rrule-tz")
+_SHARED: dict[str, Any] = {}
+_MOST_SHARED = 10_000
+_DECODER = RedBeatJSONDecoder()
+_SHARING = _SharingDecoder()
+
+
 def encode_definition(definition: Mapping[str, Any]) -> str:
     """The definition as celery-redbeat writes it: all keys, in its order.
 
@@ -145,13 +167,14 @@ def encode_meta(meta: Mapping[str, Any]) -> str:
     return json.dumps({key: meta[key] for key in _META if key in meta}, cls=RedBeatJSONEncoder)
 
 
-def decode_definition(text: str) -> dict[str, Any]:
+def decode_definition(text: str, *, shared: bool = False) -> dict[str, Any]:
     """What an entry is, from its ``definition``: name, task, args (a list or None), kwargs,
     options, schedule, enabled; and ``__unknown__``, fields that are kept but not used.
 
+    :param shared: the schedule may be that of others, too: do not change it.
     :raises DecodeError: it cannot run, with the reason.
     """
-    given = _object("definition", text)
+    given = _object("definition", text, _SHARING if shared else _DECODER)
     unknown = {key: given.pop(key) for key in tuple(given) if key in _HARMLESS}
     for key in given:
         if key not in _DEFINITION:
@@ -215,13 +238,13 @@ def decode_meta(text: str | None) -> dict[str, Any]:
     return {"last_run_at": last, "total_run_count": count}
 
 
-def _object(what: str, text: str) -> dict[str, Any]:
+def _object(what: str, text: str, decoder: json.JSONDecoder = _DECODER) -> dict[str, Any]:
     if len(text) > _MAX_TEXT:
         raise DecodeError(f"the {what} has {len(text)} characters; at most {_MAX_TEXT} are read")
     if not _is_utf8(text):
         raise DecodeError(f"the {what} holds bytes that are not UTF-8")
     try:
-        value = json.loads(text, cls=RedBeatJSONDecoder)
+        value = decoder.decode(text)
     except DecodeError:
         raise
     except json.JSONDecodeError as exc:
@@ -249,6 +272,8 @@ def _text(key: str, value: object) -> str:
 
 
 def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

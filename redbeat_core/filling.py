@@ -14,10 +14,11 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from celery.schedules import schedule
 from celery.utils.log import get_logger
 
 from . import events
@@ -25,8 +26,9 @@ from .claims import Due, Filled
 from .decoder import DecodeError, decode_meta, encode_meta
 from .entry import RedBeatSchedulerEntry
 from .jobs import dispatched, task_id_of
-from .planning import plan, score_is_ours
-from .record import bind, definition_of, version_of
+from .planning import plan, plan_interval, score_is_ours
+from .policy import PLAIN
+from .record import bind, definition_of, named_definition, version_of
 from .store import score_text
 from .templates import Content, Templates
 
@@ -66,6 +68,11 @@ _PARTS: Mapping[str, tuple[str | int, ...]] = {
         ', "trigger": null}',
     ),
 }
+#: Members of a policy that decide nothing about an interval that is on time, but for the next
+#: run of an entry that is finished, or of its local time.
+_NOT_DECIDING = {name: getattr(PLAIN, name) for name in ("nonexistent", "ambiguous")}
+_NOT_DECIDING |= {name: getattr(PLAIN, name) for name in ("keep_finished", "catchup_limit")}
+_EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 _COUNT = ', "total_run_count": '
 
 
@@ -75,6 +82,7 @@ class _Known:
 
     :ivar kind: the name of the form of its messages.
     :ivar subject: its name as JSON.
+    :ivar every: microseconds, where its schedule is a plain interval; else 0.
     """
 
     key: str
@@ -85,6 +93,7 @@ class _Known:
     kind: str
     subject: str
     content: Content
+    every: int
 
 
 class Filling:
@@ -124,6 +133,9 @@ class Filling:
         if not self._usable:
             return
         self._now = datetime.fromtimestamp(now, UTC)
+        self._now_micro = (self._now - _EPOCH) // _MICROSECOND
+        self._deadline = scheduler.app.conf.beat_cron_starting_deadline
+        self._plain = replace(policy, **_NOT_DECIDING) == PLAIN
         self._prefix = scheduler.store.keys.prefix
         self._numbers: dict[str, int] = {}
         self._teachers: dict[str, int] = {}
@@ -203,7 +215,7 @@ class Filling:
         if text in self._known:
             return None
         try:
-            definition = definition_of(due.record)
+            definition = named_definition(text, due.name)
         except DecodeError:
             return None
         kind = self._templates.kind_of(definition)
@@ -232,6 +244,7 @@ class Filling:
                     kind=kind,
                     subject=json.dumps(definition["name"]),
                     content=content,
+                    every=_every(definition["schedule"]),
                 )
                 self._characters += 2 * len(content.body)
         self._known[text] = known
@@ -259,6 +272,15 @@ class Filling:
     def _planned(self, due: Due, known: _Known, mark: str) -> tuple[str, float, str] | None:
         """Nominal time (as text, and in Unix seconds) and new score, where the decision is to
         make that run and nothing else."""
+        if known.every and self._plain:
+            try:
+                score = float(mark)
+            except ValueError:
+                return None
+            pair = plan_interval(score, known.every, self._now_micro)
+            if pair is None or score != float(due.score):
+                return None
+            return repr(pair[0]), pair[0], repr(pair[1])
         key = (id(known.timing), due.score, mark)
         try:
             return self._plans[key]
@@ -277,7 +299,7 @@ class Filling:
                 {"enabled": True, "schedule": bind(known.timing, scheduler.app)},
                 None,
                 self._now,
-                scheduler.app.conf.beat_cron_starting_deadline,
+                self._deadline,
                 scheduler.config.policy,
             )
         except Exception:
@@ -330,6 +352,13 @@ class Filling:
         places |= {marks["task_id"]: "task_id", marks["event_id"]: "event_id"}
         places |= {marks["claimed"]: "score", str(count): "count"}
         return [_pieces(meta, places), _pieces(event, places)]
+
+
+def _every(timing: Any) -> int:
+    if type(timing) is not schedule or timing.relative:
+        return 0
+    every: int = timing.run_every // _MICROSECOND
+    return every
 
 
 def _pieces(text: str, places: Mapping[str, str]) -> list[str | int]:

@@ -20,6 +20,8 @@ from .record import EntryRecord, counts_of
 from .schedules import Occurring, advance, next_occurrence
 from .zones import DEFAULT_DST, TICK, DstPolicy
 
+#: The last moment that a datetime can be.
+_LAST_MICROSECOND = 253_402_300_799_999_999
 _DEADLINE = "later than beat_cron_starting_deadline"
 
 
@@ -164,6 +166,25 @@ def plan(
         # As nearly always: nothing else came due.
         return _then(Plan(nominal, following), record.name, timing, policy, runs + 1)
     return _catch_up(record.name, timing, nominal, now, policy, runs, grace, why)
+
+
+def plan_interval(due: float, every: int, now: int) -> tuple[float, float] | None:
+    """Nominal time of the run and of the next one, in Unix seconds, where :func:`plan` decides to
+    make that run and nothing else, for a score of ours, a plain interval and :data:`PLAIN`; None
+    where it may decide something else.
+
+    In whole microseconds, as datetimes are, and in a fraction of their time.
+
+    :param due: the score, Unix seconds.
+    :param every: microseconds.
+    :param now: Unix microseconds.
+    """
+    seconds = int(due)
+    nominal = seconds * 1_000_000 + round((due - seconds) * 1e6)
+    following = nominal + every
+    if not 0 <= nominal <= now < following <= _LAST_MICROSECOND:
+        return None
+    return nominal / 1_000_000, following / 1_000_000
 
 
 def _grace(timing: Any, policy: Policy, deadline: float | None) -> tuple[float | None, str]:

@@ -167,7 +167,7 @@ class EntryView:
 @lru_cache(maxsize=20000)
 def _definition(text: str) -> dict[str, Any] | DecodeError:
     try:
-        return decode_definition(text)
+        return decode_definition(text, shared=True)
     except DecodeError as exc:
         return exc
 
@@ -184,13 +184,21 @@ def definition_of(record: EntryRecord) -> dict[str, Any]:
         )
     if not record.definition:
         raise DecodeError("the hash has no 'definition' field")
-    definition = _definition(record.definition)
+    return named_definition(record.definition, record.name)
+
+
+def named_definition(text: str, name: str) -> dict[str, Any]:
+    """The decoded definition *text* of the entry *name*; cached, so do not change it.
+
+    :raises DecodeError: it cannot run, with the reason.
+    """
+    definition = _definition(text)
     if isinstance(definition, DecodeError):
         raise definition
-    if definition["name"] != record.name:
+    if definition["name"] != name:
         raise DecodeError(
             f"the definition is named {definition['name']!r} but is stored under "
-            f"{record.name!r}: its runs would be recorded at another key"
+            f"{name!r}: its runs would be recorded at another key"
         )
     return definition
 

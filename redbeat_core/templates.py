@@ -15,22 +15,24 @@ import re
 import secrets
 import time
 import uuid
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task, signals
 from celery.app.routes import MapRoute
 from celery.beat import Scheduler
-from celery.utils.saferepr import saferepr
 from kombu import serialization
 from kombu.utils import json as kombu_json
 
 from .dispatch import EXACTLY_ONCE, Commands, Sent
+from .plain_repr import argument_text
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
 
 _dumps: Any = kombu_json.dumps
+_quoted = json.encoder.encode_basestring_ascii
 #: Options that say the same in every message of an entry.
 _CONSTANT = frozenset(
     {
@@ -104,6 +106,9 @@ class Templates:
     scheduler: RedBeatScheduler
     _forms: dict[str, Form] = field(default_factory=dict)
     _contents: dict[str, Content] = field(default_factory=dict)
+    _encode: Any = None
+    _embed: tuple[Any, str] = (None, "null")
+    _limits: tuple[int, int, dict[str, int]] = (0, 0, {})
     #: Whether forms may be used in this batch.
     usable: bool = False
 
@@ -125,6 +130,14 @@ class Templates:
             and conf.task_protocol == 2
             and all(type(route) is MapRoute for route in app.amqp.routes)
         )
+
+        amqp = app.amqp
+        known = hasattr(conf, "task_repr_maxlevels")
+        levels = {"maxlevels": conf.task_repr_maxlevels} if known else {}
+        self._limits = amqp.argsrepr_maxsize, amqp.kwargsrepr_maxsize, levels
+        usual = serialization.registry._encoders["json"].encoder is kombu_json.dumps
+        # Where nobody put in another: kombu makes one of these for each message.
+        self._encode = kombu_json.JSONEncoder().encode if usual else None
 
     def fill(self, run: Run) -> Sent | None:
         """The message of *run*, if its form is known and compared; else None."""
@@ -185,6 +198,7 @@ class Templates:
             type(task).apply_async is Task.apply_async
             and type(task).shadow_name is Task.shadow_name
             and getattr(task, "__self__", None) is None
+            and getattr(task, "_dump_pydantic_arguments", None) is None
         )
 
     def _make(self, form: Form, run: Run, commands: Commands) -> None:
@@ -247,18 +261,29 @@ class Templates:
         task = app.tasks.get(definition["task"])
         if task is not None and task.typing:
             task.__header__(*args, **kwargs)
-        dumps: Any = serialization.dumps
-        _, _, body = dumps((args, kwargs, form.embed), "json")
-        encoded = base64.b64encode(body.encode() if isinstance(body, str) else body).decode()
-        amqp = app.amqp
-        known = hasattr(app.conf, "task_repr_maxlevels")
-        levels = {"maxlevels": app.conf.task_repr_maxlevels} if known else {}
+        body = self._body(args, kwargs, form.embed)
+        most_args, most_kwargs, levels = self._limits
         return Content(
-            body=f'"{encoded}"',
-            argsrepr=json.dumps(saferepr(args, amqp.argsrepr_maxsize, **levels)),
-            kwargsrepr=json.dumps(saferepr(kwargs, amqp.kwargsrepr_maxsize, **levels)),
-            header=f'{{"entry": {json.dumps(definition["name"])}',
+            body=f'"{b2a_base64(body, newline=False).decode()}"',
+            argsrepr=_quoted(argument_text(args, most_args, **levels)),
+            kwargsrepr=_quoted(argument_text(kwargs, most_kwargs, **levels)),
+            header=f'{{"entry": {_quoted(definition["name"])}',
         )
+
+    def _body(self, args: Any, kwargs: Any, embed: Any) -> bytes:
+        if self._encode is not None:
+            both: str = self._encode((args, kwargs))
+            return f"{both[:-1]}, {self._embed_text(embed)}]".encode()
+        dumps: Any = serialization.dumps
+        _, _, body = dumps((args, kwargs, embed), "json")
+        return body.encode() if isinstance(body, str) else bytes(body)
+
+    def _embed_text(self, embed: Any) -> str:
+        # The very same object for all messages of a form.
+        if embed is not self._embed[0]:
+            assert self._encode is not None
+            self._embed = embed, self._encode(embed)
+        return self._embed[1]
 
     def _same(self, form: Form, run: Run, commands: Commands) -> bool:
         if len(commands) != 1:

@@ -229,7 +229,7 @@ def test_a_scheduler_with_its_own_apply_async_is_asked(
 def test_a_form_that_turns_out_wrong_is_not_used(
     client: redis.Redis, make_scheduler: Make, fills: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.templates.saferepr", lambda *args, **kwargs: "wrong")
+    monkeypatch.setattr("redbeat_core.templates.argument_text", lambda *args, **kwargs: "wrong")
     scheduler = make_scheduler()
     messages(client, scheduler, [{"args": [n]} for n in range(5)])
     assert not any(fills)

@@ -11,7 +11,7 @@ from redbeat_core.policy import PolicyError, members_of
 from redbeat_core.record import Counts, EntryView
 from redbeat_core.schedules import format_schedule
 
-from .format import timestamp
+from .format import ago, timestamp
 from .sanitize import clean
 
 
@@ -40,9 +40,9 @@ def over_because(view: EntryView, now: float) -> str:
     """
     policy = view.policy
     if policy.max_runs is not None and view.total_run_count >= policy.max_runs:
-        return f"its {_runs(policy.max_runs)} are made"
+        return f"it has made the {_runs(policy.max_runs)} that its policy allows"
     if policy.end is not None and policy.end < now:
-        return "its end has passed"
+        return f"its policy ended it {ago(policy.end, now)}"
     return ""
 
 
@@ -83,7 +83,7 @@ def _words(name: str, value: Any, zone: tzinfo) -> str:
             return "any number of runs" if value is None else f"at most {_runs(value)}"
         case "keep_finished":
             return (
-                "kept when finished" if value is None else f"deleted {length(value)} after its end"
+                "kept when finished" if value is None else f"deleted {length(value)} after it finished"
             )
         case _:
             return _CLOCK_CHANGES[name, value]

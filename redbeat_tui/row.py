@@ -296,7 +296,7 @@ def _told_skipped(data: Mapping[str, Any]) -> str:
 
 def _told_missed(data: Mapping[str, Any]) -> str:
     count = data.get("count")
-    runs = f"{count} runs" if isinstance(count, int) and count != 1 else "one run"
+    runs = f"{count:,} runs" if isinstance(count, int) and count != 1 else "one run"
     return f"missed {runs}"
 
 

@@ -56,6 +56,19 @@ def _because(words: str) -> Words:
     return text
 
 
+def _not_run(kind: str) -> Words:
+    told = _because(kind)
+
+    def text(data: Mapping[str, Any]) -> str:
+        count = data.get("count")
+        if type(count) is int and count > 1:
+            more = "more than " if data.get("more") is True else ""
+            return f"{more}{count:,} runs {told(data)}"
+        return told(data)
+
+    return text
+
+
 def _dispatched(data: Mapping[str, Any]) -> str:
     words = "dispatched on request" if data.get("trigger") else "dispatched"
     missed = data.get("missed")
@@ -98,8 +111,8 @@ _WORDS: Mapping[str, tuple[Words, str]] = {
     events.RUN_REQUESTED: (_requested, QUIET),
     events.RUN_DISPATCHED: (_dispatched, QUIET),
     events.RUN_FAILED: (_because("could not be sent"), BAD),
-    events.RUN_SKIPPED: (_because("skipped"), WARN),
-    events.RUN_MISSED: (_because("missed"), WARN),
+    events.RUN_SKIPPED: (_not_run("skipped"), WARN),
+    events.RUN_MISSED: (_not_run("missed"), WARN),
     events.RUN_STARTED: (_by("running"), QUIET),
     events.RUN_SUCCEEDED: (_by("succeeded"), GOOD),
     events.RUN_ERRORED: (_errored, BAD),

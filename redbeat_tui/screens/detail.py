@@ -144,8 +144,8 @@ class DetailScreen(Screen[None]):
             text = clean(schedule_text(view.schedule), 500)
             if text and text != row.facts.schedule:
                 line("", text, "dim")
-        for number, text in enumerate(policy_lines(row.record.policy, zone)):
-            line("" if number else "policy", text)
+        if told := policy_lines(row.record.policy, zone):
+            line("policy", " · ".join(told))
         for warning in view.warnings:
             if warning.text != reason:
                 line("warning", clean(warning.text, 300), self.app.status_style("late"))

@@ -50,7 +50,7 @@ def test_a_policy_is_typed_shown_and_taken_back(
             "put off by up to 0.5s",
             "until Thu 2099-12-24 ",
             "at most 10 runs",
-            "deleted 2d after its end",
+            "deleted 2d after it finished",
         ):
             assert line in shown
     assert json.loads(run("show", "report", "--json").stdout)["policy"] == policy(store)

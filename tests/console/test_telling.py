@@ -40,6 +40,8 @@ def test_any_event_can_be_told(type_: str, odd: Any) -> None:
         "note",
         "trigger",
         "missed",
+        "count",
+        "more",
         "fields",
         "leader",
         "host",
@@ -48,6 +50,15 @@ def test_any_event_can_be_told(type_: str, odd: Any) -> None:
     words, _ = tell(event(type_, **dict.fromkeys(keys, odd)))
     assert "\x1b" not in words
     assert "\x07" not in words
+
+
+def test_how_many_runs_were_missed_is_told() -> None:
+    late = {"reason": "late by more than its grace of 60 s"}
+    assert tell(event(events.RUN_MISSED, count=1, **late))[0] == f"missed: {late['reason']}"
+    words, _ = tell(event(events.RUN_MISSED, count=1440, **late))
+    assert words == f"1,440 runs missed: {late['reason']}"
+    words, _ = tell(event(events.RUN_SKIPPED, count=10101, more=True))
+    assert words == "more than 10,101 runs skipped"
 
 
 def test_a_run_is_followed_from_the_request_to_its_end() -> None:

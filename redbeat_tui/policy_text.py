@@ -83,7 +83,9 @@ def _words(name: str, value: Any, zone: tzinfo) -> str:
             return "any number of runs" if value is None else f"at most {_runs(value)}"
         case "keep_finished":
             return (
-                "kept when finished" if value is None else f"deleted {length(value)} after it finished"
+                "kept when finished"
+                if value is None
+                else f"deleted {length(value)} after it finished"
             )
         case _:
             return _CLOCK_CHANGES[name, value]

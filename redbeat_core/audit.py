@@ -103,12 +103,9 @@ class Auditor:
         if score_is_ours(record) and not was_bad and not _enabled_by_hand(record):
             return
         try:
-            due = first_due(
-                entry.schedule,
-                entry.last_run_at,
-                datetime.now(UTC),
-                self._batch.policy_of(record).dst,
-            )
+            now = datetime.fromtimestamp(self._store.clock(), UTC)
+            policy = self._batch.policy_of(record)
+            due = first_due(entry.schedule, entry.last_run_at, now, policy.dst)
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
             self._batch.found_invalid(record, f"its next run cannot be computed: {exc}")

@@ -40,7 +40,7 @@ class BatchRunner:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._bad: dict[str, str] = {}
-        self.postponed = Postponed(time.time)
+        self.postponed = Postponed(scheduler.clock.now)
         self._requests = RunRequests(scheduler, self)
         self._trouble = ""
         self._unsent = Unsent(scheduler.store, self.postponed)
@@ -58,7 +58,7 @@ class BatchRunner:
 
     def run(self) -> Result:
         """One batch."""
-        now = time.time()
+        now = self._scheduler.clock.now()
         if now < self.postponed.broker_until:
             return Result(held=True, next_at=self.postponed.broker_until)
         scheduler = self._scheduler
@@ -251,7 +251,9 @@ class BatchRunner:
                 steps.append(self._unsent.failed(job, sent.error))
         if down:
             gone = {job.name for job, _ in done}
-            self._unsent.broker_down(down, waiting, time.time(), gone.union(self._bad))
+            self._unsent.broker_down(
+                down, waiting, self._scheduler.clock.now(), gone.union(self._bad)
+            )
         elif jobs:
             self.postponed.broker_works()
         return done

@@ -12,6 +12,7 @@ from celery import Celery
 from celery.app import app_or_default
 from celery.beat import ScheduleEntry
 
+from .clock import present_of
 from .config import ensure_conf
 from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
 from .keys import check_name
@@ -179,7 +180,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         )
 
     def _now(self) -> datetime:
-        return self._aware(self.default_now())
+        return self._aware(present_of(self))
 
     def _aware(self, moment: datetime) -> datetime:
         aware: datetime = self.schedule.maybe_make_aware(moment)
@@ -273,7 +274,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     def reschedule(self, last_run_at: datetime | None = None) -> None:
         """Count as run at *last_run_at* (default: now) and schedule the next run from there."""
-        self.last_run_at = last_run_at or self.default_now()
+        self.last_run_at = last_run_at or present_of(self)
         self._store_meta()
 
     def _store_meta(self) -> None:

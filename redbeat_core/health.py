@@ -10,6 +10,7 @@ from typing import Any
 
 from redis import exceptions
 
+from .clock import TOLERANCE
 from .connection import one_server
 from .lease import SILENT_AFTER
 from .record import from_score
@@ -46,6 +47,7 @@ class Beat:
 
     :ivar role: ``leader`` or ``standby``.
     :ivar at: its last heartbeat (UTC).
+    :ivar skew: seconds that its machine's clock is ahead of Redis's; None: not told.
     """
 
     token: str
@@ -55,6 +57,7 @@ class Beat:
     at: datetime | None
     delivery: str = ""
     timezone: str = ""
+    skew: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,11 @@ class Health:
     server: ServerInfo
     pending_triggers: int
     latency: float
+
+    @property
+    def wrong_clocks(self) -> tuple[Beat, ...]:
+        """The beats whose clocks differ from Redis's by more than a second."""
+        return tuple(beat for beat in self.beats if abs(beat.skew or 0.0) > TOLERANCE)
 
     @property
     def standbys(self) -> int:
@@ -161,6 +169,7 @@ def _beat(text: str) -> Beat | None:
             at=from_score(float(raw["at"])),
             delivery=str(raw.get("delivery", "")),
             timezone=str(raw.get("timezone", "")),
+            skew=float(raw["skew"]) if raw.get("skew") is not None else None,
         )
     except (ValueError, KeyError, TypeError):
         return None

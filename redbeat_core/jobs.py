@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha1
@@ -11,6 +10,7 @@ from uuid import NAMESPACE_URL
 
 from . import events
 from .claims import Advance
+from .clock import present_of
 from .decoder import encode_meta
 from .dispatch import Sent
 from .planning import Plan
@@ -99,7 +99,7 @@ def dispatched(nominal: Any, task_id: Any, lateness: Any) -> dict[str, Any]:
 
 def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
     """The step that commits *job*, with its events."""
-    lateness = round(max(time.time() - job.nominal, 0.0), 6)
+    lateness = round(max(store.clock() - job.nominal, 0.0), 6)
     data = dispatched(job.nominal, sent.task_id, lateness)
     if job.plan is None:
         data["trigger"] = job.request["id"] if job.request else None
@@ -109,7 +109,7 @@ def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
     entry = job.entry
     meta = encode_meta(
         {
-            "last_run_at": entry.default_now(),
+            "last_run_at": present_of(entry),
             "total_run_count": entry.total_run_count + 1,
         }
     )

@@ -13,13 +13,14 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from celery.utils.log import get_logger
 
 from . import events
+from .clock import Clock
 from .connection import UNREACHABLE
 from .scripts import Scripts
 from .store import ScheduleStore
@@ -60,6 +61,7 @@ class Lease:
     :param lock: the lock's key; None: no lock, always held.
     :param timeout: length of the lease, seconds.
     :param facts: what to tell about this beat, asked for at each heartbeat.
+    :param clock: is held against Redis's at each heartbeat.
     :param on_lost: called, in the renewal thread, when the lease is found lost.
     """
 
@@ -68,6 +70,7 @@ class Lease:
     timeout: float
     facts: Callable[[], Mapping[str, Any]] = dict
     on_lost: Callable[[], None] = lambda: None
+    clock: Clock = field(default_factory=Clock)
     token: str = field(default_factory=make_token)
     _until: float = field(default=0.0, init=False)
     _scripts: Scripts = field(init=False)
@@ -103,10 +106,11 @@ class Lease:
     def acquire(self) -> Attempt:
         """Try once to lead."""
         if self.lock is None:
+            self._look_at_the_clock()
             return Attempt(held=True)
-        started = time.monotonic()
+        started, asked = time.monotonic(), self.clock.local()
         facts = {key: str(value) for key, value in self.facts().items()}
-        facts |= {"lock": self.lock, "since": str(time.time())}
+        facts |= {"lock": self.lock, "since": str(self.clock.now())}
         keys = self.store.keys
         data = {"leader": self.token, **self._address(), "reason": "acquired"}
         reply = self._scripts.run(
@@ -122,6 +126,7 @@ class Lease:
         )
         if reply[0] == 1:
             self._until = started + self.timeout
+            self._hear_the_time(reply[1:], asked)
             return Attempt(held=True)
         wait = reply[2] / 1000 if reply[2] > 0 else self.timeout
         return Attempt(held=False, holder=str(reply[1]), wait=wait)
@@ -179,13 +184,17 @@ class Lease:
             logger.warning("beat: The lease could not be released, it ends by itself: %s", exc)
 
     def heartbeat(self) -> None:
-        """Tell that this beat is alive."""
-        now = time.time()
+        """Tell that this beat is alive, and hold its clock against Redis's."""
+        self._look_at_the_clock()
+        now = self.clock.now()
         keys = self.store.keys
         facts = {**self._address(), **self.facts(), "token": self.token, "at": now}
+        if self.clock.skew is not None:
+            facts["skew"] = round(self.clock.skew.seconds, 3)
         beats = self.store.client.hgetall(keys.beats)
         silent = [token for token, text in beats.items() if _silent(text, now)]
-        self._scripts.run(
+        asked = self.clock.local()
+        reply = self._scripts.run(
             "heartbeat",
             [keys.beats, keys.log, keys.events],
             [
@@ -195,6 +204,22 @@ class Lease:
                 *silent,
             ],
         )
+        self._hear_the_time(reply[1:], asked)
+
+    def _look_at_the_clock(self) -> None:
+        """Ask Redis for its time, if that was never told."""
+        if self.clock.skew is None:
+            asked = self.clock.local()
+            self._warn(self.clock.heard(self.store.server_time(), asked, self.clock.local()))
+
+    def _hear_the_time(self, words: Sequence[Any], asked: float) -> None:
+        seconds, micro = words
+        server = int(seconds) + int(micro) / 1e6
+        self._warn(self.clock.heard(server, asked, self.clock.local()))
+
+    def _warn(self, of_what: str) -> None:
+        if of_what:
+            logger.warning("beat: %s", of_what)
 
     def _address(self) -> dict[str, Any]:
         return {"host": socket.gethostname(), "pid": os.getpid()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from typing import Any
 
 import celery
@@ -16,6 +15,7 @@ from . import connection
 from .audit import Auditor
 from .batch import BatchRunner
 from .claims import ClaimStore
+from .clock import Clock
 from .config import DEFAULT_LOCK_TIMEOUT, ConfigError, RedBeatConfig, ensure_conf
 from .connection import (
     REDBEAT_REDIS_KEY,
@@ -88,10 +88,19 @@ class RedBeatScheduler(Scheduler):
         self.lock_timeout = lock_timeout or config.lock_timeout or self.lock_timeout
         self.config = config
         self._event = threading.Event()
+        self.clock = Clock()
         self.store = ClaimStore(client, config.keys, log_length=config.log_length)
         self.lease = Lease(
-            self.store, self.lock_key, self.lock_timeout, self._facts, on_lost=self._event.set
+            self.store,
+            self.lock_key,
+            self.lock_timeout,
+            self._facts,
+            on_lost=self._event.set,
+            clock=self.clock,
         )
+        self.store.clock = self.clock.now
+        # For the entries that this beat writes.
+        app.redbeat_clock = self.clock
         self.store.source = f"/redbeat/beat/{self.lease.token}"
         self.dispatcher = Dispatcher(app, config.delivery, client)
         self.batch = BatchRunner(self)
@@ -147,7 +156,7 @@ class RedBeatScheduler(Scheduler):
     @property
     def schedule(self) -> dict[str, RedBeatSchedulerEntry]:
         """What is due now, and the one entry that is due next, by name."""
-        now = time.time()
+        now = self.clock.now()
         scores = self.store.scores()
         due = [name for name, score in scores.items() if 0 <= score <= now]
         later = {name: score for name, score in scores.items() if score > now}
@@ -239,7 +248,7 @@ class RedBeatScheduler(Scheduler):
             # Redis may have lost its data; elsewhere the loss of the lease tells.
             self._installed = False
         self._auditor.look()
-        due_in = LOOK_EVERY if result.next_at is None else result.next_at - time.time()
+        due_in = LOOK_EVERY if result.next_at is None else result.next_at - self.clock.now()
         return max(0.0, min(due_in, LOOK_EVERY))
 
     def _away(self, exc: Exception) -> float:

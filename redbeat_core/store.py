@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +63,8 @@ class ScheduleStore:
         self.source = source
         self.log_length = log_length
         self.scripts = Scripts(self.client)
+        #: Unix seconds: the time that events are given.
+        self.clock: Callable[[], float] = time.time
 
     @property
     def database(self) -> int:
@@ -146,7 +148,7 @@ class ScheduleStore:
 
     def event(self, type_: str, subject: str, data: Mapping[str, Any] | None = None) -> str:
         """The text of an event by this store, now; without ``data``, the scripts add theirs."""
-        text = events.event_text(type_, self.source, subject, data or {}, time.time())
+        text = events.event_text(type_, self.source, subject, data or {}, self.clock())
         return text if data is not None else text.removesuffix(',"data":{}')
 
     def change(

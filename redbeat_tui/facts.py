@@ -6,6 +6,7 @@ from datetime import tzinfo
 
 from redbeat_core.health import Health, Leader
 
+from .format import duration
 from .model import Model
 from .telling import clock
 from .widgets.header import HeaderFacts
@@ -65,7 +66,14 @@ def leader_words(health: Health | None) -> tuple[str, bool]:
     if leader.foreign:
         where = _where(leader)
         return "celery-redbeat" + (f" ({where})" if where else ""), False
-    return _where(leader) or leader.token, False
+    words = _where(leader) or leader.token
+    for beat in health.wrong_clocks:
+        if beat.token == leader.token:
+            seconds = abs(beat.skew or 0.0)
+            # It goes by Redis's clock; what else runs on its machine does not.
+            words += f", clock {duration(seconds)} {'ahead' if (beat.skew or 0) > 0 else 'behind'}"
+            return words, True
+    return words, False
 
 
 def _standbys(health: Health | None) -> int | None:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 #: Seconds by which the clocks may differ: less than this, this machine's own is used, as it was
 #: set, without the error of the measurement.
@@ -83,14 +82,6 @@ class Clock:
             f"The clock of this machine is {_words(skew)}: what is due goes by Redis's clock until "
             "they agree. Set the clocks of all machines by the same time service"
         )
-
-
-def present_of(entry: Any) -> datetime:
-    """The present in the zone that *entry* (Celery's, of an app) writes its times in; of a beat by
-    the clock that decides."""
-    now: datetime = entry.default_now()
-    clock = getattr(entry.app, "redbeat_clock", None)
-    return clock.corrected(now) if isinstance(clock, Clock) else now
 
 
 def _words(skew: Skew) -> str:

@@ -12,7 +12,7 @@ from celery import Celery
 from celery.app import app_or_default
 from celery.beat import ScheduleEntry
 
-from .clock import present_of
+from .clock import Clock
 from .config import ensure_conf
 from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
 from .keys import check_name
@@ -179,8 +179,16 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             and timedelta(0) <= self._now() - rule.dtstart < _JUST_MADE
         )
 
+    def default_now(self) -> datetime:
+        """The present in its schedule's zone; of a beat, by the clock that decides what is due."""
+        now: datetime = super().default_now()
+        clock = getattr(self.app, "redbeat_clock", None)
+        return clock.corrected(now) if isinstance(clock, Clock) else now
+
+    _default_now = default_now
+
     def _now(self) -> datetime:
-        return self._aware(present_of(self))
+        return self._aware(self.default_now())
 
     def _aware(self, moment: datetime) -> datetime:
         aware: datetime = self.schedule.maybe_make_aware(moment)
@@ -274,7 +282,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     def reschedule(self, last_run_at: datetime | None = None) -> None:
         """Count as run at *last_run_at* (default: now) and schedule the next run from there."""
-        self.last_run_at = last_run_at or present_of(self)
+        self.last_run_at = last_run_at or self.default_now()
         self._store_meta()
 
     def _store_meta(self) -> None:

@@ -10,7 +10,6 @@ from uuid import NAMESPACE_URL
 
 from . import events
 from .claims import Advance
-from .clock import present_of
 from .decoder import encode_meta
 from .dispatch import Sent
 from .planning import Plan
@@ -109,7 +108,7 @@ def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
     entry = job.entry
     meta = encode_meta(
         {
-            "last_run_at": present_of(entry),
+            "last_run_at": entry.default_now(),
             "total_run_count": entry.total_run_count + 1,
         }
     )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import events
 from .claims import Advance, Request
-from .clock import present_of
 from .decoder import DecodeError, encode_meta
 from .jobs import Job
 from .planning import first_due, score_is_ours
@@ -95,7 +94,7 @@ class RunRequests:
     def _counting(self, step: Advance, entry: Any, policy: Policy) -> Advance:
         """The run counts as the entry's last one; its next run stays where it is."""
         meta = encode_meta(
-            {"last_run_at": present_of(entry), "total_run_count": entry.total_run_count + 1}
+            {"last_run_at": entry.default_now(), "total_run_count": entry.total_run_count + 1}
         )
         step = replace(step, meta=meta)
         record = step.seen

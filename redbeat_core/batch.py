@@ -337,7 +337,11 @@ class BatchRunner:
         if reason == "stale":
             logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)
             return
-        job = self._due_job(made.due, time.time()) if isinstance(made, Filled) else made
+        job = (
+            self._due_job(made.due, self._scheduler.clock.now())
+            if isinstance(made, Filled)
+            else made
+        )
         if isinstance(job, Job):
             failed = self._unsent.failed(job, reason)
             self._store.commit(self._scheduler.lease.token, [failed], self._scheduler.lock_key)

@@ -64,7 +64,7 @@ class Claim:
     :ivar held: whether the caller still has the lease; if not, the rest is empty.
     :ivar holder: who has it then.
     :ivar next_score: when something is due next (Unix seconds), None when nothing is.
-    :ivar more: whether more is due already than was asked for.
+    :ivar more: whether there may be more, due or asked for, than was claimed.
     :ivar trouble: why the requests cannot be read at all; empty when they can.
     """
 
@@ -179,7 +179,7 @@ class ClaimStore(ScheduleStore):
             due=due,
             requests=requests,
             next_score=float(reply[1]) if reply[1] else None,
-            more=len(due) >= limit,
+            more=len(due) >= limit or len(requests) >= limit + len(known or ()),
             trouble=reply[3] if len(reply) > 3 else "",
         )
 

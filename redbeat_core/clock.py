@@ -67,6 +67,14 @@ class Clock:
         if skew.error > TOLERANCE:
             # The machine slept, or its clock was set meanwhile: this tells nothing.
             return ""
+        known = self.skew
+        if (
+            known is not None
+            and skew.error > known.error
+            and abs(skew.seconds - known.seconds) <= skew.error + known.error
+        ):
+            # A slower answer that does not contradict the better one.
+            return ""
         self.skew = skew
         self._correction = -skew.seconds if skew.counts else 0.0
         before = self._told

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -101,6 +100,7 @@ class Filling:
 
     def __init__(self, scheduler: RedBeatScheduler, templates: Templates) -> None:
         self._scheduler = scheduler
+        self._clock = scheduler.clock.now
         self._templates = templates
         self._known: dict[str, _Known | None] = {}
         self._characters = 0
@@ -142,7 +142,7 @@ class Filling:
         self._plans: dict[tuple[int, str, str], tuple[str, float, str] | None] = {}
         self._random, self._used = "", 0
         self._logged = logger.isEnabledFor(20)
-        self.forms += self._forms_of_all(scheduler.app.now())
+        self.forms += self._forms_of_all(scheduler.clock.corrected(scheduler.app.now()))
 
     def fill(self, due: Due) -> Filled | None:
         """The run of *due*; None when it is to be made the long way."""
@@ -181,7 +181,7 @@ class Filling:
                 task_id_of(known.key, nominal),
                 tag,
                 event_id,
-                repr(round(max(time.time() - at, 0.0), 6)),
+                repr(round(max(self._clock() - at, 0.0), 6)),
                 known.subject,
                 content.body,
                 content.argsrepr,

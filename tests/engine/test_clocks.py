@@ -78,7 +78,8 @@ def test_when_a_beat_with_a_wrong_clock_takes_over_no_time_is_lost_or_doubled(
     assert sum(accounted.values()) == len(times)
     assert end < store_for(app).server_time() + 1
     for event in runs:
-        assert event.data["nominal"] <= event.time.timestamp() + 0.01
+        # How well the clocks are known depends on how fast Redis answers.
+        assert event.data["nominal"] < event.time.timestamp() + 1
         assert event.data["lateness"] < 60
 
 

@@ -57,6 +57,16 @@ def test_a_slow_answer_proves_nothing() -> None:
     assert clock.now() == NOW - 10.5
 
 
+def test_of_two_answers_that_agree_the_faster_one_counts() -> None:
+    clock = Clock(lambda: NOW)
+    clock.heard(NOW - 12, NOW, NOW + 0.2)
+    assert abs(clock.now() - (NOW - 12.1)) < 1e-6
+    clock.heard(NOW - 12, NOW, NOW + 0.02)
+    assert abs(clock.now() - (NOW - 12.01)) < 1e-6
+    clock.heard(NOW - 12, NOW, NOW + 0.4)
+    assert abs(clock.now() - (NOW - 12.01)) < 1e-6
+
+
 def test_a_machine_that_slept_between_question_and_answer_proves_nothing() -> None:
     clock = Clock(lambda: NOW)
     clock.heard(NOW - 12, NOW, NOW)

@@ -24,7 +24,7 @@ from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, queued
 
-EVERY = {"slow-1": 3600.0, "slow-2": 3600.0, "quick-1": 0.05, "quick-2": 0.05}
+EVERY = {f"slow-{number}": 3600.0 for number in range(6)} | {"quick-1": 0.05, "quick-2": 0.05}
 STATIC = {"task": "shop.record", "schedule": 3600.0}
 PATIENCE = {"socket_timeout": 0.3, "socket_connect_timeout": 5.0}
 FAULTS = (*CONNECTION_FAULTS, FLUSHED, *REFUSALS)
@@ -63,7 +63,11 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(url: str, **conf: object) -> RedBeatScheduler:
-    options = {"redbeat_redis_options": PATIENCE, "broker_transport_options": PATIENCE}
+    options: dict[str, object] = dict.fromkeys(
+        ("redbeat_redis_options", "broker_transport_options"), PATIENCE
+    )
+    # There is always another batch to come.
+    options |= {"redbeat_batch_size": 2, "redbeat_catchup": "all"}
     scheduler = RedBeatScheduler(
         make_app(url, {**options, "redbeat_lock_timeout": 1.0, "result_expires": None, **conf})
     )

@@ -42,7 +42,7 @@ STEPS = {
     "claim": ("claim", 4),
     "first commit": ("commit", 1),
     "commit": ("commit", 4),
-    "look for forgotten entries": ("ZSCAN", 1),
+    "look for forgotten entries": ("audit", 1),
     "renew the lease": ("renew", 1),
     "heartbeat": ("heartbeat", 2),
     "subscribe": ("SUBSCRIBE", 1),

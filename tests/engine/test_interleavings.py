@@ -25,17 +25,30 @@ from tests.support.shop import make_app
 
 NAMES = ("bread", "milk")
 HOUR = 3600.0
-#: Always something due, and more of it than one batch takes.
-BACKLOG = {"redbeat_catchup": "all", "redbeat_batch_size": 1}
+#: The lock, how many hours the scheduler is behind, how many entries a batch takes.
+WAYS = {
+    "no lock, behind": (None, 2, 5),
+    "no lock, behind, small batches": (None, 2, 1),
+    "no lock, on time": (None, 0, 5),
+    "a lock, behind, small batches": ("redbeat::lock", 2, 1),
+    "a lock, on time": ("redbeat::lock", 0, 5),
+}
 Change = Callable[["Stage", str], object]
 
 
 class Stage:
     """A scheduler behind a proxy, another one, and all who may change the schedule."""
 
-    def __init__(self, server: Server, proxy: FaultProxy, lock: str | None) -> None:
+    def __init__(
+        self, server: Server, proxy: FaultProxy, lock: str | None, behind: int, batch: int
+    ) -> None:
         self.client = server.client()
-        conf = {**BACKLOG, "redbeat_lock_key": lock}
+        self.behind = behind * HOUR
+        conf = {
+            "redbeat_catchup": "all",
+            "redbeat_batch_size": batch,
+            "redbeat_lock_key": lock,
+        }
         self.scheduler = RedBeatScheduler(make_app(proxy.url(), conf))
         self.other = RedBeatScheduler(make_app(server.url(), conf))
         self.app = make_app(server.url())
@@ -115,10 +128,10 @@ def save(stage: Stage, name: str) -> None:
 
 
 def rewind(stage: Stage, name: str) -> None:
-    """As if no beat had run for some hours."""
+    """As if it had come due a moment ago, or as if no beat had run for some hours since."""
     if stage.hash(name) is None:
         return
-    nominal = int(time.time()) - 2 * HOUR - 1 + next(stage.tags) / 1000
+    nominal = int(time.time()) - stage.behind - 5 + next(stage.tags) % 4000 / 1000
     pipe = stage.client.pipeline()
     pipe.zadd(SCHEDULE, {f"redbeat:{name}": nominal})
     pipe.hset(f"redbeat:{name}", "due", repr(nominal))
@@ -226,17 +239,17 @@ CHANGES: dict[str, Change] = {
 TURN = st.lists(st.tuples(st.sampled_from(sorted(CHANGES)), st.sampled_from(NAMES)), max_size=2)
 
 
-@pytest.fixture(params=[None, "redbeat::lock"], ids=["without a lock", "with a lock"])
+@pytest.fixture(params=WAYS)
 def stage(request: pytest.FixtureRequest, server: Server) -> Iterator[Stage]:
     proxy = FaultProxy(server.port)
-    stage = Stage(server, proxy, request.param)
+    stage = Stage(server, proxy, *WAYS[request.param])
     yield stage
     stage.close()
     proxy.close()
 
 
 @settings(
-    max_examples=80,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

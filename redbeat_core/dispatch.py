@@ -16,6 +16,7 @@ from typing import Any
 from celery import Celery
 from celery.result import denied_join_result
 from celery.utils.log import get_logger
+from kombu.exceptions import OperationalError
 from kombu.transport import pyamqp
 from kombu.transport.redis import GlobalKeyPrefixMixin
 from redis import exceptions
@@ -171,8 +172,10 @@ class Dispatcher:
         except Exception as exc:
             # Whatever keeps us from knowing, at-least-once is safe.
             self.close()
-            self.reason = f"the broker cannot be asked: {exc}"
-            self._undecided = isinstance(exc, UNREACHABLE)
+            # kombu has its own name for a broker that is away.
+            self._undecided = isinstance(exc, (*UNREACHABLE, OperationalError))
+            what = "reached" if self._undecided else "asked"
+            self.reason = f"the broker cannot be {what}: {exc}"
         return self.mode
 
     def prepare(self) -> str:

@@ -15,7 +15,9 @@ from redbeat_core.audit import Auditor
 from redbeat_core.claims import Page
 from redbeat_core.config import RedBeatConfig, ensure_conf
 from redbeat_core.connection import get_redis
+from redbeat_core.dispatch import Dispatcher
 from redbeat_core.store import store_for
+from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, queued, run
 
@@ -67,6 +69,28 @@ def test_a_channel_that_went_away_is_made_anew(
         scheduler._step()
     assert scheduler.dispatcher.mode == "exactly-once"
     assert len(queued(client)) == 1
+
+
+def test_a_broker_that_comes_back_between_two_attempts_does_not_cost_the_better_mode(
+    new_server: Callable[..., Server],
+) -> None:
+    server = new_server()
+    app = make_app(server.url())
+    dispatcher = Dispatcher(app, "auto", get_redis(app))
+    choose = dispatcher.choose_mode
+    server.kill()
+
+    def choose_and_come_back() -> str:
+        mode = choose()
+        server.start()
+        return mode
+
+    dispatcher.choose_mode = choose_and_come_back  # type: ignore[method-assign]
+    assert "cannot be reached" in dispatcher.prepare()
+    assert dispatcher.prepare() == ""
+    assert dispatcher.mode == "exactly-once"
+    dispatcher.close()
+    app.close()
 
 
 def test_a_bad_entry_met_by_a_claim_is_not_reported_again_by_the_round(

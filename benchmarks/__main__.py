@@ -46,13 +46,16 @@ class Benchmark:
 
 
 BENCHMARKS = {
+    "dispatch": Benchmark(
+        "Many due at once", "dispatch", ("--only", "plain,receiver", "--rounds", "2")
+    ),
     "lateness": Benchmark("How late runs are", "lateness"),
     "thundering": Benchmark("All at once", "lateness", ("--thundering", "5000")),
     "drift": Benchmark("Drift", "lateness", ("--drift", "600"), by_name=True),
     "edits": Benchmark("When a change takes effect", "edits"),
     "listing": Benchmark("Reading the whole schedule", "listing"),
-    "recurrence": Benchmark("Finding the next run of a schedule", "recurrence"),
-    "scale": Benchmark("Idling, by the size of the schedule", "scale"),
+    "recurrence": Benchmark("Finding the next run of a schedule", "recurrence", ("--limit", "3")),
+    "scale": Benchmark("Idling, by the size of the schedule", "scale", ("--seconds", "15")),
 }
 
 

@@ -109,7 +109,7 @@ def run(sizes: list[int], seconds: float) -> dict[str, Any]:
                 which: asdict(measure(which, url, seconds))
                 for which in (OURS, THEIRS, EVERY_SECOND)
             }
-        size = max(size for size in sizes if size <= 100_000)
+        size = min(max(sizes), 100_000)
         fill(client, size, paused=True)
         found["paused"] = {"size": size, OURS: asdict(measure(OURS, url, seconds))}
     return found

@@ -16,7 +16,7 @@ from benchmarks.peers import BOTH, OURS, THEIRS, Row
 
 FOLDER = Path(report.__file__).parent
 #: The runner, the console beside Textual's table, and those that it does not yet run.
-APART = {"__main__", "table", "dispatch", "failover", "statics"}
+APART = {"__main__", "table", "failover", "statics"}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import calendar
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from itertools import product
@@ -69,6 +69,22 @@ def _times(*sets: frozenset[int]) -> CrontabTimes:
     return CrontabTimes(*sets)
 
 
+def wall_times_of(schedule: crontab) -> Callable[[datetime], Iterator[datetime]] | None:
+    """What gives the local times of *schedule*; None when it runs on elapsed time."""
+    times = _times_of(schedule)
+    return None if times.every_hour else times.local_from
+
+
+def _times_of(schedule: crontab) -> CrontabTimes:
+    return _times(
+        frozenset(schedule.minute),
+        frozenset(schedule.hour),
+        frozenset(schedule.day_of_week),
+        frozenset(schedule.day_of_month),
+        frozenset(schedule.month_of_year),
+    )
+
+
 def crontab_after(
     schedule: crontab, after: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> Iterator[datetime]:
@@ -76,13 +92,7 @@ def crontab_after(
 
     The zone is ``schedule.tz``: the app's, unless a subclass has its own.
     """
-    times = _times(
-        frozenset(schedule.minute),
-        frozenset(schedule.hour),
-        frozenset(schedule.day_of_week),
-        frozenset(schedule.day_of_month),
-        frozenset(schedule.month_of_year),
-    )
+    times = _times_of(schedule)
     zone = schedule.tz
     after = after.astimezone(UTC)
     if times.every_hour:

@@ -1,30 +1,29 @@
 """Schedules in plain English, short enough for a column of a table.
 
-Pure, and never raises: what cannot be put into words is shown as its text. Half a millisecond
-for a crontab, so callers keep what they got.
+Pure, and never raises: what cannot be put into words is shown as its text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import product
 
-from celery.schedules import BaseSchedule, crontab, schedule
-from cron_descriptor import ExpressionDescriptor, Options
+from celery.schedules import BaseSchedule, crontab, schedule, solar
 
-from .crontab_text import format_crontab
+from .describing_crontab import describe_crontab, weekday_names
+from .once import anchored_interval, once
 from .rfc5545_times import offset_name
 from .rrule_times import HOURLY, MONTHLY, WEEKLY, YEARLY, Parts
+from .rule_sets import rrule_set
 from .rules import adopted, rrule
-from .zones import iana_name
+from .words import DAYS, LONG_DAYS, MONTHS, duration, join, moment, named_ranges, ranges
+from .zoned_crontab import zoned_crontab
+from .zones import TICK, iana_name
 
 _PERIODS = ("year", "month", "week", "day", "hour", "minute", "second")
 _ADVERBS = ("yearly", "monthly", "weekly", "daily", "every hour", "every minute", "every second")
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: The end of the calendar, in every zone.
 _END = datetime(9999, 12, 30, tzinfo=UTC)
 #: So many times of day are listed; more are given as hours and minutes.
@@ -40,62 +39,67 @@ def describe(schedule: BaseSchedule) -> str:
 
 
 def _describe(candidate: BaseSchedule) -> str:
+    if isinstance(candidate, crontab):
+        words = describe_crontab(candidate)
+        return f"{words} {candidate.zone}" if isinstance(candidate, zoned_crontab) else words
+    if isinstance(candidate, anchored_interval):
+        start = f"{moment(candidate.anchor)} {_zone(candidate.anchor)}"
+        return f"every {duration(candidate.run_every)} from {start}"
+    if isinstance(candidate, schedule):
+        rounded = ", on the clock" if candidate.relative else ""
+        return f"every {duration(candidate.run_every)}{rounded}"
+    if isinstance(candidate, once):
+        return f"once, on {moment(candidate.at)} {_zone(candidate.at)}"
+    if isinstance(candidate, rrule_set):
+        return _set(candidate)
+    if isinstance(candidate, solar):
+        return f"at {_event(candidate.event)} in {_place(candidate.lat, candidate.lon)}"
     rule = adopted(candidate)
     if rule is not None:
         return _rule(rule)
-    if isinstance(candidate, crontab):
-        return _crontab(candidate)
-    if isinstance(candidate, schedule):
-        rounded = ", on the clock" if candidate.relative else ""
-        return f"every {_duration(candidate.run_every)}{rounded}"
     return re.sub(r"[<>]|\bat 0x[0-9a-f]+", "", repr(candidate)).strip()
 
 
-def _duration(every: timedelta) -> str:
-    left = abs(every) // timedelta(microseconds=1)
-    terms = []
-    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        number, left = divmod(left, size * 1_000_000)
-        if number:
-            terms.append(_count(str(number), unit))
-    if left or not terms:
-        terms.append(_count(f"{left / 1_000_000:.6f}".rstrip("0").rstrip("."), "second"))
-    if len(terms) == 1:
-        return terms[0].removeprefix("1 ")
-    return " ".join(terms)
+def _event(name: str) -> str:
+    first, _, second = name.partition("_")
+    return f"{second} {first}" if first in ("dawn", "dusk") else name.replace("_", " ")
 
 
-def _count(number: str, unit: str) -> str:
-    return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
+def _place(lat: float, lon: float) -> str:
+    return f"{_degrees(lat, 'N', 'S')} {_degrees(lon, 'E', 'W')}"
 
 
-def _crontab(candidate: crontab) -> str:
-    line = format_crontab(candidate)
-    minute, hour, day, month, weekday = re.sub(r"([a-zA-Z]{3})[a-zA-Z]*", r"\1", line).split()
-    every_day = len(candidate.day_of_month) == 31 and len(candidate.month_of_year) == 12
-    only = ""
-    if len(candidate.day_of_month) < 31 and len(candidate.day_of_week) < 7:
-        # cron takes either; Celery wants both, which the package does not know.
-        names = [_LONG_DAYS[n - 1] for n in sorted(candidate.day_of_week, key=lambda n: n or 7)]
-        only, weekday = f", if it is a {_join(names, 'or')}", "*"
-    try:
-        options = Options()
-        options.use_24hour_time_format = True
-        text = str(
-            ExpressionDescriptor(
-                f"{minute} {hour} {day} {month} {weekday}", options
-            ).get_description()
-        )
-    except Exception:  # the package knows less than Celery takes
-        return line
-    text = text[:1].lower() + text[1:] + only
-    plain = every_day and len(candidate.day_of_week) == 7 and re.match(r"at \d\d:\d\d", text)
-    return f"daily {text}" if plain else text
+def _degrees(value: float, positive: str, negative: str) -> str:
+    size = abs(value)
+    digits = 2 if abs(round(size, 2) - size) < 1e-9 else 4
+    return f"{size:.{digits}f} {negative if value < 0 else positive}"
+
+
+def _set(rules: rrule_set) -> str:
+    terms = [_rule(rule) for rule in rules.rules]
+    if rules.rdates:
+        terms.append(_dates(rules.rdates))
+    text = "; and ".join(terms)
+    never = [_rule(rule) for rule in rules.exrules]
+    if rules.exdates:
+        never.append(_dates(rules.exdates))
+    return f"{text}; but not {', nor '.join(never)}" if never else text
+
+
+def _dates(dates: Sequence[datetime]) -> str:
+    if len(dates) > 2:
+        return f"on {len(dates)} dates"
+    return f"on {join([f'{moment(date)} {_zone(date)}' for date in dates], 'and')}"
 
 
 def _rule(rule: rrule) -> str:
     parts = rule.recurrence.parts
     start = rule.recurrence.dtstart
+    if rule.count == 1:
+        first = next(rule.runs_after(rule.earliest - TICK), None)
+        if first is None:
+            return "never"
+        return f"once, on {moment(first.astimezone(start.tzinfo))} {_zone(start)}"
     terms = [_days(rule, parts)]
     if parts.freq < HOURLY:
         hours = parts.byhour or (start.hour,)
@@ -109,21 +113,18 @@ def _rule(rule: rrule) -> str:
             ("second", parts.bysecond),
         ):
             if numbers:
-                terms.append(f"at {name}{'s' * (len(numbers) > 1)} {_ranges(numbers)}")
+                terms.append(f"at {name}{'s' * (len(numbers) > 1)} {ranges(numbers)}")
     if parts.freq < HOURLY or parts != Parts(parts.freq, parts.interval, parts.wkst):
-        terms.append(_zone(rule))
+        terms.append(_zone(start))
+    text = " ".join(terms)
     if rule.recurrence.until is not None:
         until = min(rule.recurrence.until, _END).astimezone(start.tzinfo)
-        terms.append(f"until {until:%Y-%m-%d %H:%M}")
-    if rule.count is not None:
-        terms.append("once" if rule.count == 1 else f"{rule.count} times")
-    return " ".join(terms)
+        text += f", until {until:%Y-%m-%d %H:%M}"
+    return text if rule.count is None else f"{text}, {rule.count} times"
 
 
-def _zone(rule: rrule) -> str:
-    start = rule.recurrence.dtstart
-    name = iana_name(start.tzinfo)
-    offset = start.utcoffset()
+def _zone(start: datetime) -> str:
+    name, offset = iana_name(start.tzinfo), start.utcoffset()
     return name or (offset_name(offset) if offset else "UTC")
 
 
@@ -139,7 +140,7 @@ def _days(rule: rrule, parts: Parts) -> str:
             if not parts.bymonth:
                 return f"{found} of {each}"
             every = "" if parts.interval == 1 else f", {often}"
-            return f"{found} of {_named(parts.bymonth, _MONTHS, 1)}{every}"
+            return f"{found} of {_months(parts.bymonth)}{every}"
     terms = [often]
     days = parts.byweekday
     if parts.freq == WEEKLY and not _names_days(parts):
@@ -151,22 +152,24 @@ def _days(rule: rrule, parts: Parts) -> str:
         if parts.freq == YEARLY and not months:
             months = (start.month,)
     if parts.freq == YEARLY and len(monthdays) == len(months) == 1 and monthdays[0] > 0:
-        terms.append(f"on {monthdays[0]} {_MONTHS[months[0] - 1]}")
+        terms.append(f"on {monthdays[0]} {MONTHS[months[0] - 1]}")
         monthdays = months = ()
     if days:
-        terms.append(f"on {', '.join(_weekday(day, n) for day, n in days)}")
+        numbered = any(n for _, n in days)
+        names = ", ".join(_weekday(day, n) for day, n in days)
+        terms.append(f"on {names if numbered else weekday_names([day for day, _ in days])}")
     if monthdays:
         terms.append(_monthdays(monthdays))
     if months:
-        terms.append(f"in {_named(months, _MONTHS, 1)}")
+        terms.append(f"in {_months(months)}")
     if parts.byyearday:
-        terms.append(f"on day {_ranges(parts.byyearday)} of the year")
+        terms.append(f"on day {ranges(parts.byyearday)} of the year")
     if parts.byweekno:
-        terms.append(f"in week {_ranges(parts.byweekno)}")
+        terms.append(f"in week {ranges(parts.byweekno)}")
     if parts.byeaster:
-        terms.append(f"{_ranges(parts.byeaster)} days after Easter")
+        terms.append(f"{ranges(parts.byeaster)} days after Easter")
     if parts.bysetpos:
-        terms.append(f"(only the {_join([_ordinal(n) for n in parts.bysetpos], 'and')})")
+        terms.append(f"(only the {join([_ordinal(n) for n in parts.bysetpos], 'and')})")
     return " ".join(terms)
 
 
@@ -182,18 +185,18 @@ def _nth(parts: Parts) -> str | None:
         return None
     if len(parts.byweekday) == 1 and parts.byweekday[0][1] and not parts.bysetpos:
         day, n = parts.byweekday[0]
-        return f"{_ordinal(n)} {_LONG_DAYS[day]}"
+        return f"{_ordinal(n)} {LONG_DAYS[day]}"
     plain = all(n == 0 for _, n in parts.byweekday)
     if len(parts.bysetpos) != 1 or not plain or len(parts.byhour) > 1 or len(parts.byminute) > 1:
         return None
     days = [day for day, _ in parts.byweekday]
     kinds = {(0, 1, 2, 3, 4): "weekday", (5, 6): "weekend day", tuple(range(7)): "day"}
-    kind = _LONG_DAYS[days[0]] if len(days) == 1 else kinds.get(tuple(days))
+    kind = LONG_DAYS[days[0]] if len(days) == 1 else kinds.get(tuple(days))
     return kind and f"{_ordinal(parts.bysetpos[0])} {kind}"
 
 
 def _weekday(day: int, n: int) -> str:
-    return f"{_ordinal(n)} {_DAYS[day]}" if n else _DAYS[day]
+    return f"{_ordinal(n)} {DAYS[day]}" if n else DAYS[day]
 
 
 def _ordinal(n: int) -> str:
@@ -212,8 +215,8 @@ def _monthdays(days: Sequence[int]) -> str:
         return "on the last day"
     late = [f"{_ordinal(day)} day" for day in days if day < 0]
     early = [day for day in days if day > 0]
-    shown = ([f"day {_ranges(early)}"] if early else []) + [f"the {day}" for day in late]
-    return f"on {_join(shown, 'and')}"
+    shown = ([f"day {ranges(early)}"] if early else []) + [f"the {day}" for day in late]
+    return f"on {join(shown, 'and')}"
 
 
 def _times(hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]) -> str:
@@ -223,29 +226,11 @@ def _times(hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int])
             f"{h:02}:{m:02}" + (f":{s:02}" if with_seconds else "")
             for h, m, s in product(hours, minutes, seconds)
         )
-    text = f"hours {_ranges(hours)}, minute{'s' * (len(minutes) > 1)} {_ranges(minutes)}"
+    text = f"hours {ranges(hours)}, minute{'s' * (len(minutes) > 1)} {ranges(minutes)}"
     if tuple(seconds) != (0,):
-        text += f", second{'s' * (len(seconds) > 1)} {_ranges(seconds)}"
+        text += f", second{'s' * (len(seconds) > 1)} {ranges(seconds)}"
     return text
 
 
-def _named(numbers: Sequence[int], names: Sequence[str], first: int) -> str:
-    return ", ".join(names[number - first] for number in numbers)
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """``1-5, 8`` for 1, 2, 3, 4, 5, 8."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(
-        f"{low}-{high}" if high > low + 1 else ", ".join(map(str, sorted({low, high})))
-        for low, high in runs
-    )
-
-
-def _join(terms: Sequence[str], word: str) -> str:
-    return terms[0] if len(terms) == 1 else f"{', '.join(terms[:-1])} {word} {terms[-1]}"
+def _months(months: Sequence[int]) -> str:
+    return named_ranges([month - 1 for month in months], MONTHS)

@@ -15,6 +15,7 @@ from .describing import describe
 from .occurring import Occurring
 from .old_rules import ScheduleWarning, warnings_of
 from .once import anchored_interval, once
+from .outlook import ClockEffect, Outlook, clock_effects, outlook
 from .parsing import ScheduleError, format_schedule, parse_schedule
 from .recurrence import Advance, advance, never_runs, next_occurrence, occurrences
 from .rule_sets import rrule_set
@@ -33,12 +34,15 @@ __all__ = [
     "YEARLY",
     "Advance",
     "BaseSchedule",
+    "ClockEffect",
     "DstPolicy",
     "Occurring",
+    "Outlook",
     "ScheduleError",
     "ScheduleWarning",
     "advance",
     "anchored_interval",
+    "clock_effects",
     "crontab",
     "describe",
     "format_schedule",
@@ -46,6 +50,7 @@ __all__ = [
     "next_occurrence",
     "occurrences",
     "once",
+    "outlook",
     "parse_schedule",
     "rrule",
     "rrule_set",

@@ -38,25 +38,27 @@ class Recurrence:
         start = self.dtstart.astimezone(UTC)
         zone = self.dtstart.tzinfo or UTC
         moment = max(moment, start - TICK)
-        walk = self._wall(zone, moment, dst) if self._by_wall else self._even(zone, moment)
+        walk = self._wall(zone, moment, dst) if self.by_wall else self._even(zone, moment)
         for instant in walk:
             if self.until is not None and instant > self.until:
                 return
             yield instant
 
     @property
-    def _by_wall(self) -> bool:
+    def by_wall(self) -> bool:
+        """Whether it goes by the clock on the wall, and not by elapsed time."""
         return self.parts.freq <= DAILY
 
-    def _wall(self, zone: tzinfo, moment: datetime, dst: DstPolicy) -> Iterator[datetime]:
+    def local_times(self, local: datetime) -> Iterator[datetime]:
+        """The naive local times at or after *local*, ascending, of a rule by the wall; UNTIL is
+        left to the caller."""
         rule = _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
+        if self.count is None:
+            return rule.times_from(local)
+        return islice(rule.times_from(local), max(self.count - rule.count_before(local), 0))
 
-        def local_from(local: datetime) -> Iterator[datetime]:
-            if self.count is None:
-                return rule.times_from(local)
-            return islice(rule.times_from(local), max(self.count - rule.count_before(local), 0))
-
-        return wall_clock(zone, moment, local_from, dst)
+    def _wall(self, zone: tzinfo, moment: datetime, dst: DstPolicy) -> Iterator[datetime]:
+        return wall_clock(zone, moment, self.local_times, dst)
 
     def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
         def local_from(local: datetime, offset: timedelta) -> Iterator[datetime]:

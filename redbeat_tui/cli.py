@@ -209,8 +209,8 @@ def _open_console() -> int:
 
 def main() -> None:
     """Run the command line."""
-    from . import cli_changes, cli_demo, cli_policy, cli_reading
+    from . import cli_changes, cli_demo, cli_policy, cli_preview, cli_reading
 
-    for module in (cli_reading, cli_changes, cli_policy, cli_demo):
+    for module in (cli_reading, cli_changes, cli_policy, cli_demo, cli_preview):
         module.register(cli)
     cli(prog_name="redbeat-tui")

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
 
 from redbeat_core.schedules import describe, parse_schedule
 
-from .strategies import crontabs, intervals, rules
+from .strategies import schedules
 
 NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
 
@@ -30,21 +29,58 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
         ("every 5m relative", "every 5 minutes, on the clock"),
         ("* * * * *", "every minute"),
         ("*/5 * * * *", "every 5 minutes"),
-        (
-            "*/5 9-17 * * monday-friday",
-            "every 5 minutes, between 09:00 and 17:59, Monday through Friday",
-        ),
+        ("*/5 9-17 * * monday-friday", "every 5 minutes on weekdays 09-17"),
+        ("*/5 9,13 * * *", "every 5 minutes 09, 13"),
+        ("*/5 9 * * *", "every 5 minutes in hour 09"),
         ("0 9 * * *", "daily at 09:00"),
-        ("0 9 * * mon-fri", "at 09:00, Monday through Friday"),
-        ("0 0 1 * *", "at 00:00, on day 1 of the month"),
-        ("30 4 1,15 * 5", "at 04:30, on day 1 and 15 of the month, if it is a Friday"),
+        ("0 9,17 * * *", "daily at 09:00 and 17:00"),
+        ("0 9 * * mon-fri", "on weekdays at 09:00"),
+        ("0 9 * * 1", "on Monday at 09:00"),
+        ("0 9 * * 1,3-5", "on Mon, Wed-Fri at 09:00"),
+        ("0 9 * * sat,sun", "on weekends at 09:00"),
+        ("0 0 1 * *", "on day 1 of the month at 00:00"),
+        ("0 0 24 12 *", "on 24 Dec at 00:00"),
+        ("0 9 * 6-8 *", "in Jun-Aug at 09:00"),
+        ("0 * * * *", "every hour"),
+        ("15 * * * *", "every hour at :15"),
+        ("0,30 * * * *", "every 30 minutes"),
+        ("5,35 9-17 * * *", "every hour 09-17 at :05 and :35"),
+        ("0 */2 * * *", "every 2 hours"),
+        ("10 */6 * * sun", "every 6 hours on Sunday at :10"),
+        ("1-10 3,4 * * *", "daily at minutes 1-10 of hours 3, 4"),
+        ("30 4 1,15 * 5", "on days 1, 15 of the month if it is a Friday at 04:30"),
+        ("30 4 1-7 * 1,0", "on days 1-7 of the month if it is a Monday or Sunday at 04:30"),
+        ("0 9 * * * Europe/Berlin", "daily at 09:00 Europe/Berlin"),
+        ("*/5 9-17 * * mon-fri Asia/Tokyo", "every 5 minutes on weekdays 09-17 Asia/Tokyo"),
+        ("every 5m from 2026-01-01 00:00", "every 5 minutes from 1 Jan 2026 at 00:00 UTC"),
         (
-            "30 4 1-7 * 1,0",
-            "at 04:30, between day 1 and 7 of the month, if it is a Monday or Sunday",
+            "at 2026-12-24 18:00 Europe/Berlin",
+            "once, on 24 Dec 2026 at 18:00 Europe/Berlin",
         ),
+        ("at 2026-12-24 18:00:30+01:00", "once, on 24 Dec 2026 at 18:00:30 +0100"),
+        ("sunrise 52.52 13.40", "at sunrise in 52.52 N 13.40 E"),
+        ("dusk_civil -33.8688 -70.1", "at civil dusk in 33.8688 S 70.10 W"),
+        ("solar_noon 0 0", "at solar noon in 0.00 N 0.00 E"),
+        (
+            (
+                "DTSTART;TZID=Europe/Berlin:20260101T090000 RRULE:FREQ=DAILY "
+                "RRULE:FREQ=MONTHLY;BYMONTHDAY=1;BYHOUR=12 EXRULE:FREQ=WEEKLY;BYDAY=SA,SU "
+                "EXDATE;TZID=Europe/Berlin:20261224T090000"
+            ),
+            (
+                "daily at 09:00 Europe/Berlin; and monthly on day 1 at 12:00 Europe/Berlin; "
+                "but not weekly on weekends at 09:00 Europe/Berlin, nor on 24 Dec 2026 at 09:00 "
+                "Europe/Berlin"
+            ),
+        ),
+        (
+            "RDATE:20260601T090000Z,20260602T090000Z,20260603T090000Z",
+            "on 3 dates",
+        ),
+        ("FREQ=DAILY;COUNT=1;BYHOUR=8", "once, on 5 May 2026 at 08:00 UTC"),
         ("FREQ=DAILY;BYHOUR=9", "daily at 09:00 UTC"),
         ("FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9", "weekly on Mon, Wed at 09:00 UTC"),
-        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=FR", "every 2 weeks on Fri at 05:17 UTC"),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=FR", "every 2 weeks on Friday at 05:17 UTC"),
         (
             "DTSTART;TZID=Europe/Berlin:20260101T090000 FREQ=MONTHLY;BYDAY=-1FR",
             "last Friday of each month at 09:00 Europe/Berlin",
@@ -67,10 +103,10 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
             "FREQ=DAILY;BYHOUR=9,10,11,12,13;BYMINUTE=0",
             "daily at hours 9-13, minute 0 UTC",
         ),
-        ("FREQ=DAILY;COUNT=3;BYHOUR=9", "daily at 09:00 UTC 3 times"),
+        ("FREQ=DAILY;COUNT=3;BYHOUR=9", "daily at 09:00 UTC, 3 times"),
         (
             "DTSTART;TZID=+0530:20260101T090000 FREQ=DAILY;UNTIL=20301231T120000",
-            "daily at 09:00 +0530 until 2030-12-31 12:00",
+            "daily at 09:00 +0530, until 2030-12-31 12:00",
         ),
     ],
 )
@@ -78,7 +114,7 @@ def test_words(text: str, words: str) -> None:
     assert describe(parse_schedule(text, now=NOW)) == words
 
 
-def test_a_crontab_that_the_package_does_not_know_is_shown_as_it_is() -> None:
+def test_a_crontab_of_lists_has_words() -> None:
     assert describe(crontab(minute="*/90", hour=[1, 2])) != ""
 
 
@@ -116,7 +152,7 @@ def test_anything_is_described_without_an_error(made: Any, words: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.one_of(intervals, crontabs, rules()))
+@given(schedules())
 def test_every_schedule_has_words_on_one_line(made: BaseSchedule) -> None:
     words = describe(made)
     assert words.strip() == words != ""

@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=300, help="SIGKILLs of the leader")
     parser.add_argument("--restarts", type=int, default=20, help="restarts of Redis")
     parser.add_argument("--freezes", type=int, default=15, help="SIGSTOPs of the leader")
+    parser.add_argument("--stalls", type=int, default=5, help="SIGSTOPs of Redis")
     parser.add_argument("--rate", type=float, default=500, help="dispatches a second")
     parser.add_argument("--standbys", type=int, default=2)
     parser.add_argument("--lease", type=float, help="redbeat_lock_timeout, seconds")
@@ -36,6 +37,7 @@ def main() -> int:
         kills=given.kills,
         restarts=given.restarts,
         freezes=given.freezes,
+        stalls=given.stalls,
         rate=given.rate,
         standbys=given.standbys,
         lease=given.lease or (PEER_LEASE if given.peer else 1.0),

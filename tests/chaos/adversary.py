@@ -1,9 +1,8 @@
-"""Kills leaders, freezes them, and restarts Redis, at random moments."""
+"""Kills leaders, freezes them, and restarts or stalls Redis, at random moments."""
 
 from __future__ import annotations
 
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from .fleet import Fleet
 
 #: Seconds that anything may take before the run is given up.
 PATIENCE = 90.0
+#: Seconds that Redis is stalled for; its clients wait for five.
+STALL = (1.0, 8.0)
 _POLL = 0.005
 
 
@@ -28,7 +29,8 @@ class Strike:
     """Something done to the system under test.
 
     :ivar at: Unix seconds.
-    :ivar what: ``kill``, ``freeze``, ``thaw``, ``restart`` or ``back``.
+    :ivar what: ``kill``, ``freeze`` or ``thaw`` of a beat; ``restart`` or ``stall`` of Redis, and
+        ``back`` when it is over.
     :ivar how: in which moment, or in which way.
     """
 
@@ -45,6 +47,8 @@ class Plan:
     :ivar kills: of leaders.
     :ivar restarts: of Redis, every other one with SIGKILL.
     :ivar freezes: of leaders.
+    :ivar stalls: of Redis, some of them longer than its clients wait for an answer, so that they
+        take for failed what is executed later.
     :ivar standbys: how many must be ready before a leader is struck.
     :ivar lease: seconds.
     """
@@ -52,6 +56,7 @@ class Plan:
     kills: int
     restarts: int
     freezes: int
+    stalls: int
     standbys: int
     lease: float
 
@@ -62,7 +67,7 @@ class Adversary:
 
     :ivar strikes: what was done, in its order.
     :ivar failovers: seconds from each kill until another beat had the lease; those in which
-        Redis was restarted meanwhile are left out.
+        Redis was in trouble meanwhile are left out.
     :ivar problem: why a restart did not succeed; empty when all did.
     """
 
@@ -76,7 +81,7 @@ class Adversary:
     problem: str = ""
     _kills: int = 0
     _struck: threading.Event = field(default_factory=threading.Event)
-    _restarted: threading.Event = field(default_factory=threading.Event)
+    _restored: threading.Event = field(default_factory=threading.Event)
     _closed: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -85,10 +90,10 @@ class Adversary:
         :raises StuckError: nobody leads any more, or Redis does not come back.
         """
         seed = self.rng.random()
-        restarter = threading.Thread(
-            target=self._restart_now_and_then, args=[random.Random(seed)], daemon=True
+        troubler = threading.Thread(
+            target=self._trouble_redis, args=[random.Random(seed)], daemon=True
         )
-        restarter.start()
+        troubler.start()
         rounds = ["kill"] * self.plan.kills + ["freeze"] * self.plan.freezes
         self.rng.shuffle(rounds)
         try:
@@ -96,7 +101,7 @@ class Adversary:
                 self._strike(what)
         finally:
             self._struck.set()
-            self._restarted.wait(PATIENCE)
+            self._restored.wait(PATIENCE)
         if self.problem:
             raise StuckError(self.problem)
 
@@ -141,17 +146,17 @@ class Adversary:
         return f"{kind} + {delay * 1000:.1f} ms"
 
     def _kill(self, pid: int, how: str) -> bool:
-        restarts = self._count("restart")
+        troubles = self._troubles
         if not self.fleet.kill(pid):
             return False
         killed = self._note("kill", how, pid)
         self._kills += 1
         self.fleet.top_up()
         self._wait(self._next_leader(pid), "the next leader")
-        if self.fleet.locked and self._count("restart") == restarts:
+        if self.fleet.locked and self._troubles == troubles:
             self.failovers.append(time.time() - killed)
         if self._kills % 10 == 0:
-            self.tell(f"{self._kills} kills, {self._count('restart')} restarts of Redis")
+            self.tell(f"{self._kills} kills, {self._troubles} restarts or stalls of Redis")
         return True
 
     def _next_leader(self, before: int) -> Callable[[], object]:
@@ -173,32 +178,51 @@ class Adversary:
         self._note("thaw", "", pid)
         return True
 
-    def _restart_now_and_then(self, rng: random.Random) -> None:
-        """Restart Redis at random numbers of kills, each time a random while after the kill."""
-        numbers = sorted(rng.randrange(1, self.plan.kills) for _ in range(self.plan.restarts))
+    def _trouble_redis(self, rng: random.Random) -> None:
+        """Restart and stall Redis at random numbers of kills, each time a random while after the
+        kill."""
+        kinds = [self._kill_redis, self._end_redis] * self.plan.restarts
+        strikes = kinds[: self.plan.restarts] + [self._stall_redis] * self.plan.stalls
+        rng.shuffle(strikes)
+        numbers = sorted(rng.randrange(max(1, self.plan.kills)) for _ in strikes)
         try:
-            for count, number in enumerate(numbers):
+            for number, strike in zip(numbers, strikes, strict=True):
                 while self._kills < number and not self._struck.wait(_POLL):
                     pass
                 time.sleep(rng.uniform(0, 2 * self.plan.lease))
-                how = signal.SIGTERM if count % 2 else signal.SIGKILL
-                self._restart(rng, how)
+                if rng.random() < 0.5 and wait_for_step(self.server, "commit"):
+                    time.sleep(log_uniform(rng, 0.00005, 0.01))
+                strike(rng)
         except Exception as exc:
             self.problem = f"Redis was not restarted: {type(exc).__name__}: {exc}"
-        self._restarted.set()
+        self._restored.set()
         self._closed.wait()
 
-    def _restart(self, rng: random.Random, how: signal.Signals) -> None:
-        if rng.random() < 0.5 and wait_for_step(self.server, "commit"):
-            time.sleep(log_uniform(rng, 0.00005, 0.01))
-        self._note("restart", how.name)
-        if how == signal.SIGKILL:
-            self.server.kill()
-        else:
-            self.server.stop()
+    def _kill_redis(self, rng: random.Random) -> None:
+        self._note("restart", "SIGKILL")
+        self.server.kill()
+        self._start_redis(rng)
+
+    def _end_redis(self, rng: random.Random) -> None:
+        self._note("restart", "SIGTERM")
+        self.server.stop()
+        self._start_redis(rng)
+
+    def _start_redis(self, rng: random.Random) -> None:
         time.sleep(rng.choice((0.0, rng.uniform(0, 2 * self.plan.lease))))
         self.server.start()
-        self._note("back", how.name)
+        self._note("back", "")
+
+    def _stall_redis(self, rng: random.Random) -> None:
+        self._note("stall", "SIGSTOP")
+        self.server.freeze()
+        time.sleep(rng.uniform(*STALL))
+        self.server.thaw()
+        self._note("back", "")
+
+    @property
+    def _troubles(self) -> int:
+        return self._count("restart") + self._count("stall")
 
     def _note(self, what: str, how: str, pid: int = 0) -> float:
         now = time.time()

@@ -85,6 +85,7 @@ class Outcome:
             ("leaders frozen (SIGSTOP)", str(len(self.strikes_of("freeze")))),
             ("standbys at each", str(self.standbys)),
             ("Redis restarts", f"{len(restarts)} ({hard} of them SIGKILL)"),
+            ("Redis stalls (SIGSTOP)", str(len(self.strikes_of("stall")))),
             ("failover", _spread(self.failovers)),
             ("messages a second", f"{self.rate:.0f}"),
             *(self.peer.rows() if self.peer else self._verdict_rows()),

@@ -52,6 +52,7 @@ class Options:
     kills: int = 300
     restarts: int = 20
     freezes: int = 15
+    stalls: int = 5
     rate: float = 500.0
     standbys: int = 2
     spare: int = 1
@@ -72,7 +73,7 @@ class Options:
 
     def plan(self) -> Plan:
         """What the adversary is to do."""
-        return Plan(self.kills, self.restarts, self.freezes, self.standbys, self.lease)
+        return Plan(self.kills, self.restarts, self.freezes, self.stalls, self.standbys, self.lease)
 
 
 def chaos(options: Options, directory: Path, tell: Callable[[str], None] = print) -> Outcome:

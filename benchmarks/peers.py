@@ -93,9 +93,13 @@ def interval(seconds: float) -> dict[str, Any]:
     return {"__type__": "interval", "every": seconds, "relative": False}
 
 
-def fill(client: Any, which: str, entries: Iterable[Entry]) -> None:
-    """Make these the whole schedule, each as the scheduler *which* would have left it itself."""
-    client.flushall()
+def fill(client: Any, which: str, entries: Iterable[Entry], *, empty: bool = True) -> None:
+    """Make these the whole schedule, each as the scheduler *which* would have left it itself.
+
+    :param empty: remove all that is there first.
+    """
+    if empty:
+        client.flushall()
     pipe = client.pipeline(transaction=False)
     for entry in entries:
         key = PREFIX + entry.name

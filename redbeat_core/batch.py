@@ -231,6 +231,9 @@ class BatchRunner:
         dispatcher = self._scheduler.dispatcher
         tried: list[Sent] = []
         for job in jobs:
+            if self._scheduler.ending:
+                # What is left of the batch is nobody's yet: the next leader makes it.
+                break
             # A process that was stopped for a while must not go on sending.
             if dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held:
                 return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -18,13 +18,13 @@ HELD_BACK = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """Run the block; signals that came meanwhile are delivered right after it.
+def interrupts_held_back() -> Iterator[Sequence[int]]:
+    """Run the block, given the signals that came meanwhile; they are delivered right after it.
 
     Does nothing outside the main thread, where Python delivers no signals.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ()
         return
     arrived: list[int] = []
 
@@ -39,7 +39,7 @@ def interrupts_held_back() -> Iterator[None]:
             previous[held] = handler
             signal.signal(held, note)
     try:
-        yield
+        yield arrived
     finally:
         for held, handler in previous.items():
             signal.signal(held, handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import celery
@@ -123,12 +124,19 @@ class RedBeatScheduler(Scheduler):
             where a change can end it.
         """
         self._start()
-        with interrupts_held_back():
+        with interrupts_held_back() as self._interrupts:
             self._event.clear()
             pause = self._step()
         if pause > 0:
             self._event.wait(pause)
         return 0
+
+    _interrupts: Sequence[int] = ()
+
+    @property
+    def ending(self) -> bool:
+        """Whether this beat was told to end: what it has begun is finished, and no more begun."""
+        return bool(self._interrupts)
 
     def close(self) -> None:
         """Give the lease back and close the connections; may be called more than once."""

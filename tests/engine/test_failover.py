@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry, events
 from redbeat_core.events import Event
+from redbeat_core.operations import Operations
+from redbeat_core.store import store_for
 from tests.support.journal import Journal, pid_of, runs_twice, token_of
 from tests.support.processes import Process, Processes, alive, descendants
 from tests.support.waiting import wait_for
@@ -166,3 +169,28 @@ def test_a_beat_inside_a_worker_runs_and_hands_over_when_the_worker_ends(
     journal.wait_for_runs(entry, 2, after=change.seq)
     wait_for(lambda: not [pid for pid in family if alive(pid)], what="the worker's children's end")
     assert runs_twice(journal.dispatched()) == []
+
+
+def test_a_leader_that_is_told_to_end_begins_no_more_of_its_batch(
+    processes: Processes, journal: Journal, app: Celery, client: redis.Redis
+) -> None:
+    names = [f"entry {number}" for number in range(300)]
+    for name in names:
+        # With an expiry no two messages are alike: each is made by itself.
+        options = {"expires": 3600}
+        RedBeatSchedulerEntry(name, "shop.record", 3600.0, options=options, app=app).save()
+    leader, standby = two_beats(processes, journal)
+    at = 1000.0
+    pipe = client.pipeline()
+    for name in names:
+        pipe.hset(f"redbeat:{name}", "due", repr(at))
+        pipe.zadd("redbeat::schedule", {f"redbeat:{name}": at})
+    pipe.execute()
+    Operations(store_for(app), app=app).trigger(names[0])
+    leader.send(signal.SIGTERM)
+    assert leader.wait() == 0
+    wait_for(lambda: client.llen("shop") >= 301, what="all messages")
+    standby.terminate()
+    sent = in_the_broker(client)
+    assert len(sent) == len(set(sent)) == 301
+    assert sent == ids_of(journal)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from random import Random
 
 import pytest
 import redis
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, postponed
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, postponed
+from redbeat_core.operations import Operations
 from redbeat_core.store import store_for
 from tests.support.faulty import (
     CONNECTION_FAULTS,
+    CUT,
     FLUSHED,
     LATE,
+    MUTE,
     REFUSALS,
+    UNHEARD,
     UNSENT,
     FaultProxy,
 )
@@ -75,7 +80,7 @@ def make(url: str, **conf: object) -> RedBeatScheduler:
     return scheduler
 
 
-def drive(scheduler: RedBeatScheduler, done: Callable[[], object], timeout: float = 30.0) -> None:
+def drive(scheduler: RedBeatScheduler, done: Callable[[], object], timeout: float = 60.0) -> None:
     """Tick like celery's beat does, until *done*."""
     deadline = time.monotonic() + timeout
     while not done():
@@ -97,6 +102,7 @@ def test_a_fault_loses_and_doubles_nothing(
     for name, every in EVERY.items():
         due_entry(app, name, every)
     ledger = Ledger(client, EVERY)
+    trigger = Operations(store_for(app), app=app).trigger("slow-0")
     scheduler = make(proxy.url(), beat_schedule={"fixed": STATIC})
     command, nth = STEPS[step]
     fault = proxy.inject(command, how, nth=nth)
@@ -107,10 +113,13 @@ def test_a_fault_loses_and_doubles_nothing(
             # What was on its way all the time arrives now.
             proxy.deliver_late()
             go_on(scheduler, client)
+        # It may have to wait for its next attempt.
+        drive(scheduler, ledger.requests)
     finally:
         scheduler.close()
     assert scheduler.dispatcher.mode == "exactly-once"
     ledger.check()
+    assert ledger.requests() == {trigger: 1}
     assert store_for(app).get("fixed") is not None
     assert store_for(app).statics() == {"fixed"}
     assert client.exists("redbeat::lock") == 0
@@ -150,3 +159,92 @@ def test_a_fault_of_a_commit_sends_no_message_to_another_broker_twice(
         scheduler.close()
         assert scheduler.dispatcher.mode == "at-least-once"
         ledger.check()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_storm_of_faults_loses_and_doubles_nothing(
+    app: Celery, client: redis.Redis, proxy: FaultProxy, seed: int
+) -> None:
+    random = Random(seed)
+    for name, every in EVERY.items():
+        due_entry(app, name, every)
+    ledger = Ledger(client, EVERY)
+    operations = Operations(store_for(app), app=app)
+    scheduler = make(proxy.url(), beat_schedule={"fixed": STATIC})
+    commands = sorted({command for command, _ in STEPS.values()} | {"claim", "commit"})
+    triggers = set()
+    for _ in range(12):
+        triggers.add(operations.trigger(random.choice(list(EVERY))))
+        step = random.choice([*commands, "claim", "commit", "commit"])
+        proxy.inject(step, random.choice(FAULTS), nth=random.randint(1, 4))
+        go_on(scheduler, client)
+        if random.random() < 0.3:
+            proxy.cut_all()
+        if random.random() < 0.3:
+            proxy.deliver_late()
+    proxy.deliver_late()
+    drive(scheduler, lambda: ledger.requests().keys() == triggers)
+    go_on(scheduler, client)
+    scheduler.close()
+    ledger.check()
+    assert store_for(app).statics() == {"fixed"}
+
+
+@pytest.mark.parametrize("how", CONNECTION_FAULTS)
+def test_a_lease_that_cannot_be_given_back_ends_by_itself(
+    app: Celery, client: redis.Redis, proxy: FaultProxy, how: str
+) -> None:
+    for name, every in EVERY.items():
+        due_entry(app, name, every)
+    ledger = Ledger(client, EVERY)
+    scheduler = make(proxy.url())
+    go_on(scheduler, client)
+    fault = proxy.inject("release", how)
+    scheduler.close()
+    assert fault.happened.is_set()
+    following = make(proxy.url())
+    go_on(following, client)
+    # A message to the one that is gone changes nothing for the one that leads.
+    proxy.deliver_late()
+    go_on(following, client)
+    assert client.get("redbeat::lock") == following.lease.token
+    following.close()
+    ledger.check()
+
+
+@pytest.mark.parametrize("how", [*CONNECTION_FAULTS, "busy", "loading"])
+@pytest.mark.parametrize("command", ["HELLO", "PING", "INFO", "CONFIG"])
+def test_a_fault_while_the_scheduler_is_made_does_not_end_it(
+    app: Celery, client: redis.Redis, proxy: FaultProxy, command: str, how: str
+) -> None:
+    due_entry(app)
+    proxy.inject(command, how)
+    scheduler = make(proxy.url())
+    drive(scheduler, lambda: queued(client))
+    scheduler.close()
+    assert len(queued(client)) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "runs"), [("", 1), (UNSENT, 0), (UNHEARD, 1), (CUT, 1), (MUTE, 1), (LATE, 1)]
+)
+def test_a_request_whose_answer_is_lost_is_served_at_most_once(
+    app: Celery, client: redis.Redis, proxy: FaultProxy, how: str, runs: int
+) -> None:
+    RedBeatSchedulerEntry("yearly", "shop.record", 31e6, app=app).save()
+    far = make_app(proxy.url(), {"redbeat_redis_options": PATIENCE})
+    operations = Operations(store_for(far), app=far)
+    operations.store.get("yearly")
+    proxy.inject("trigger", how)
+    if how:
+        with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
+            operations.trigger("yearly")
+    else:
+        operations.trigger("yearly")
+    proxy.deliver_late()
+    scheduler = make(proxy.url())
+    for _ in range(5):
+        scheduler.tick()
+    scheduler.close()
+    far.close()
+    assert len(queued(client)) == runs

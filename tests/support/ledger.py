@@ -43,22 +43,35 @@ class Ledger:
         return Counter(
             (header["entry"], header["nominal"])
             for header in headers
-            if header["entry"] in self._every
+            if header["entry"] in self._every and not header["trigger"]
+        )
+
+    def requests(self) -> Counter[str]:
+        """How often each run-now request was enqueued."""
+        messages = (json.loads(text) for text in self._broker.lrange("shop", 0, -1))
+        return Counter(
+            message["headers"]["redbeat"]["trigger"]
+            for message in messages
+            if message["headers"]["redbeat"]["trigger"]
         )
 
     def check(self, *, twice: bool = False) -> None:
-        """Each nominal time up to now was enqueued once, or was told to be missed.
+        """Each nominal time up to now was enqueued once, or was told to be missed; each request
+        at most once.
 
         :param twice: a message may be there again, as long as none is lost.
         """
         runs = self.runs()
         repeated = {run: times for run, times in runs.items() if times > 1}
         assert twice or not repeated, f"enqueued more than once: {repeated}"
+        assert max(self.requests().values(), default=0) <= 1, "a request was served twice"
         log = self._store.log_after(0, 100_000)
         told = Counter(
             (event.subject, event.data["nominal"])
             for event in log
-            if event.type == events.RUN_DISPATCHED and event.subject in self._every
+            if event.type == events.RUN_DISPATCHED
+            and event.subject in self._every
+            and not event.data["trigger"]
         )
         assert set(told) == set(runs), "what was told is not what was enqueued"
         assert max(told.values(), default=0) <= 1, "told more than once"

@@ -56,6 +56,7 @@ BENCHMARKS = {
     "listing": Benchmark("Reading the whole schedule", "listing"),
     "recurrence": Benchmark("Finding the next run of a schedule", "recurrence", ("--limit", "3")),
     "scale": Benchmark("Idling, by the size of the schedule", "scale", ("--seconds", "15")),
+    "rabbitmq": Benchmark("Dispatch to RabbitMQ", "rabbitmq", by_name=True),
 }
 
 

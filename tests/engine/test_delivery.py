@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -111,20 +110,33 @@ def test_a_trigger_is_dispatched_once_with_its_id_in_the_header(
     assert decode_record(record, app).total_run_count == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("redis", "the broker is another Redis server"),
+        ("rabbit", r"the broker is no Redis \(amqp\)"),
+    ],
+)
 def test_with_a_broker_elsewhere_runs_are_executed_and_an_absent_broker_is_waited_for(
+    kind: str,
+    told: str,
     app: Celery,
     client: redis.Redis,
     journal: Journal,
     processes: Processes,
-    new_server: Callable[..., Server],
+    request: pytest.FixtureRequest,
 ) -> None:
-    broker = new_server(persistent=True)
-    conf = {**LEASE, "broker_url": broker.url()}
+    if kind == "redis":
+        broker = request.getfixturevalue("new_server")(persistent=True)
+    else:
+        broker = request.getfixturevalue("rabbit")
+    queue = request.getfixturevalue("queue")
+    conf = {**LEASE, "broker_url": broker.url(), "task_default_queue": queue}
     names = ["milk", "bread"]
     for name in names:
         RedBeatSchedulerEntry(name, "shop.record", 0.5, [name], app=app).save()
     beat = processes.beat(conf=conf)
-    beat.wait_for_log("Delivery is at-least-once: the broker is another Redis server")
+    beat.wait_for_log(f"Delivery is at-least-once: {told}")
     processes.worker(conf=conf)
     for name in names:
         journal.wait_for_runs(name, 2)

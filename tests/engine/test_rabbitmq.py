@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ def make(make_scheduler: Steps, rabbit: Rabbit, queue: str) -> Steps:
     """A scheduler whose broker is RabbitMQ."""
 
     def made(**conf: Any) -> RedBeatScheduler:
-        return make_scheduler(broker_url=rabbit.url, task_default_queue=queue, **conf)
+        return make_scheduler(broker_url=rabbit.url(), task_default_queue=queue, **conf)
 
     return made
 
@@ -253,7 +255,7 @@ def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
     for name in names:
         due_entry(app, name)
     trigger = Operations(store_for(app), app=app, actor="me@here").trigger("before")
-    rabbit.stop()
+    rabbit.refuse()
     for _ in range(3):
         later(scheduler)
         run(scheduler)
@@ -262,7 +264,7 @@ def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
     assert [event.data["trigger"] for event in told if event.subject == "before"] == [trigger]
     assert all("cannot be reached" in event.data["reason"] for event in told)
     due = {event.subject: event.data["nominal"] for event in told}
-    rabbit.start()
+    rabbit.admit()
     later(scheduler)
     run(scheduler)
     made = {event.subject: event.data for event in log(app, events.RUN_DISPATCHED)[1:]}
@@ -273,11 +275,60 @@ def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
         ["before", "before", *names]
     )
     # Another outage is told anew.
-    rabbit.stop()
+    rabbit.refuse()
     due_entry(app, "again")
     run(scheduler)
     assert "again" in failures(app)
-    rabbit.start()
+
+
+def test_a_run_that_waits_longer_than_its_grace_is_missed_also_while_the_broker_is_down(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    scheduler = make(broker_connection_timeout=0.3)
+    due_entry(app, "late")
+    due_entry(app, "patient")
+    store_for(app).change("late", [("set", "policy", json.dumps({"grace": 30}))])
+    rabbit.refuse()
+    run(scheduler)
+    assert set(failures(app)) == {"late", "patient"}
+    store_for(app).change("late", [("set", "policy", json.dumps({"grace": 0.2}))])
+
+    def missed() -> list[events.Event]:
+        later(scheduler)
+        run(scheduler)
+        return log(app, events.RUN_MISSED)
+
+    wait_for(missed, what="the end of the grace")
+    (told,) = log(app, events.RUN_MISSED)
+    nominal = log(app, events.RUN_FAILED)[0].data["nominal"]
+    assert (told.subject, told.data["count"], told.data["nominal"]) == ("late", 1, nominal)
+    assert "0.2 s" in told.data["reason"]
+    rabbit.admit()
+    later(scheduler)
+    run(scheduler)
+    assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["patient"]
+
+
+def test_an_interval_keeps_its_nominal_times_over_an_outage(
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+) -> None:
+    scheduler = make(broker_connection_timeout=0.3)
+    started = datetime.now(UTC)
+    due_entry(app, "often", every=0.5, last_run_at=started)
+    wait_for(lambda: store_for(app).scores()["often"] <= time.time())
+    rabbit.refuse()
+    run(scheduler)
+    rabbit.admit()
+    later(scheduler)
+    run(scheduler)
+    made = [event.data["nominal"] for event in log(app, events.RUN_DISPATCHED)]
+    missed = sum(event.data["count"] for event in log(app, events.RUN_MISSED))
+    assert made
+    assert missed
+    following = store_for(app).scores()["often"]
+    steps = [(at - started.timestamp()) / 0.5 for at in [*made, following]]
+    assert [round(step) for step in steps] == [pytest.approx(step, abs=0.01) for step in steps]
+    assert round(steps[-1]) == 1 + len(made) + missed
 
 
 def test_a_connection_that_broke_while_idle_fails_no_run(

@@ -51,6 +51,7 @@ class Rabbit:
         self._directory = Path(tempfile.mkdtemp(prefix="redbeat-test-rabbit-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._names: subprocess.Popen[bytes] | None = None
+        self._refusing = False
 
     @property
     def pid(self) -> int:
@@ -63,21 +64,22 @@ class Rabbit:
         """Whether the process is there (frozen or not)."""
         return self._process is not None and self._process.poll() is None
 
-    @property
     def url(self) -> str:
         """The address that Celery uses."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
     def start(self) -> Rabbit:
-        """Start the node and wait until it takes connections. Does nothing when it runs."""
+        """Start the node, if it does not run, and wait until it takes connections."""
         if self.running:
             self.thaw()
+            self.admit()
             return self
         self._write_settings()
         if self._names is None or self._names.poll() is not None:
             words = [self._epmd, "-port", str(self._names_port), "-address", "127.0.0.1"]
             self._names = self._run(words)
         self._process = self._run([self._program])
+        self._refusing = False
         wait_for(self._settled, 60, what="RabbitMQ")
         assert self.running, f"RabbitMQ did not start:\n{self.log()}"
         return self
@@ -97,6 +99,19 @@ class Rabbit:
     def thaw(self) -> None:
         """SIGCONT after :meth:`freeze`."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def refuse(self) -> None:
+        """Close all connections and take no new ones: for clients as good as stopped, and much
+        sooner over."""
+        self._refusing = True
+        self._control("suspend_listeners")
+        self._control("close_all_connections", "a test")
+
+    def admit(self) -> None:
+        """Take connections again."""
+        if self._refusing:
+            self._control("resume_listeners")
+            self._refusing = False
 
     def alarm(self, on: bool) -> None:
         """Let the node find that it has no memory left, so that it blocks all publishers; or

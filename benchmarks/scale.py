@@ -70,7 +70,7 @@ class Idle:
 
 def fill(client: Any, entries: int, *, paused: bool = False) -> None:
     """Make a schedule of *entries* that are due from an hour on, or never."""
-    client.flushall()
+    client.flushall(asynchronous=True)
     script = client.register_script(_FILL)
     due = int(time.time()) + 3600
     mark = "paused" if paused else ""

@@ -41,7 +41,7 @@ class Auditor:
         self._pages: dict[str, tuple[str, str]] = {}
         #: The same, of this round so far.
         self._met: dict[str, tuple[str, str]] = {}
-        self._finished = FinishedEntries(store, batch)
+        self._finished = FinishedEntries(store, batch, store.clock)
 
     def forget(self) -> None:
         """Read everything again: another beat led since."""

@@ -5,14 +5,18 @@ Pure. Used by :mod:`redbeat_core.planning` only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice, takewhile
+from threading import Lock
 from typing import overload
 
-from celery.schedules import BaseSchedule
+from celery.schedules import BaseSchedule, crontab
 
+from .occurring import Occurring
 from .recurrence import fixed_interval, next_occurrence, runs_after
 from .zones import DEFAULT_DST, DstPolicy
 
@@ -77,18 +81,75 @@ def backlog(
         count = (now - first) // every + 1
         times = Evenly(first, every, count)
         return Backlog(times, next_occurrence(timing, times[-1]))
-    listed = [first]
-    for run in runs_after(timing, first, dst):
-        if run > now:
-            return Backlog(listed, run)
-        if len(listed) == LISTED:
-            gap = (run - first) / LISTED
-            tail = _newest(timing, listed[-1], now, gap, newest, dst)
-            if tail is not None:
-                following = next_occurrence(timing, now, dst)
-                return Backlog([*listed, *tail], following, hole=len(listed))
-        listed.append(run)
-    return Backlog(listed, None)
+    runs = _runs_of(timing, first, dst)
+    passed, following, more = runs.between(first, now, LISTED - 1)
+    if more:
+        gap = (following - first) / LISTED if following is not None else now - first
+        tail = _newest(timing, passed[-1], now, gap, newest, dst)
+        if tail is not None:
+            following = next_occurrence(timing, now, dst)
+            return Backlog([first, *passed, *tail], following, hole=LISTED)
+        passed, following, _ = runs.between(first, now, 2 * LISTED)
+    return Backlog([first, *passed], following)
+
+
+class _Runs:
+    """The runs of a schedule, found once and kept: after an absence many entries ask for the same
+    ones, and one that catches up asks again for each run.
+
+    :ivar start: they are known from here on.
+    """
+
+    def __init__(self, timing: BaseSchedule, start: datetime, dst: DstPolicy) -> None:
+        self.start = start
+        self._found: list[datetime] = []
+        self._coming: Iterator[datetime] | None = runs_after(timing, start, dst)
+        self._lock = Lock()
+
+    def between(
+        self, first: datetime, now: datetime, limit: int
+    ) -> tuple[list[datetime], datetime | None, bool]:
+        """The runs after *first* up to *now*, at most *limit*; the one that follows; and whether
+        that is not after *now* either."""
+        found = self._found
+        with self._lock:
+            if found and bisect_right(found, first) > 2 * LISTED:
+                del found[: bisect_right(found, first)]
+                self.start = first
+            begin = bisect_right(found, first)
+            while self._coming is not None and len(found) <= begin + limit:
+                if found and found[-1] > now:
+                    break
+                run = next(self._coming, None)
+                if run is None:
+                    self._coming = None
+                else:
+                    found.append(run)
+                    begin += run <= first
+            end = min(bisect_right(found, now, begin), begin + limit)
+            following = found[end] if end < len(found) else None
+            return found[begin:end], following, following is not None and following <= now
+
+
+def _runs_of(timing: BaseSchedule, first: datetime, dst: DstPolicy) -> _Runs:
+    """The runs of *timing* from *first* on, shared by equal schedules."""
+    key: Hashable
+    if isinstance(timing, Occurring):
+        key = timing
+    elif type(timing) is crontab:
+        key = repr(timing), timing.tz
+    else:
+        # Their runs may depend on the run before.
+        return _Runs(timing, first, dst)
+    kept = _kept(key, dst)
+    if not kept or first < kept[0].start:
+        kept[:] = [_Runs(timing, first, dst)]
+    return kept[0]
+
+
+@lru_cache(maxsize=32)
+def _kept(_key: Hashable, _dst: DstPolicy) -> list[_Runs]:
+    return []
 
 
 def _newest(

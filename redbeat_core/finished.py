@@ -6,7 +6,6 @@ Used by the leader's slow look at all entries, which finds them.
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,7 @@ AT_ONCE = 500
 class FinishedEntries:
     """The finished entries that are not to be kept for ever, for one scheduler."""
 
-    def __init__(
-        self, store: ClaimStore, batch: BatchRunner, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, store: ClaimStore, batch: BatchRunner, clock: Callable[[], float]) -> None:
         self._store = store
         self._batch = batch
         self._clock = clock

@@ -32,9 +32,10 @@ def install_statics(scheduler: RedBeatScheduler) -> None:
     """Write what the code has and Redis has not, and remove what the code no longer has."""
     app, store = scheduler.app, scheduler.store
     wanted = dict(app.redbeat_conf.schedule or {})
-    for name in sorted(store.statics() - wanted.keys()):
+    gone = sorted(store.statics() - wanted.keys())
+    for name in gone:
         logger.info("beat: Removing the static entry %r, it is gone from the code", name)
-        store.delete(name, data={"actor": "beat_schedule"}, static=True)
+    store.delete_statics(gone, {"actor": "beat_schedule"})
     # celery asks for its clean-up of results in the same form.
     scheduler.install_default_entries(wanted)
     scheduler.update_from_dict(wanted)

@@ -269,3 +269,32 @@ def test_subclasses_may_set_their_own_entry(url: str, app: Celery) -> None:
     assert scheduler.max_interval == 7
     assert type(scheduler.schedule["orders"]) is MyEntry
     scheduler.close()
+
+
+def test_many_that_are_gone_from_the_code_go_in_few_round_trips(
+    app: Celery, client: redis.Redis, make_scheduler: Callable[..., RedBeatScheduler]
+) -> None:
+    entry = {"task": "shop.record", "schedule": 3600.0}
+    many = {f"static {number}": entry for number in range(1200)}
+    make_scheduler(beat_schedule=many).setup_schedule()
+    assert client.zcard("redbeat::schedule") >= 1200
+    scheduler = make_scheduler(beat_schedule={"static 0": entry})
+    asked: list[str] = []
+
+    def counting(name: str) -> None:
+        known = getattr(scheduler.store.client, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            asked.append(name)
+            return known(*args, **kwargs)
+
+        setattr(scheduler.store.client, name, counted)
+
+    counting("pipeline")
+    counting("execute_command")
+    scheduler.setup_schedule()
+    assert len(asked) < 20
+    names = [name for name in client.zrange("redbeat::schedule", 0, -1) if "static" in str(name)]
+    assert names == ["redbeat:static 0"]
+    assert client.smembers("redbeat::statics") >= {"static 0"}
+    assert "static 1" not in client.smembers("redbeat::statics")

@@ -17,8 +17,9 @@ from typing import overload
 from celery.schedules import BaseSchedule, crontab
 
 from .occurring import Occurring
+from .once import anchored_interval
 from .recurrence import fixed_interval, next_occurrence, runs_after
-from .zones import DEFAULT_DST, DstPolicy
+from .zones import DEFAULT_DST, TICK, DstPolicy
 
 #: How many nominal times are listed one by one; those of an interval are not, they are computed.
 LISTED = 10000
@@ -77,6 +78,8 @@ def backlog(
     :param newest: how many of the newest are listed, if not all are; not more than LISTED.
     """
     every = fixed_interval(timing)
+    if isinstance(timing, anchored_interval) and next_occurrence(timing, first - TICK) == first:
+        every = timing.run_every
     if every is not None:
         count = (now - first) // every + 1
         times = Evenly(first, every, count)

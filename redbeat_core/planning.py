@@ -156,6 +156,11 @@ def plan(
         if first > now:
             return later(record.name, timing, first, policy, runs)
         nominal = first
+    if policy is PLAIN and deadline is None:
+        following = next_occurrence(timing, nominal)
+        if following is not None and following > now:
+            # As nearly always, said at once: there is no policy, and nothing else came due.
+            return Plan(nominal, following)
     if policy.start is not None and nominal.timestamp() < policy.start:
         return later(record.name, timing, nominal, policy, runs)
     if is_over(nominal, policy, runs):
@@ -163,7 +168,7 @@ def plan(
     following = next_occurrence(timing, nominal, policy.dst)
     grace, why = _grace(timing, policy, deadline)
     if (following is None or following > now) and grace is None and not policy.jitter:
-        # As nearly always: nothing else came due.
+        # Nothing else came due.
         return _then(Plan(nominal, following), record.name, timing, policy, runs + 1)
     return _catch_up(record.name, timing, nominal, now, policy, runs, grace, why)
 

@@ -12,6 +12,7 @@ from celery.schedules import BaseSchedule, crontab, schedule
 
 from redbeat_core import rrule
 from redbeat_core.backlog import LISTED, backlog
+from redbeat_core.once import anchored_interval
 from redbeat_core.planning import Gap, Plan, counted, nominal_of, plan
 from redbeat_core.policy import PLAIN, Policy
 from redbeat_core.record import EntryRecord
@@ -108,8 +109,9 @@ def test_of_too_many_runs_to_make_up_for_the_newest_are_made() -> None:
         crontab(app=APP),
         rrule("MINUTELY", dtstart=NOW - timedelta(days=4000), app=APP),
         schedule(60, app=APP),
+        anchored_interval(60, NOW - timedelta(days=4000), app=APP),
     ],
-    ids=["crontab", "rrule", "interval"],
+    ids=["crontab", "rrule", "interval", "anchored"],
 )
 def test_ten_years_off_are_told_from_first_to_last(timing: BaseSchedule, catchup: str) -> None:
     first = NOW - timedelta(days=3650)
@@ -126,6 +128,14 @@ def test_ten_years_off_are_told_from_first_to_last(timing: BaseSchedule, catchup
         assert gap.first == times[-1]
         times.append(gap.last + MINUTE)
     assert times[-1] == (NOW + MINUTE if catchup == "one" else expected[catchup])
+
+
+def test_an_anchored_interval_that_was_another_before_goes_on_from_its_anchor() -> None:
+    timing = anchored_interval(60, NOW - DAY, app=APP)
+    first = NOW - timedelta(seconds=150)
+    found = backlog(timing, first, NOW)
+    assert list(found.times) == [first, NOW - 2 * MINUTE, NOW - MINUTE, NOW]
+    assert found.next == NOW + MINUTE
 
 
 def test_the_newest_runs_of_a_rule_in_bursts_are_found() -> None:

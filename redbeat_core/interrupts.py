@@ -47,6 +47,21 @@ def interrupts_held_back() -> Iterator[Sequence[int]]:
             signal.raise_signal(signum)
 
 
+def wait_for(event: threading.Event, seconds: float) -> None:
+    """Wait for *event*, at most *seconds*; what a signal's handler raises meanwhile comes out.
+
+    A handler runs between any two instructions, also while the event takes its lock back. What it
+    raises there leaves the lock as it is, and would come out as a RuntimeError about that.
+    """
+    try:
+        event.wait(seconds)
+    except RuntimeError as exc:
+        hidden = exc.__context__
+        if isinstance(hidden, SystemExit | KeyboardInterrupt):
+            raise hidden from None
+        raise
+
+
 def exit_on_default_sigterm() -> None:
     """Turn SIGTERM's default, an end without any clean-up, into a SystemExit.
 

@@ -29,7 +29,7 @@ from .connection import (
 )
 from .dispatch import Dispatcher
 from .entry import RedBeatSchedulerEntry
-from .interrupts import exit_on_default_sigterm, interrupts_held_back
+from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
 from .lease import Lease
 from .statics import install_statics, update_from_dict
 from .wakeup import Wakeup
@@ -128,7 +128,7 @@ class RedBeatScheduler(Scheduler):
             self._event.clear()
             pause = self._step()
         if pause > 0:
-            self._event.wait(pause)
+            wait_for(self._event, pause)
         return 0
 
     _interrupts: Sequence[int] = ()

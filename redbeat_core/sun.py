@@ -8,11 +8,11 @@ a fixed grid of half days, so that it always has the same time, to the second.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from celery import Celery
@@ -49,23 +49,33 @@ class SolarUnavailableError(ValueError):
 
 
 def check_solar(event: str, lat: float, lon: float) -> None:
-    """Whether there can be such a schedule here.
+    """Whether there can be such a schedule here; not at a pole, where ephem may search for ever.
 
     :raises SolarUnavailableError: ephem is not installed.
     :raises ValueError: no such event or place, with what would be right.
     """
     if not isinstance(event, str) or event not in EVENTS:
         raise ValueError(f"event {event!r} is none of {', '.join(EVENTS)}")
-    for name, value, limit in (("lat", lat, 90), ("lon", lon, 180)):
+    for name, value, limit in (("lat", lat, 89.9), ("lon", lon, 180)):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not -limit <= value <= limit:
             raise ValueError(f"{name} {value!r} is not within -{limit} to {limit} degrees")
+    _ephem()
+
+
+@lru_cache(maxsize=1)
+def _ephem() -> Any:
     try:
-        missing = find_spec("ephem") is None
-    except ValueError:
-        missing = True
-    if missing:
-        raise SolarUnavailableError(NOT_INSTALLED)
+        module = import_module("ephem")
+    except ImportError:
+        raise SolarUnavailableError(NOT_INSTALLED) from None
+    version = str(getattr(module, "__version__", "0"))
+    if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < (4, 2):
+        raise SolarUnavailableError(
+            f"ephem {version} may search for ever where the sun does not set: "
+            "pip install 'ephem>=4.2'"
+        )
+    return module
 
 
 class solar(Occurring, celery_solar):
@@ -115,6 +125,7 @@ def rebuilt_solar(cls: type[solar], event: str, lat: float, lon: float, nowfun: 
 
 def solar_after(schedule: celery_solar, moment: datetime) -> Iterator[datetime]:
     """The events of *schedule* strictly after *moment* (aware), as UTC, ascending."""
+    check_solar(schedule.event, schedule.lat, schedule.lon)
     place = (schedule.event, float(schedule.lat), float(schedule.lon))
     # Early enough that an event is found from the first point of the grid before it.
     point = (moment - _EPOCH) // _HALF_DAY - 4
@@ -135,7 +146,7 @@ def solar_after(schedule: celery_solar, moment: datetime) -> Iterator[datetime]:
 @lru_cache(maxsize=65536)
 def _event(event: str, lat: float, lon: float, point: int) -> datetime | None:
     """The event within a day of the grid's *point*, to the second; None: there is none."""
-    ephem: Any = import_module("ephem")
+    ephem = _ephem()
     horizon, method, center = EVENTS[event]
     observer = ephem.Observer()
     observer.lat, observer.lon = str(lat), str(lon)

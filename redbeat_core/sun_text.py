@@ -52,14 +52,14 @@ def parse_solar(text: str) -> solar:
             f"where? {event} needs degrees north and degrees east, as in {EXAMPLE}",
             joined[2].column if len(joined) > 2 else len(text),
         )
-    lat, lon = _degrees(joined[0], "NS", 90), _degrees(joined[1], "EW", 180)
+    lat, lon = _degrees(joined[0], "NS", 89.9), _degrees(joined[1], "EW", 180)
     try:
         return solar(event, lat, lon)
     except SolarUnavailableError as exc:
         raise first.error(str(exc)) from None
 
 
-def _degrees(word: Word, signs: str, limit: int) -> float:
+def _degrees(word: Word, signs: str, limit: float) -> float:
     match = _DEGREES.fullmatch(word.text)
     if match is None or (match.group(2) and match.group(2).upper() not in signs):
         raise word.error(

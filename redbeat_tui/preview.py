@@ -15,12 +15,14 @@ from celery.schedules import BaseSchedule
 from redbeat_core.record import EntryRecord, EntryView, decode_record, json_object
 from redbeat_core.rescheduling import upcoming
 from redbeat_core.schedules import (
+    DstPolicy,
     ScheduleError,
     describe,
     format_schedule,
     occurrences,
     parse_schedule,
 )
+from redbeat_core.zones import DEFAULT_DST
 
 #: Put in place of a schedule that cannot be read, to see whether the rest can.
 _ANY_SCHEDULE = {"__type__": "interval", "every": 60.0, "relative": False}
@@ -47,11 +49,18 @@ class Preview:
     column: int | None = None
 
 
-def preview(text: str, app: Celery, last_run_at: datetime | None, now: datetime) -> Preview:
+def preview(
+    text: str,
+    app: Celery,
+    last_run_at: datetime | None,
+    now: datetime,
+    dst: DstPolicy = DEFAULT_DST,
+) -> Preview:
     """Read *text* as a schedule. Never raises.
 
     :param app: gives the time zone.
     :param last_run_at: of the entry that gets the schedule; intervals go on from it.
+    :param dst: that entry's policy for changes of the clock.
     """
     if not text.strip():
         return Preview(text, error="Type a schedule, for example: every 30s", column=0)
@@ -61,7 +70,7 @@ def preview(text: str, app: Celery, last_run_at: datetime | None, now: datetime)
         return Preview(text, error=str(exc), column=exc.column)
     schedule.app = app
     try:
-        runs = tuple(occurrences(schedule, anchor=last_run_at, now=now, count=RUNS))
+        runs = tuple(occurrences(schedule, anchor=last_run_at, now=now, count=RUNS, dst=dst))
         words = describe(schedule)
     except Exception as exc:
         # Arithmetic at the edges of what a date can be; to the person it is one more wrong text.

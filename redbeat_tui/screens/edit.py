@@ -115,7 +115,8 @@ class EditScreen(Dialog[bool]):
         try:
             while self._preview is None or self._preview.text != self._wanted:
                 text, now = self._wanted, datetime.fromtimestamp(self._now(), UTC)
-                look = partial(preview, text, self._celery, self.view.last_run_at, now)
+                last, dst = self.view.last_run_at, self.view.policy.dst
+                look = partial(preview, text, self._celery, last, now, dst)
                 found = await in_thread(look)
                 self._preview = found
                 if text == self._wanted:

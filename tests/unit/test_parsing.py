@@ -261,7 +261,7 @@ def test_a_date_as_the_end_includes_that_day() -> None:
         ("sunrise", 7, "where? sunrise needs degrees north and degrees east"),
         ("sunrise 52.52", 13, "where?"),
         ("sunrise 52.52 13.40 5", 20, "where?"),
-        ("sunrise 95 13.40", 8, "not within -90 to 90 degrees"),
+        ("sunrise 95 13.40", 8, "not within -89.9 to 89.9 degrees"),
         ("sunrise 52.52 200", 14, "not within -180 to 180 degrees"),
         ("sunrise 52.52E 13.40", 8, "are no degrees"),
         ("sunrice 52.52 13.40", 0, "did you mean sunrise?"),

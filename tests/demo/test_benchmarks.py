@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -49,18 +50,29 @@ def test_the_page_has_a_place_for_the_figures() -> None:
     assert text.index(report.BEGIN) < text.index(report.END)
 
 
-def test_the_picture_is_a_picture_for_any_figures() -> None:
+def test_the_page_and_the_picture_show_any_figures() -> None:
     figures = {"lead": 0.3, "cpu": 90.0, "server": 30.0, "memory": 45.0}
     sides = dict.fromkeys((*BOTH, f"{THEIRS}, every second"), figures)
+    paused = {"size": 10, OURS: figures}
     rows = [
         Row("slower <here>", "ms", 8.0, 2.0, headline=True),
         Row("far better", "/s", 30_000.0, 1.0, "higher", headline=True),
         Row("nothing to compare", "ms", 1.0, None, headline=True),
     ]
-    results = {
+    results: dict[str, dict[str, Any]] = {
         "one": {"rows": [row_fields(row) for row in rows]},
-        "scale": {"rows": [], "more": {"1000": sides, "1000000": sides, "paused": {OURS: figures}}},
+        "scale": {
+            "rows": [],
+            "more": {"1000": sides, "1000000": sides, "paused": {"size": 10, OURS: figures}},
+        },
     }
+    for result in results.values():
+        result |= {"words": ["python", "-m", "benchmarks"], "notes": ["a note"]}
+    run = {"command": "make bench", "at": "now", "surroundings": {"machine": "one"}}
+    page = "\n".join(report.figures(run, results, dict.fromkeys(results, "A title")))
+    assert page.count("### A title") == 2
+    assert "| far better | 30,000 /s | 1 /s | **30,000x** |" in page
+    assert "| 1,000,000 | 0.3 / 0.3 s |" in page
     picture = report.picture(results)
     assert ElementTree.fromstring(picture).tag.endswith("svg")
     assert "slower &lt;here&gt;" in picture

@@ -63,7 +63,7 @@ def test_the_page_and_the_picture_show_any_figures() -> None:
         "one": {"rows": [row_fields(row) for row in rows]},
         "scale": {
             "rows": [],
-            "more": {"1000": sides, "1000000": sides, "paused": {"size": 10, OURS: figures}},
+            "more": {"1000": sides, "1000000": sides, "paused": paused},
         },
     }
     for result in results.values():

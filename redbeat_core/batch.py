@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery.utils.log import get_logger
 
 from . import events
 from .claims import Advance, Claim, Due, Filled, ServerChangedError, digest
 from .decoder import DecodeError
-from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, Sent
+from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent
 from .filling import Filling
 from .found import FIRST_BATCH, Found, Result
+from .in_a_row import run_in_a_row
 from .jobs import Job, failure, finish, moved, task_id_of
 from .planning import counted, plan
 from .policy import Policy, decode_policy
@@ -23,6 +24,7 @@ from .postponed import Postponed
 from .published import Published
 from .record import EntryRecord, definition_of
 from .run_requests import RunRequests
+from .scripts import Ahead
 from .templates import Run, Templates
 from .unsent import Unsent, waiting_key
 
@@ -64,16 +66,14 @@ class BatchRunner:
         scheduler = self._scheduler
         limit = min(self._limit, scheduler.config.batch_size)
         started = time.monotonic()
-        claim = self._store.claim(
-            scheduler.lease.token,
-            scheduler.lock_timeout,
-            now,
-            limit,
-            {**self._bad, **self.postponed.held_back()},
-            scheduler.lock_key,
-        )
+        claim = self.claim(now, limit)
         if not claim.held:
             return Result(held=False, holder=claim.holder)
+        if claim.more and scheduler.dispatcher.mode == EXACTLY_ONCE:
+            scheduler.lease.touched(started)
+            self._report_trouble(claim.trouble)
+            self._settled, self._limit = False, limit * 2
+            return run_in_a_row(self, scheduler, claim, now, limit)
         full = claim.more or len(claim.requests) >= limit
         self._limit = min(limit * 2, scheduler.config.batch_size) if full else FIRST_BATCH
         scheduler.lease.touched(started)
@@ -85,19 +85,11 @@ class BatchRunner:
             self._published.keep_only(came.union(self.postponed.held_back()))
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
-        found = self._sort(claim, now)
+        found = self.sort(claim, now)
         if not (found.jobs or found.filled or found.steps):
-            more = claim.more or found.put_off
+            more = claim.more or bool(found.put_off)
             return Result(held=True, next_at=self._next_at(claim), more=more)
-        dispatcher = scheduler.dispatcher
-        server = dispatcher.server
-        down = dispatcher.prepare() if found.jobs or found.filled else ""
-        if down or dispatcher.server != server:
-            # What was filled is for the broker as it was.
-            found.filled.clear()
-        if down:
-            self._unsent.broker_down(down, found.jobs, now, self._bad)
-            found.jobs.clear()
+        down = self.prepare(found, now)
         self._settled = bool(found.filled) and not (
             claim.more or claim.requests or found.put_off or found.jobs or found.steps
         )
@@ -107,6 +99,30 @@ class BatchRunner:
             return Result(held=held, next_at=self._next_at(claim, found.filled))
         return Result(held=held, next_at=self.postponed.broker_until or None, more=not down)
 
+    # The parts of a batch
+
+    def claim(self, now: float, limit: int, **ahead: Any) -> Claim:
+        """Ask for what is due; see :meth:`ClaimStore.claim` for *ahead*."""
+        scheduler = self._scheduler
+        known = {**self._bad, **self.postponed.held_back()}
+        lease, length = scheduler.lease, scheduler.lock_timeout
+        return self._store.claim(
+            lease.token, length, now, limit, known, scheduler.lock_key, **ahead
+        )
+
+    def prepare(self, found: Found, now: float) -> str:
+        """Look to the broker; returns why nothing can be published."""
+        dispatcher = self._scheduler.dispatcher
+        server = dispatcher.server
+        down = dispatcher.prepare() if found.jobs or found.filled else ""
+        if down or dispatcher.server != server:
+            # What was filled is for the broker as it was.
+            found.filled.clear()
+        if down:
+            self._unsent.broker_down(down, found.jobs, now, self._bad)
+            found.jobs.clear()
+        return down
+
     def _next_at(self, claim: Claim, filled: Sequence[Filled] = ()) -> float | None:
         scores = (one.score for one in filled)
         times = (self.postponed.next_at(), claim.next_score, *(at for at in scores if at >= 0))
@@ -114,7 +130,7 @@ class BatchRunner:
 
     # From what was claimed to jobs
 
-    def _sort(self, claim: Claim, now: float) -> Found:
+    def sort(self, claim: Claim, now: float) -> Found:
         """What to do about each thing that was claimed."""
         self._templates.begin_batch()
         self._filling.begin_batch(now)
@@ -131,17 +147,21 @@ class BatchRunner:
             if filled is not None:
                 found.filled.append(filled)
             elif self._filling.waits_for_form(due):
-                found.put_off = True
+                found.put_off.append(due)
             else:
                 found.add(self._due_job(due, now))
+        found.forms = self._filling.forms
         return found
 
     def _dispatch(self, found: Found) -> bool:
         """Publish and commit in the order of the delivery mode; False when the lease was lost."""
         if self._scheduler.dispatcher.mode == AT_MOST_ONCE:
             return self._commit_first(found.jobs, found.steps)
-        sent = self._publish(found.jobs, found.steps)
-        return sent is not None and self._commit(sent, found)
+        sent = self.publish(found.jobs, found.steps)
+        if sent is None:
+            return False
+        found.sent = sent
+        return self._commit(found)
 
     def _due_job(self, due: Due, now: float) -> Job | Advance | None:
         record = due.record
@@ -226,7 +246,7 @@ class BatchRunner:
 
     # From jobs to committed steps
 
-    def _publish(self, jobs: list[Job], steps: list[Advance]) -> list[tuple[Job, Sent]] | None:
+    def publish(self, jobs: list[Job], steps: list[Advance]) -> list[tuple[Job, Sent]] | None:
         """Publish; None when the lease ended on the way."""
         dispatcher = self._scheduler.dispatcher
         tried: list[Sent] = []
@@ -299,32 +319,42 @@ class BatchRunner:
         definition = definition_of(due.record)
         return Run(due.record.definition, definition, task_id, job.nominal)
 
-    def _commit(self, sent: list[tuple[Job, Sent]], found: Found) -> bool:
-        store, filled = self._store, found.filled
-        ready: list[Filled | Advance] = [*filled]
-        ready += [finish(store, job, message) for job, message in sent]
-        ready += found.steps
-        if not ready:
-            return True
+    def _commit(self, found: Found) -> bool:
+        """Commit; False when the lease was lost."""
+        ready = self.ready(found)
+        return not ready or self.ended(found, lambda: self.ask_commit(found, ready))
+
+    def ready(self, found: Found) -> list[Filled | Advance]:
+        """What is to be committed."""
+        published = [finish(self._store, job, message) for job, message in found.sent]
+        return [*found.filled, *published, *found.steps]
+
+    def ask_commit(
+        self, found: Found, ready: list[Filled | Advance], ahead: Ahead | None = None
+    ) -> list[str] | None:
+        """Commit what is ready; see :meth:`ClaimStore.commit`."""
         scheduler = self._scheduler
-        dispatcher = scheduler.dispatcher
+        return self._store.commit(
+            scheduler.lease.token,
+            ready,
+            scheduler.lock_key,
+            server=scheduler.dispatcher.server,
+            forms=found.forms,
+            ahead=ahead,
+        )
+
+    def ended(self, found: Found, commit: Callable[[], list[str] | None]) -> bool:
+        """Do what is to be done about how a commit went; False when the lease was lost."""
         try:
-            results = store.commit(
-                scheduler.lease.token,
-                ready,
-                scheduler.lock_key,
-                server=dispatcher.server,
-                forms=self._filling.forms,
-            )
+            results = commit()
         except ServerChangedError:
             logger.warning("beat: The schedule moved to another server, looking at it anew")
-            dispatcher.close()
+            self._scheduler.dispatcher.close()
             self._settled = False
             return True
         if results is None:
             return False
-        made: list[Filled | Job] = [*filled, *(job for job, _ in sent)]
-        for one, result in zip(made, results, strict=False):
+        for one, result in zip(found.made, results, strict=False):
             if isinstance(one, Job) and result in ("ok", "stale"):
                 self._published.settled(one)
             if result != "ok":

@@ -14,6 +14,7 @@ from typing import Any
 
 from .connection import is_cluster
 from .record import FIELDS, EntryRecord
+from .scripts import Ahead
 from .store import MISSING, ConflictError, ScheduleStore, loaded_record, score_text
 
 
@@ -156,18 +157,29 @@ class ClaimStore(ScheduleStore):
         limit: int,
         known: Mapping[str, str] | None = None,
         lock: str | None = None,
+        *,
+        passing: int = 0,
+        ahead: Ahead | None = None,
     ) -> Claim:
         """What is due at *now*; keeps the lease of *lease* seconds.
 
         :param token: the caller's; empty to run without a lock.
         :param known: name and :func:`digest` of entries to pass over while they are like that.
+        :param passing: how many that are due are passed over: they are being dispatched; and so
+            are the requests.
+        :param ahead: ask there, and read the answer later with :meth:`claimed`; then what is
+            returned means nothing.
         """
         words = (word for name, mark in (known or {}).items() for word in (self._key(name), mark))
-        reply = self.scripts.run(
-            "claim",
-            [lock or self.keys.schedule, self.keys.schedule, self.keys.triggers],
-            [token if lock else "", int(lease * 1000), score_text(now), limit, *words],
-        )
+        keys = [lock or self.keys.schedule, self.keys.schedule, self.keys.triggers]
+        head = [token if lock else "", int(lease * 1000), score_text(now), limit, passing]
+        if ahead is not None:
+            ahead.ask("claim", keys, [*head, *words])
+            return Claim(held=True)
+        return self.claimed(self.scripts.run("claim", keys, [*head, *words]), limit)
+
+    def claimed(self, reply: Any, limit: int) -> Claim:
+        """What the answer to a claim of *limit* entries says."""
         if reply[0] == "lost":
             return Claim(held=False, holder=reply[1] or "")
         entries, waiting = json.loads(reply[2])
@@ -233,10 +245,12 @@ class ClaimStore(ScheduleStore):
         *,
         server: str = "",
         forms: Sequence[Any] = (),
+        ahead: Ahead | None = None,
     ) -> list[str] | None:
         """Advance what was dispatched.
 
         :param forms: what the :class:`Filled` ones of *steps* are filled into.
+        :param ahead: ask there, and read the answer later with :meth:`committed`.
         :param server: the ``run_id`` that the server must have; empty: any.
         :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
             done) or an error's text (nothing was done either); None when the lease is lost, and
@@ -245,23 +259,22 @@ class ClaimStore(ScheduleStore):
         """
         keys = self.keys
         items = [step.item if type(step) is Filled else self._item(step) for step in steps]
-        reply = self.scripts.run(
-            "commit",
-            [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events],
-            [
-                token if lock else "",
-                self.log_length,
-                self.database,
-                server,
-                _encode(items),
-                _encode(forms),
-            ],
-        )
+        words = [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events]
+        head = [token if lock else "", self.log_length, self.database, server]
+        args = [*head, _encode(items), _encode(forms)]
+        if ahead is not None:
+            ahead.ask("commit", words, args)
+            return None
+        return self.committed(self.scripts.run("commit", words, args), len(steps))
+
+    @staticmethod
+    def committed(reply: Any, count: int) -> list[str] | None:
+        """What the answer to a commit of *count* steps says; see :meth:`commit`."""
         if reply[0] == "moved":
             raise ServerChangedError
         if reply[0] == "lost":
             return None
-        results = ["ok"] * len(steps)
+        results = ["ok"] * count
         for place, result in zip(reply[1][::2], reply[1][1::2], strict=True):
             results[place - 1] = result
         return results

@@ -8,8 +8,7 @@ advances the entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +17,9 @@ from celery.result import denied_join_result
 from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 from kombu.transport import pyamqp
-from kombu.transport.redis import GlobalKeyPrefixMixin
 from redis import exceptions
 
+from .collecting import Collecting, Commands, declare_once
 from .confirming import PATIENCE, ConfirmingChannel, PatientConnection, Receipt
 from .connection import UNREACHABLE, is_cluster
 
@@ -29,9 +28,6 @@ logger = get_logger("celery.beat")
 EXACTLY_ONCE = "exactly-once"
 AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"
-
-#: Redis commands of one message: (database, words).
-Commands = list[tuple[int, Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,79 +46,6 @@ class Sent:
     error: str = ""
     broker_down: bool = False
     receipts: Sequence[Receipt] = field(default=(), compare=False)
-
-
-class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
-    """Stands in for kombu's Redis client and pipeline while a message is put: notes each command
-    instead of sending it, with kombu's own key prefixing."""
-
-    def __init__(self, commands: Commands, database: int, prefix: str) -> None:
-        self.global_keyprefix = prefix
-        self._commands = commands
-        self._database = database
-
-    def _note(self, *words: Any) -> int:
-        if self.global_keyprefix:
-            prefixed: Callable[..., Any] = self._prefix_args
-            words = tuple(prefixed(words))
-        texts = [
-            word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else str(word)
-            for word in words
-        ]
-        self._commands.append((self._database, texts))
-        return 1
-
-    def lpush(self, key: str, *values: Any) -> int:
-        return self._note("LPUSH", key, *values)
-
-    def pexpire(self, key: str, milliseconds: int) -> int:
-        return self._note("PEXPIRE", key, milliseconds)
-
-    def publish(self, channel: str, message: Any) -> int:
-        return self._note("PUBLISH", channel, message)
-
-    def pipeline(self, *args: Any, **kwargs: Any) -> _Recorder:
-        return self
-
-    def execute(self) -> list[Any]:
-        return []
-
-    def __enter__(self) -> _Recorder:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        return None
-
-
-class _Collecting:
-    """Mixed into kombu's Redis channel: messages are noted, everything else happens."""
-
-    commands: Commands | None = None
-
-    def _put(self, *args: Any, **kwargs: Any) -> Any:
-        return self._collecting(super()._put, args, kwargs)  # type: ignore[misc]
-
-    def _put_fanout(self, *args: Any, **kwargs: Any) -> Any:
-        return self._collecting(super()._put_fanout, args, kwargs)  # type: ignore[misc]
-
-    def _collecting(self, put: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        self._putting = True
-        try:
-            return put(*args, **kwargs)
-        finally:
-            self._putting = False
-
-    _putting = False
-
-    @contextmanager
-    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        if self._putting and self.commands is not None:
-            database = int(self.pool.connection_kwargs.get("db") or 0)  # type: ignore[attr-defined]
-            prefix: str = self.global_keyprefix  # type: ignore[attr-defined]
-            yield _Recorder(self.commands, database, prefix)
-        else:
-            with super().conn_or_acquire(client) as acquired:  # type: ignore[misc]
-                yield acquired
 
 
 class Dispatcher:
@@ -162,7 +85,7 @@ class Dispatcher:
         try:
             self._open()
             channel = self._producer.channel
-            if not isinstance(channel, _Collecting):
+            if not isinstance(channel, Collecting):
                 self.reason = f"the broker is no Redis ({self._connection.transport.driver_type})"
             elif not _same_server(channel.client, self._client):  # type: ignore[attr-defined]
                 self.reason = "the broker is another Redis server"
@@ -263,7 +186,7 @@ class Dispatcher:
             return False
         if isinstance(connection, PatientConnection):
             return bool(connection.connected)
-        return self.mode != EXACTLY_ONCE or isinstance(channel, _Collecting)
+        return self.mode != EXACTLY_ONCE or isinstance(channel, Collecting)
 
     def _is_blocked(self) -> bool:
         """Whether the broker said that it takes nothing for now, on a connection that lives."""
@@ -278,7 +201,7 @@ class Dispatcher:
         channel = self._producer.channel
         if isinstance(channel.connection, PatientConnection):
             return channel.connection.look()
-        if self.mode != EXACTLY_ONCE and isinstance(channel, _Collecting):
+        if self.mode != EXACTLY_ONCE and isinstance(channel, Collecting):
             # The first may only find that an idle connection was closed.
             return "" if _answers(channel) or _answers(channel) else "the broker does not answer"
         return ""
@@ -306,7 +229,7 @@ class Dispatcher:
             # made, which makes the first channel.
             transport = make()
             if transport.driver_type == "redis":
-                transport.Channel = type("CollectingChannel", (_Collecting, transport.Channel), {})
+                transport.Channel = type("CollectingChannel", (Collecting, transport.Channel), {})
                 for option in ("socket_timeout", "socket_connect_timeout"):
                     connection.transport_options.setdefault(option, PATIENCE)
             elif isinstance(transport, pyamqp.Transport):
@@ -326,6 +249,8 @@ class Dispatcher:
             channel.fanouts = {one.name for one in exchanges if one and one.type == "fanout"}
         self._connection = connection
         self._producer = self.app.amqp.Producer(channel, auto_declare=False)
+        if isinstance(channel, Collecting):
+            declare_once(self._producer)
 
     def close(self, reason: str = "") -> None:
         """Close the connection to the broker; the next publish opens one again.
@@ -358,7 +283,7 @@ def _abandon(connection: Any) -> None:
 
 def _answers(channel: Any) -> bool:
     """Whether the Redis that is the broker of *channel* answers."""
-    if not isinstance(channel, _Collecting):
+    if not isinstance(channel, Collecting):
         return False
     try:
         return bool(channel.client.ping())  # type: ignore[attr-defined]

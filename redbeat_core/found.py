@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from .claims import Advance, Filled
+from .claims import Advance, Due, Filled
+from .dispatch import Sent
 from .jobs import Job
 
 #: How many are claimed first of what is due at once, and twice as many each time after: nothing
 #: of a small batch waits for the rest of a large one, and a large one takes few round trips.
 FIRST_BATCH = 32
+#: Seconds for which batches follow each other without a look at anything else.
+IN_A_ROW = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +40,22 @@ class Found:
     :ivar jobs: runs whose messages are to be published.
     :ivar filled: runs that need only be committed.
     :ivar steps: what is committed without a run.
-    :ivar put_off: more came due, which the next batch makes faster.
+    :ivar put_off: what the next batch makes faster.
+    :ivar sent: the jobs that were published.
+    :ivar forms: what :attr:`filled` is filled into.
     """
 
     jobs: list[Job] = field(default_factory=list)
     filled: list[Filled] = field(default_factory=list)
     steps: list[Advance] = field(default_factory=list)
-    put_off: bool = False
+    put_off: list[Due] = field(default_factory=list)
+    sent: list[tuple[Job, Sent]] = field(default_factory=list)
+    forms: Sequence[Any] = ()
+
+    @property
+    def made(self) -> list[Filled | Job]:
+        """The runs to commit, in the order in which they are committed, before the steps."""
+        return [*self.filled, *(job for job, _ in self.sent)]
 
     def add(self, item: Job | Advance | None) -> None:
         """Put *item* where it belongs."""

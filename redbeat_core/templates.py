@@ -25,7 +25,8 @@ from celery.beat import Scheduler
 from kombu import serialization
 from kombu.utils import json as kombu_json
 
-from .dispatch import EXACTLY_ONCE, Commands, Sent
+from .collecting import Commands
+from .dispatch import EXACTLY_ONCE, Sent
 from .plain_repr import argument_text
 
 if TYPE_CHECKING:

@@ -5,12 +5,14 @@
 --       2 length of the lease, milliseconds
 --       3 now, Unix seconds
 --       4 how many entries at most
---       5... pairs of key and digest: entries the caller cannot run and has seen like that;
+--       5 how many that are due are passed over: they are being dispatched already, and so are
+--         the requests
+--       6... pairs of key and digest: entries the caller cannot run and has seen like that;
 --            they are passed over while their content has that digest
 -- Returns {'lost', holder} or {'ok', next due score or false, JSON}: in one text, which a client
 --   reads much faster than thousands of replies, a list of the entries, {key,
---   {score, 'ok' | 'fault', fields...}}, and one of the requests, {stream id, request or false, its age in
---   milliseconds}; a fourth element says why the requests cannot be read.
+--   {score, 'ok' | 'fault', fields...}}, and one of the requests, {stream id, request or false,
+--   its age in milliseconds}; a fourth element says why the requests cannot be read.
 local lock, schedule, triggers = KEYS[1], KEYS[2], KEYS[3]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -22,13 +24,14 @@ end
 
 local known = {}
 local skipping = 0
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   known[ARGV[i]] = ARGV[i + 1]
   skipping = skipping + 1
 end
 
 local limit = tonumber(ARGV[4])
-local due = redis.call('ZRANGEBYSCORE', schedule, 0, ARGV[3], 'LIMIT', 0, limit + skipping)
+local due = redis.call(
+  'ZRANGEBYSCORE', schedule, 0, ARGV[3], 'LIMIT', ARGV[5], limit + skipping)
 local entries = {}
 for _, key in ipairs(due) do
   local loaded = load_entry(key, schedule, FIELDS)
@@ -50,6 +53,9 @@ end
 local upcoming = redis.call(
   'ZRANGEBYSCORE', schedule, '(' .. ARGV[3], '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local requests = {}
+if ARGV[5] ~= '0' then
+  return {'ok', upcoming[2] or false, cjson.encode({entries, requests})}
+end
 local waiting = redis.pcall('XRANGE', triggers, '-', '+', 'COUNT', limit + skipping)
 if waiting.err then
   return {'ok', upcoming[2] or false, cjson.encode({entries, requests}), waiting.err}

@@ -94,7 +94,8 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
 ) -> None:
     def kill(ahead: Ahead) -> None:
         # All of them, the broker's connection, too; but not the one that says so.
-        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        execute: Any = client.execute_command
+        execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     at_question(monkeypatch, number, name, kill)
     for _ in range(40):

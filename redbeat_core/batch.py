@@ -69,15 +69,13 @@ class BatchRunner:
         claim = self.claim(now, limit)
         if not claim.held:
             return Result(held=False, holder=claim.holder)
-        if claim.more and scheduler.dispatcher.mode == EXACTLY_ONCE:
-            scheduler.lease.touched(started)
-            self._report_trouble(claim.trouble)
+        scheduler.lease.touched(started)
+        self._report_trouble(claim.trouble)
+        if len(claim.due) >= limit and scheduler.dispatcher.mode == EXACTLY_ONCE:
             self._settled, self._limit = False, limit * 2
             return run_in_a_row(self, scheduler, claim, now, limit)
         full = claim.more or len(claim.requests) >= limit
         self._limit = min(limit * 2, scheduler.config.batch_size) if full else FIRST_BATCH
-        scheduler.lease.touched(started)
-        self._report_trouble(claim.trouble)
         if not claim.more:
             came = {due.name for due in claim.due}
             came |= {request.stream_id for request in claim.requests}
@@ -99,16 +97,12 @@ class BatchRunner:
             return Result(held=held, next_at=self._next_at(claim, found.filled))
         return Result(held=held, next_at=self.postponed.broker_until or None, more=not down)
 
-    # The parts of a batch
-
     def claim(self, now: float, limit: int, **ahead: Any) -> Claim:
         """Ask for what is due; see :meth:`ClaimStore.claim` for *ahead*."""
         scheduler = self._scheduler
         known = {**self._bad, **self.postponed.held_back()}
-        lease, length = scheduler.lease, scheduler.lock_timeout
-        return self._store.claim(
-            lease.token, length, now, limit, known, scheduler.lock_key, **ahead
-        )
+        token, length, lock = scheduler.lease.token, scheduler.lock_timeout, scheduler.lock_key
+        return self._store.claim(token, length, now, limit, known, lock, **ahead)
 
     def prepare(self, found: Found, now: float) -> str:
         """Look to the broker; returns why nothing can be published."""
@@ -274,9 +268,8 @@ class BatchRunner:
                 steps.append(self._unsent.failed(job, sent.error))
         if down:
             gone = {job.name for job, _ in done}
-            self._unsent.broker_down(
-                down, waiting, self._scheduler.clock.now(), gone.union(self._bad)
-            )
+            now = self._scheduler.clock.now()
+            self._unsent.broker_down(down, waiting, now, gone.union(self._bad))
         elif jobs:
             self.postponed.broker_works()
         return done
@@ -370,11 +363,8 @@ class BatchRunner:
         if reason == "stale":
             logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)
             return
-        job = (
-            self._due_job(made.due, self._scheduler.clock.now())
-            if isinstance(made, Filled)
-            else made
-        )
+        now = self._scheduler.clock.now()
+        job = self._due_job(made.due, now) if isinstance(made, Filled) else made
         if isinstance(job, Job):
             failed = self._unsent.failed(job, reason)
             self._store.commit(self._scheduler.lease.token, [failed], self._scheduler.lock_key)

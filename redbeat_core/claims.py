@@ -176,10 +176,14 @@ class ClaimStore(ScheduleStore):
         if ahead is not None:
             ahead.ask("claim", keys, [*head, *words])
             return Claim(held=True)
-        return self.claimed(self.scripts.run("claim", keys, [*head, *words]), limit)
+        reply = self.scripts.run("claim", keys, [*head, *words])
+        return self.claimed(reply, limit, len(known or ()))
 
-    def claimed(self, reply: Any, limit: int) -> Claim:
-        """What the answer to a claim of *limit* entries says."""
+    def claimed(self, reply: Any, limit: int, known: int = 0) -> Claim:
+        """What the answer to a claim of *limit* entries says.
+
+        :param known: how many more requests it takes than entries.
+        """
         if reply[0] == "lost":
             return Claim(held=False, holder=reply[1] or "")
         entries, waiting = json.loads(reply[2])
@@ -191,7 +195,7 @@ class ClaimStore(ScheduleStore):
             due=due,
             requests=requests,
             next_score=float(reply[1]) if reply[1] else None,
-            more=len(due) >= limit or len(requests) >= limit + len(known or ()),
+            more=len(due) >= limit or len(requests) >= limit + known,
             trouble=reply[3] if len(reply) > 3 else "",
         )
 

@@ -53,7 +53,10 @@ BENCHMARKS = {
     "thundering": Benchmark("All at once", "lateness", ("--thundering", "5000")),
     "drift": Benchmark("Drift", "lateness", ("--drift", "600"), by_name=True),
     "edits": Benchmark("When a change takes effect", "edits"),
-    "failover": Benchmark("How long nobody leads", "failover", by_name=True),
+    "failover": Benchmark(
+        "How long nobody leads", "failover", ("--kills", "4", "--only", "kill,term")
+    ),
+    "failover-20": Benchmark("How long nobody leads, over 20 kills", "failover", by_name=True),
     "statics": Benchmark("Starting with many static entries", "statics"),
     "listing": Benchmark("Reading the whole schedule", "listing"),
     "recurrence": Benchmark("Finding the next run of a schedule", "recurrence", ("--limit", "3")),

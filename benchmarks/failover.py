@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--only", default="kill,term,load")
     parser.add_argument("--ours", action="store_true", help="without celery-redbeat")
     options = parser.parse_args()
-    kills, lease = (2, 2.0) if options.quick else (options.kills, options.lease)
+    kills, lease = (1, 2.0) if options.quick else (options.kills, options.lease)
     which = (OURS,) if options.ours else BOTH
     chosen = options.only.split(",")
     result = Result("failover")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,9 +34,20 @@ def make(make_scheduler: Steps, rabbit: Rabbit, queue: str) -> Steps:
     return made
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirming, "PATIENCE", 0.3)
+@contextmanager
+def frozen(rabbit: Rabbit, scheduler: RedBeatScheduler) -> Iterator[None]:
+    """The broker hangs, and the scheduler finds out sooner than it does in earnest."""
+    conf = scheduler.app.conf
+    patience = conf.broker_connection_timeout
+    rabbit.freeze()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(confirming, "PATIENCE", 0.3)
+            conf.broker_connection_timeout = 0.3
+            yield
+    finally:
+        conf.broker_connection_timeout = patience
+        rabbit.thaw()
 
 
 def later(scheduler: RedBeatScheduler, seconds: float = 100) -> None:
@@ -186,20 +198,19 @@ def test_what_the_broker_finds_wrong_with_one_entry_harms_no_other(
 
 
 def test_a_frozen_broker_does_not_hang_the_tick(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str, impatient: None
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     due_entry(app, "before")
-    scheduler = make(broker_connection_timeout=0.3)
+    scheduler = make()
     run(scheduler)
-    rabbit.freeze()
-    due_entry(app, "orders")
-    run(scheduler)
-    assert "did not answer" in failures(app)["orders"]
-    # A new connection is taken, by the kernel, and is not answered either.
-    later(scheduler)
-    run(scheduler)
-    assert runs_of(app, "orders") == 0
-    rabbit.thaw()
+    with frozen(rabbit, scheduler):
+        due_entry(app, "orders")
+        run(scheduler)
+        assert "did not answer" in failures(app)["orders"]
+        # A new connection is taken, by the kernel, and is not answered either.
+        later(scheduler)
+        run(scheduler)
+        assert runs_of(app, "orders") == 0
     later(scheduler)
     run(scheduler)
     assert runs_of(app, "orders") == 1
@@ -284,7 +295,7 @@ def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
 def test_a_run_that_waits_longer_than_its_grace_is_missed_also_while_the_broker_is_down(
     app: Celery, make: Steps, rabbit: Rabbit, queue: str
 ) -> None:
-    scheduler = make(broker_connection_timeout=0.3)
+    scheduler = make()
     due_entry(app, "late")
     due_entry(app, "patient")
     store_for(app).change("late", [("set", "policy", json.dumps({"grace": 30}))])
@@ -312,7 +323,7 @@ def test_a_run_that_waits_longer_than_its_grace_is_missed_also_while_the_broker_
 def test_an_interval_keeps_its_nominal_times_over_an_outage(
     app: Celery, make: Steps, rabbit: Rabbit, queue: str
 ) -> None:
-    scheduler = make(broker_connection_timeout=0.3)
+    scheduler = make()
     started = datetime.now(UTC)
     due_entry(app, "often", every=0.5, last_run_at=started)
     wait_for(lambda: store_for(app).scores()["often"] <= time.time())
@@ -346,22 +357,21 @@ def test_a_connection_that_broke_while_idle_fails_no_run(
 
 
 def test_at_most_once_loses_what_a_broker_that_goes_down_did_not_take_and_says_so(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str, impatient: None
+    app: Celery, make: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     due_entry(app, "before")
-    scheduler = make(redbeat_delivery="at-most-once", broker_connection_timeout=0.3)
+    scheduler = make(redbeat_delivery="at-most-once")
     run(scheduler)
-    rabbit.freeze()
-    due_entry(app, "lost")
-    run(scheduler)
-    assert "at-most-once: it is not repeated" in failures(app)["lost"]
-    assert runs_of(app, "lost") == 1
-    # Now that it is known to be down nothing more is given up.
-    due_entry(app, "kept")
-    later(scheduler)
-    run(scheduler)
-    assert runs_of(app, "kept") == 0
-    rabbit.thaw()
+    with frozen(rabbit, scheduler):
+        due_entry(app, "lost")
+        run(scheduler)
+        assert "at-most-once: it is not repeated" in failures(app)["lost"]
+        assert runs_of(app, "lost") == 1
+        # Now that it is known to be down nothing more is given up.
+        due_entry(app, "kept")
+        later(scheduler)
+        run(scheduler)
+        assert runs_of(app, "kept") == 0
     later(scheduler)
     run(scheduler)
     assert runs_of(app, "kept") == 1

@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
 
+from redbeat_core import backlog as backlogs
 from redbeat_core import rrule
 from redbeat_core.backlog import LISTED, backlog
 from redbeat_core.once import anchored_interval
@@ -128,6 +129,36 @@ def test_ten_years_off_are_told_from_first_to_last(timing: BaseSchedule, catchup
         assert gap.first == times[-1]
         times.append(gap.last + MINUTE)
     assert times[-1] == (NOW + MINUTE if catchup == "one" else expected[catchup])
+
+
+@pytest.mark.parametrize("listed_late", range(5))
+def test_what_is_too_much_to_list_lies_within_one_gap(
+    monkeypatch: pytest.MonkeyPatch, listed_late: int
+) -> None:
+    # The grace ends near the last time that is listed before those that are left out.
+    monkeypatch.setattr(backlogs, "LISTED", 12)
+    first = NOW - timedelta(minutes=1000)
+    grace = 1000 * 60 - (9 + listed_late) * 60
+    policy = Policy(catchup="one", grace=grace, catchup_limit=3)
+    decided = plan(ours(first), {"schedule": crontab(app=APP)}, None, NOW, policy=policy)
+    late, stood_for = decided.gaps
+    assert late.first == first
+    assert decided.nominal == late.last + MINUTE
+    assert stood_for.first == decided.nominal + MINUTE
+    assert stood_for.last == NOW
+    assert late.more or stood_for.more
+
+
+def test_after_the_last_run_that_is_allowed_there_are_no_times_to_miss() -> None:
+    decided = plan(
+        ours(NOW - DAY),
+        {"schedule": crontab(app=APP)},
+        None,
+        NOW,
+        policy=Policy(max_runs=3),
+        runs=2,
+    )
+    assert decided == Plan(NOW - DAY, None, finished=True)
 
 
 def test_an_anchored_interval_that_was_another_before_goes_on_from_its_anchor() -> None:

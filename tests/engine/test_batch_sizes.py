@@ -21,14 +21,14 @@ Make = Callable[..., RedBeatScheduler]
 def claims_of(scheduler: RedBeatScheduler, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many entries each claim finds, from now on."""
     found: list[int] = []
-    real = scheduler.store.claim
+    real = scheduler.store.claimed
 
     def noted(*args: Any, **kwargs: Any) -> Any:
         claim = real(*args, **kwargs)
         found.append(len(claim.due))
         return claim
 
-    monkeypatch.setattr(scheduler.store, "claim", noted)
+    monkeypatch.setattr(scheduler.store, "claimed", noted)
     return found
 
 

@@ -319,7 +319,8 @@ class BatchRunner:
 
     def ready(self, found: Found) -> list[Filled | Advance]:
         """What is to be committed."""
-        published = [finish(self._store, job, message) for job, message in found.sent]
+        complete, store = self._filling.complete, self._store
+        published = [complete(job, sent) or finish(store, job, sent) for job, sent in found.sent]
         return [*found.filled, *published, *found.steps]
 
     def ask_commit(

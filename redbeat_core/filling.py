@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 from celery.schedules import schedule
 from celery.utils.log import get_logger
 
-from . import events
 from .claims import Due, Filled
-from .decoder import DecodeError, decode_meta, encode_meta
+from .decoder import DecodeError, decode_meta
+from .dispatch import EXACTLY_ONCE, Sent
 from .entry import RedBeatSchedulerEntry
-from .jobs import dispatched, task_id_of
+from .jobs import Job, task_id_of
 from .planning import plan, plan_interval, score_is_ours
 from .policy import PLAIN
 from .record import bind, definition_of, named_definition, version_of
+from .run_forms import PARTS, RunForms
 from .store import score_text
 from .templates import Content, Templates
 
@@ -38,35 +36,6 @@ logger = get_logger("celery.beat")
 
 #: How many characters of definitions are remembered with what they give, and how many metas.
 _CHARACTERS, _HEADS = 50_000_000, 10_000
-#: The values of a filled item of the commit, as the script finds them there (from 1).
-_VALUES: tuple[str, ...] = (
-    "kind",
-    "form",
-    "key",
-    "claimed",
-    "version",
-    "score",
-    "count",
-    "nominal",
-    "task_id",
-)
-_VALUES += ("tag", "event_id", "lateness", "subject", "body", "argsrepr", "kwargsrepr")
-_PLACES = {name: place for place, name in enumerate(_VALUES, 1)}
-#: What each part of a form of a message is made of.
-_PARTS: Mapping[str, tuple[str | int, ...]] = {
-    "body": (_PLACES["body"],),
-    "argsrepr": (_PLACES["argsrepr"],),
-    "kwargsrepr": (_PLACES["kwargsrepr"],),
-    "id": ('"', _PLACES["task_id"], '"'),
-    "tag": ('"', _PLACES["tag"], '"'),
-    "header": (
-        '{"entry": ',
-        _PLACES["subject"],
-        ', "nominal": ',
-        _PLACES["nominal"],
-        ', "trigger": null}',
-    ),
-}
 #: Members of a policy that decide nothing about an interval that is on time, but for the next
 #: run of an entry that is finished, or of its local time.
 _NOT_DECIDING = {name: getattr(PLAIN, name) for name in ("nonexistent", "ambiguous")}
@@ -107,10 +76,8 @@ class Filling:
         self._embeds: dict[str, Any] = {}
         self._heads: set[str] = set()
         self._waited: set[str] = set()
-        self._usable = False
-        # The same in all batches, so that the pattern which finds them is compiled once.
-        self._marks = {name: f"@{name}:{secrets.token_hex(8)}@" for name in _PLACES}
-        self._mark_of_count = 10**17 + secrets.randbelow(10**17)
+        self._usable = self._completes = False
+        self._run_forms = RunForms(scheduler.store)
         #: What is filled, for the script: the meta and the event of every run, then the messages.
         self.forms: list[Any] = []
 
@@ -122,15 +89,18 @@ class Filling:
         scheduler = self._scheduler
         policy = scheduler.config.policy
         self.forms = []
+        # Others may have their own idea of what an entry is and of when it ran.
+        self._completes = (
+            scheduler.dispatcher.mode == EXACTLY_ONCE and scheduler.Entry is RedBeatSchedulerEntry
+        )
         self._usable = (
             self._templates.usable
-            # Others may have their own idea of what an entry is and of when it ran.
-            and scheduler.Entry is RedBeatSchedulerEntry
+            and self._completes
             # With these a decision is about one entry, not about all with the same schedule.
             and not policy.jitter
             and policy.max_runs is None
         )
-        if not self._usable:
+        if not self._completes:
             return
         self._now = datetime.fromtimestamp(now, UTC)
         self._now_micro = (self._now - _EPOCH) // _MICROSECOND
@@ -142,7 +112,7 @@ class Filling:
         self._plans: dict[tuple[int, str, str], tuple[str, float, str] | None] = {}
         self._random, self._used = "", 0
         self._logged = logger.isEnabledFor(20)
-        self.forms += self._forms_of_all(scheduler.clock.corrected(scheduler.app.now()))
+        self.forms += self._run_forms.at(scheduler.clock.corrected(scheduler.app.now()))
 
     def fill(self, due: Due) -> Filled | None:
         """The run of *due*; None when it is to be made the long way."""
@@ -188,6 +158,34 @@ class Filling:
                 content.kwargsrepr,
             ],
         )
+
+    def complete(self, job: Job, sent: Sent) -> Filled | None:
+        """The run of *job*, whose message Celery made; None where more is to be told of it."""
+        due, decided, commands = job.step.due, job.plan, sent.commands
+        if not self._completes or due is None or decided is None or len(commands) != 1:
+            return None
+        if decided.gaps or decided.finished or decided.due or decided.next is None:
+            return None
+        database, words = commands[0]
+        score = score_text(job.step.score)
+        _, event_id = self._ids()
+        item = [
+            "filled",
+            0,
+            self._prefix + job.name,
+            due.score,
+            due.record.version,
+            score,
+            str(job.entry.total_run_count + 1),
+            repr(job.nominal),
+            sent.task_id,
+            "",
+            event_id,
+            repr(round(max(self._clock() - job.nominal, 0.0), 6)),
+            json.dumps(job.name),
+            [[str(database), *words]],
+        ]
+        return Filled(due, item)
 
     def waits_for_form(self, due: Due) -> bool:
         """Whether *due* had better wait for the next batch: others of its kind go first, from
@@ -262,8 +260,13 @@ class Filling:
             self._known.clear()
             return None
         pieces: list[str | int] = []
+        try:
+            times = self._templates.times_of(form)
+        except Exception:
+            # The app's own messages may be its own to make.
+            return None
         for place, piece in enumerate(form.pieces):
-            pieces += _PARTS[piece] if place % 2 else [piece]
+            pieces += (PARTS.get(piece) or [times[piece]]) if place % 2 else [piece]
         database, queue = form.command
         self.forms.append([str(database), queue, pieces])
         number = self._numbers[kind] = len(self.forms)
@@ -340,31 +343,9 @@ class Filling:
             f"{word[17:20]}-{word[20:32]}"
         ), word[32:]
 
-    def _forms_of_all(self, last_run_at: datetime) -> list[list[str | int]]:
-        """The forms of the meta and of the event of every run, from specimens of them."""
-        marks, count = self._marks, self._mark_of_count
-        meta = encode_meta({"last_run_at": last_run_at, "total_run_count": count})
-        data: dict[str, Any] = dispatched(marks["nominal"], marks["task_id"], marks["lateness"])
-        data |= {"fields": {"meta": meta, "due": marks["claimed"]}, "score": marks["score"]}
-        event = self._scheduler.store.event(events.RUN_DISPATCHED, marks["subject"], data)
-        event = re.sub('"id":"[0-9a-f]+"', f'"id":"{marks["event_id"]}"', event, count=1)
-        places = {f'"{marks[name]}"': name for name in ("nominal", "lateness", "score", "subject")}
-        places |= {marks["task_id"]: "task_id", marks["event_id"]: "event_id"}
-        places |= {marks["claimed"]: "score", str(count): "count"}
-        return [_pieces(meta, places), _pieces(event, places)]
-
 
 def _every(timing: Any) -> int:
     if type(timing) is not schedule or timing.relative:
         return 0
     every: int = timing.run_every // _MICROSECOND
     return every
-
-
-def _pieces(text: str, places: Mapping[str, str]) -> list[str | int]:
-    """*text* by turns with the places of the values that come where the marks are."""
-    pattern = "|".join(map(re.escape, places))
-    return [
-        _PLACES[places[piece]] if piece in places else piece
-        for piece in re.split(f"({pattern})", text)
-    ]

@@ -9,14 +9,15 @@ form cannot give (times in the message, signal receivers that must be called, cu
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import secrets
 import time
 import uuid
 from binascii import b2a_base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task, signals
@@ -34,10 +35,13 @@ if TYPE_CHECKING:
 
 _dumps: Any = kombu_json.dumps
 _quoted = json.encoder.encode_basestring_ascii
-#: Options that say the same in every message of an entry.
+#: Options that say the same in every message of an entry; but for the times that come of a number
+#: of seconds, which a form has places for.
 _CONSTANT = frozenset(
     {
+        "countdown",
         "exchange",
+        "expires",
         "headers",
         "ignore_result",
         "priority",
@@ -45,6 +49,7 @@ _CONSTANT = frozenset(
         "retry",
         "retry_policy",
         "routing_key",
+        "serializer",
         "soft_time_limit",
         "time_limit",
     }
@@ -54,7 +59,11 @@ _FRESH = 60.0
 #: How many forms, and how many entries' contents, are kept.
 _FORMS, _CONTENTS = 2000, 20000
 #: What varies in a message; the id is in it three times.
-_PARTS = ("body", "id", "argsrepr", "kwargsrepr", "header", "tag")
+_PARTS = ("body", "id", "argsrepr", "kwargsrepr", "header", "tag", "eta", "expires")
+#: By content type the serializers whose body is the same for the same arguments.
+_SERIALIZERS = {"application/json": "json", "application/x-python-serialize": "pickle"}
+#: Seconds by which the time in a message may differ from the one that is worked out after it.
+_CLOSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,8 @@ class Form:
     :ivar command: database and list of the message; None: this kind cannot be filled.
     :ivar pieces: by turns a constant text and the name of the part that comes there.
     :ivar compared: a message was made both ways, and was the same.
+    :ivar task: the task's name.
+    :ivar seconds: the options that are a number of seconds from now.
     """
 
     made_at: float
@@ -85,6 +96,9 @@ class Form:
     pieces: list[str] = field(default_factory=list)
     embed: Any = None
     compared: bool = False
+    serializer: str = "json"
+    task: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,7 @@ class Templates:
     _forms: dict[str, Form] = field(default_factory=dict)
     _contents: dict[str, Content] = field(default_factory=dict)
     _encode: Any = None
+    _serializers: tuple[str, ...] = ()
     _embed: tuple[Any, str] = (None, "null")
     _limits: tuple[int, int, dict[str, int]] = (0, 0, {})
     #: Whether forms may be used in this batch.
@@ -139,6 +154,9 @@ class Templates:
         usual = serialization.registry._encoders["json"].encoder is kombu_json.dumps
         # Where nobody put in another: kombu makes one of these for each message.
         self._encode = kombu_json.JSONEncoder().encode if usual else None
+        pickle = serialization.registry._encoders.get("pickle")
+        is_kombus = pickle is not None and pickle.encoder.__module__ == serialization.__name__
+        self._serializers = ("json", "pickle") if is_kombus else ("json",)
 
     def fill(self, run: Run) -> Sent | None:
         """The message of *run*, if its form is known and compared; else None."""
@@ -146,7 +164,8 @@ class Templates:
         if form is None:
             return None
         try:
-            return Sent(run.task_id, self._filled(form, run, str(uuid.uuid4())))
+            times = self.times_of(form)
+            return Sent(run.task_id, self._filled(form, run, str(uuid.uuid4()), times))
         except Exception:
             # Whatever is wrong with its arguments, Celery's path says it in its own words.
             return None
@@ -192,7 +211,10 @@ class Templates:
 
     def fits(self, definition: dict[str, Any]) -> bool:
         """Whether the messages of *definition* differ in nothing that a form has no place for."""
-        if not _CONSTANT.issuperset(definition.get("options") or ()):
+        options = definition.get("options") or {}
+        if not _CONSTANT.issuperset(options) or len(_seconds(options)) < len(
+            _SECONDS.intersection(options)
+        ):
             return False
         task = self.scheduler.app.tasks.get(definition["task"])
         return task is None or (
@@ -208,31 +230,43 @@ class Templates:
         database, (_, queue, payload) = commands[0]
         message = json.loads(payload)
         headers, properties = message["headers"], message["properties"]
+        form.seconds = _seconds(run.definition.get("options") or {})
+        form.serializer, form.task = _SERIALIZERS.get(message["content-type"], ""), headers["task"]
         plain = (
-            message["content-type"] == "application/json"
+            form.serializer in self._serializers
             and properties.get("body_encoding") == "base64"
             and "compression" not in headers
-            and headers.get("eta") is None
-            and headers.get("expires") is None
+            and (headers.get("eta") is not None) == ("countdown" in form.seconds)
+            and (headers.get("expires") is not None) == ("expires" in form.seconds)
             and headers["id"] == headers["root_id"] == properties["correlation_id"] == run.task_id
         )
         if not plain:
             return
-        form.embed = json.loads(base64.b64decode(message["body"]))[2]
+        form.embed = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
         marks = {name: f"@{name}:{secrets.token_hex(16)}@" for name in _PARTS}
         message["body"] = marks["body"]
         headers |= {"id": marks["id"], "root_id": marks["id"], "redbeat": marks["header"]}
         headers |= {name: marks[name] for name in ("argsrepr", "kwargsrepr")}
+        headers |= {name: marks[name] for name in ("eta", "expires") if headers.get(name)}
         properties |= {"correlation_id": marks["id"], "delivery_tag": marks["tag"]}
         pattern = "|".join(f'"@({name}):{mark[-33:-1]}@"' for name, mark in marks.items())
         found = re.split(pattern, _dumps(message))
         form.pieces = [piece for piece in found if piece is not None]
         form.command = (database, queue)
 
-    def _filled(self, form: Form, run: Run, tag: str) -> Commands:
+    def times_of(self, form: Form) -> dict[str, str]:
+        """The times of a message that is made now, as JSON: worked out by what works out the
+        app's own messages."""
+        if not form.seconds:
+            return {}
+        make: Any = self.scheduler.app.amqp.create_task_message
+        headers = make("", form.task, (), {}, **form.seconds).headers
+        return {name: _quoted(headers[name]) for name in ("eta", "expires") if headers[name]}
+
+    def _filled(self, form: Form, run: Run, tag: str, times: dict[str, str]) -> Commands:
         assert form.command is not None
         content = self._content(form, run)
-        parts = {
+        parts = times | {
             "body": content.body,
             "id": f'"{run.task_id}"',
             "argsrepr": content.argsrepr,
@@ -262,7 +296,7 @@ class Templates:
         task = app.tasks.get(definition["task"])
         if task is not None and task.typing:
             task.__header__(*args, **kwargs)
-        body = self._body(args, kwargs, form.embed)
+        body = self._body(args, kwargs, form)
         most_args, most_kwargs, levels = self._limits
         return Content(
             body=f'"{b2a_base64(body, newline=False).decode()}"',
@@ -271,12 +305,12 @@ class Templates:
             header=f'{{"entry": {_quoted(definition["name"])}',
         )
 
-    def _body(self, args: Any, kwargs: Any, embed: Any) -> bytes:
-        if self._encode is not None:
+    def _body(self, args: Any, kwargs: Any, form: Form) -> bytes:
+        if self._encode is not None and form.serializer == "json":
             both: str = self._encode((args, kwargs))
-            return f"{both[:-1]}, {self._embed_text(embed)}]".encode()
+            return f"{both[:-1]}, {self._embed_text(form.embed)}]".encode()
         dumps: Any = serialization.dumps
-        _, _, body = dumps((args, kwargs, embed), "json")
+        _, _, body = dumps((args, kwargs, form.embed), form.serializer)
         return body.encode() if isinstance(body, str) else bytes(body)
 
     def _embed_text(self, embed: Any) -> str:
@@ -292,8 +326,37 @@ class Templates:
         message = json.loads(commands[0][1][2])
         tag = message["properties"]["delivery_tag"]
         try:
-            filled = self._filled(form, run, tag)
+            # Made a moment later, it has another time; but the same else.
+            times = {
+                name: _quoted(_as_close(message["headers"][name], json.loads(text)))
+                for name, text in self.times_of(form).items()
+            }
+            filled = self._filled(form, run, tag, times)
         except Exception:
             # Celery's path took these arguments, and the form does not.
             return False
         return filled == [(commands[0][0], tuple(commands[0][1]))]
+
+
+#: Options that may be a number of seconds from now.
+_SECONDS = frozenset({"countdown", "expires"})
+
+
+def _seconds(options: Mapping[str, Any]) -> dict[str, float]:
+    """Those of *options* that are a number of seconds from now, and to come."""
+    given = {name: options[name] for name in _SECONDS if name in options}
+    return {
+        name: value for name, value in given.items() if type(value) in (int, float) and value > 0
+    }
+
+
+def _as_close(given: str, known: str) -> str:
+    """*given*, if it is about *known*, written alike.
+
+    :raises ValueError: it is not.
+    """
+    there, here = datetime.fromisoformat(given), datetime.fromisoformat(known)
+    apart = abs((there - here).total_seconds())
+    if apart > _CLOSE or there.utcoffset() != here.utcoffset():
+        raise ValueError(f"{given} is not {known}")
+    return given

@@ -13,7 +13,8 @@
 --             become of the entry), meta, {field, value, ...} (empty leaves it as it is), new
 --             score ('' leaves it)} or
 --           {'note', broker commands, events} or
---           {'filled', number of a form, key, claimed score, version, new score, value, ...}
+--           {'filled', number of a form, key, claimed score, version, new score, value, ...}; with
+--             number 0 the broker commands are in the place of the message's own values
 --         a broker command is {database, words...}, an event JSON without its closing brace
 --       6 the forms that 'filled' items are filled into: JSON, {meta, event, {database, list,
 --         message}, ...}, each a text in pieces: texts, and numbers of values of the item
@@ -147,10 +148,13 @@ end
 
 -- The item of an entry that a filled one stands for.
 local function entry_of(item)
+  local commands = item[14]
   local form = forms[item[2]]
-  local command = {form[1], 'LPUSH', form[2], filled(form[3], item)}
+  if form then
+    commands = {{form[1], 'LPUSH', form[2], filled(form[3], item)}}
+  end
   local fields = {'due', item[6], 'meta', filled(forms[1], item)}
-  return {'entry', {command}, {filled(forms[2], item)}, item[3], item[4], item[5], item[6], fields}
+  return {'entry', commands, {filled(forms[2], item)}, item[3], item[4], item[5], item[6], fields}
 end
 
 local results, told, done = {}, {}, false

@@ -34,6 +34,7 @@ ENTRIES: list[dict[str, Any]] = [
     {"kwargs": {"text": '" \\ / \x1b ☀ \U0001f600'}},
     {"options": {"queue": "other"}},
     {"options": {"expires": 60}},
+    {"options": {"compression": "gzip"}},
     {"enabled": False},
 ]
 

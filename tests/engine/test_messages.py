@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -166,16 +167,20 @@ CASES: dict[str, Case] = {
         "broker_transport_options": {"priority_steps": [0, 5], "sep": ":"}
     }, fills=True),
     "headers": Case({"headers": {"mine": {"a": 1}, "redbeat": "taken"}}, fills=True),
-    "expires": Case({"expires": 60}),
+    "expires": Case({"expires": 60}, fills=True),
     "expires at": Case({"expires": "2099-01-01T00:00:00+00:00"}),
-    "countdown": Case({"countdown": 5.5}),
+    "countdown": Case({"countdown": 5.5}, fills=True),
+    "both": Case({"countdown": 2, "expires": 60.25}, fills=True),
+    "expired": Case({"expires": -1}),
+    "an odd countdown": Case({"countdown": True}),
     "eta": Case({"eta": "2099-01-01T00:00:00+00:00"}),
-    "countdown in a zone": Case({"countdown": 5}, conf={"timezone": "Europe/Paris"}),
-    "local time": Case({"countdown": 5}, conf={"enable_utc": False, "timezone": "Asia/Tokyo"}),
+    "countdown in a zone": Case({"countdown": 5}, conf={"timezone": "Europe/Paris"}, fills=True),
+    "local time": Case({"countdown": 5}, conf={"enable_utc": False, "timezone": "Asia/Tokyo"},
+                       fills=True),
     "in a zone": Case(conf={"timezone": "America/New_York"}, fills=True),
-    "pickle": Case({"serializer": "pickle"}, args=[1, "a"]),
+    "pickle": Case({"serializer": "pickle"}, args=[1, "a"], fills=True),
     "another serializer": Case({"serializer": "reversed"}, args=[1], around=a_serializer),
-    "the app's serializer": Case(conf={"task_serializer": "pickle"}, args=[1]),
+    "the app's serializer": Case(conf={"task_serializer": "pickle"}, args=[1], fills=True),
     "compression": Case({"compression": "gzip"}, args=["x" * 500]),
     "the app's compression": Case(conf={"task_compression": "bzip2"}, args=["x" * 500]),
     "link": Case({"link": [LINK], "link_error": [LINK]}),
@@ -204,7 +209,7 @@ CASES: dict[str, Case] = {
     "registered": Case(task=SPECIAL, args=[1], prepare=with_task(), fills=True),
     "ignoring task": Case(task=SPECIAL, prepare=with_task(ignore_result=False), fills=True),
     "attributes": Case(task=SPECIAL, prepare=with_task(
-        serializer="pickle", priority=3, queue="other", time_limit=9)),
+        serializer="pickle", priority=3, queue="other", time_limit=9), fills=True),
     "a task that expires": Case(task=SPECIAL, prepare=with_task(expires=90)),
     "its own apply_async": Case(task=SPECIAL, prepare=with_task(base=Marked)),
     "its own shadow": Case(task=SPECIAL, args=[5], prepare=with_task(base=Shadowed)),
@@ -259,6 +264,17 @@ def timeless(message: tuple[str, dict[str, Any]]) -> tuple[str, Any]:
     return key, (headers, _TIME.sub("TIME", body.decode("latin-1")))
 
 
+def assert_close(headers: dict[str, Any], others: dict[str, Any]) -> None:
+    """The times are those of messages that are sent within half a minute, in the same zone."""
+    for name in ("eta", "expires"):
+        one, other = headers.get(name), others.get(name)
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            there, here = datetime.fromisoformat(one), datetime.fromisoformat(other)
+            assert there.utcoffset() == here.utcoffset()
+            assert abs((there - here).total_seconds()) < 30
+
+
 def from_celery(app: Celery, case: Case, header: dict[str, Any], task_id: str) -> None:
     """Let Celery's own scheduler send the entry, with what this project adds to its options."""
     options = {**case.options, "task_id": task_id}
@@ -311,7 +327,11 @@ def test_the_message_is_the_one_that_celery_sends(
         except beat.SchedulingError:
             assert case.sent == 0
     assert not ids
-    theirs = [timeless(message) for message in take(broker)]
+    sent = take(broker)
+    for messages in ours:
+        for (_, message), (_, other) in zip(messages, sent, strict=True):
+            assert_close(message["headers"], other["headers"])
+    theirs = [timeless(message) for message in sent]
     for messages in ours:
         assert [timeless(message) for message in messages] == theirs
     assert (len(filled) == ROUNDS - 2) is case.fills

@@ -39,10 +39,10 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 #: Options whose messages say something else each time: never filled.
 VARYING: list[dict[str, Any]] = [
-    {"countdown": 5},
-    {"expires": 60},
+    {"countdown": "5"},
+    {"expires": "2099-01-01T00:00:00+00:00"},
     {"eta": "2030-01-01T00:00:00+00:00"},
-    {"serializer": "pickle"},
+    {"serializer": "yaml"},
     {"compression": "zlib"},
     {"task_id": "mine"},
     {"shadow": "other name"},

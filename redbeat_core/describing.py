@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 from celery.schedules import BaseSchedule, crontab, schedule, solar
@@ -15,7 +16,7 @@ from celery.schedules import BaseSchedule, crontab, schedule, solar
 from .describing_crontab import describe_crontab, weekday_names
 from .once import anchored_interval, once
 from .rfc5545_times import offset_name
-from .rrule_times import HOURLY, MONTHLY, WEEKLY, YEARLY, Parts
+from .rrule_times import DAILY, HOURLY, MONTHLY, WEEKLY, YEARLY, Parts
 from .rule_sets import rrule_set
 from .rules import adopted, rrule
 from .words import DAYS, LONG_DAYS, MONTHS, duration, join, moment, named_ranges, ranges
@@ -46,8 +47,7 @@ def _describe(candidate: BaseSchedule) -> str:
         start = f"{moment(candidate.anchor)} {_zone(candidate.anchor)}"
         return f"every {duration(candidate.run_every)} from {start}"
     if isinstance(candidate, schedule):
-        rounded = ", on the clock" if candidate.relative else ""
-        return f"every {duration(candidate.run_every)}{rounded}"
+        return _interval(candidate)
     if isinstance(candidate, once):
         return f"once, on {moment(candidate.at)} {_zone(candidate.at)}"
     if isinstance(candidate, rrule_set):
@@ -58,6 +58,18 @@ def _describe(candidate: BaseSchedule) -> str:
     if rule is not None:
         return _rule(rule)
     return re.sub(r"[<>]|\bat 0x[0-9a-f]+", "", repr(candidate)).strip()
+
+
+def _interval(interval: schedule) -> str:
+    every = interval.run_every
+    if not interval.relative:
+        return f"every {duration(every)}"
+    # Celery rounds the end of each interval down to its greatest unit.
+    units = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1))
+    unit = next((unit for unit in units if every >= unit), None)
+    kept = every if unit is None else every // unit * unit
+    of = "" if kept == every else f" ({duration(every)} rounded down)"
+    return f"every {duration(kept)}, on the clock{of}"
 
 
 def _event(name: str) -> str:
@@ -117,6 +129,9 @@ def _rule(rule: rrule) -> str:
     if parts.freq < HOURLY or parts != Parts(parts.freq, parts.interval, parts.wkst):
         terms.append(_zone(start))
     text = " ".join(terms)
+    if parts.bysetpos and (parts.freq > MONTHLY or _nth(parts) is None):
+        positions = join([_ordinal(n) for n in parts.bysetpos], "and")
+        text += f", only the {positions} of each {_PERIODS[parts.freq]}"
     if rule.recurrence.until is not None:
         until = min(rule.recurrence.until, _END).astimezone(start.tzinfo)
         text += f", until {until:%Y-%m-%d %H:%M}"
@@ -133,44 +148,95 @@ def _days(rule: rrule, parts: Parts) -> str:
     start = rule.recurrence.dtstart
     period = _PERIODS[parts.freq]
     often = _ADVERBS[parts.freq] if parts.interval == 1 else f"every {parts.interval} {period}s"
-    if parts.byweekday and parts.freq <= MONTHLY and not parts.bymonthday:
-        found = _nth(parts)
-        if found is not None:
-            each = f"each {period}" if parts.interval == 1 else often
-            if not parts.bymonth:
-                return f"{found} of {each}"
-            every = "" if parts.interval == 1 else f", {often}"
-            return f"{found} of {_months(parts.bymonth)}{every}"
-    terms = [often]
-    days = parts.byweekday
-    if parts.freq == WEEKLY and not _names_days(parts):
-        days = ((start.weekday(), 0),)
-    monthdays: Sequence[int] = parts.bymonthday
+    found = _nth(parts)
+    if found is not None:
+        each = f"each {period}" if parts.interval == 1 else often
+        if not parts.bymonth:
+            return f"{found} of {each}"
+        every = "" if parts.interval == 1 else f", {often}"
+        return f"{found} of {_months(parts.bymonth)}{every}"
+    if not _names_days(parts) and parts.freq <= WEEKLY:
+        if parts.freq == WEEKLY:
+            parts = replace(parts, byweekday=((start.weekday(), 0),))
+        else:
+            months = (start.month,) if parts.freq == YEARLY else ()
+            parts = replace(parts, bymonthday=(start.day,), bymonth=parts.bymonth or months)
+    limits = _limits(parts, spoken=_spoken(parts))
+    if parts.freq >= HOURLY or not limits:
+        return " ".join([often, *limits])
+    if parts.freq == DAILY and parts.interval > 1:
+        return f"{often}, only {' '.join(limits)}"
+    if _spoken(parts):
+        return " ".join([often, *limits])
+    text = " ".join(limits)
+    return text if parts.interval == 1 else f"in every {_ordinal(parts.interval)} {period}, {text}"
+
+
+def _spoken(parts: Parts) -> bool:
+    """Whether the days of a period are what "yearly", "monthly" or "weekly" makes one think of:
+    "monthly on day 1", but not "monthly on Monday", which is every Monday."""
+    numbered = any(n for _, n in parts.byweekday)
+    if parts.byyearday or parts.byeaster or parts.byweekno:
+        by_week = bool(parts.byweekno and parts.byweekday)
+        return parts.freq == YEARLY and bool(parts.byyearday or parts.byeaster or by_week)
+    if parts.freq == YEARLY:
+        if parts.bymonthday:
+            return bool(parts.bymonth)
+        return numbered
+    if parts.freq == MONTHLY:
+        return bool(parts.bymonthday) or numbered
+    named = bool(parts.byweekday or parts.bymonthday)
+    if parts.freq == DAILY:
+        return not named or parts.interval > 1
+    return bool(parts.byweekday) and not parts.bymonthday
+
+
+def _limits(parts: Parts, *, spoken: bool) -> list[str]:
+    """On which days, each with its preposition.
+
+    :param spoken: the frequency is said before them.
+    """
+    terms: list[str] = []
     months: Sequence[int] = parts.bymonth
-    if parts.freq <= MONTHLY and not _names_days(parts):
-        monthdays = (start.day,)
-        if parts.freq == YEARLY and not months:
-            months = (start.month,)
-    if parts.freq == YEARLY and len(monthdays) == len(months) == 1 and monthdays[0] > 0:
-        terms.append(f"on {monthdays[0]} {MONTHS[months[0] - 1]}")
-        monthdays = months = ()
-    if days:
-        numbered = any(n for _, n in days)
-        names = ", ".join(_weekday(day, n) for day, n in days)
-        terms.append(f"on {names if numbered else weekday_names([day for day, _ in days])}")
-    if monthdays:
-        terms.append(_monthdays(monthdays))
+    days = parts.bymonthday
+    if days and parts.freq == YEARLY and len(days) == len(months) == 1 and days[0] > 0:
+        terms.append(f"on {days[0]} {MONTHS[months[0] - 1]}")
+        months = ()
+    elif days and parts.freq == YEARLY and months:
+        terms.append(f"{_numbered(days, 'day')} of {_months(months)}")
+        months = ()
+    elif days:
+        monthly = parts.freq == MONTHLY and spoken
+        terms.append(_numbered(days, "day") + ("" if monthly else " of every month"))
+    if parts.byyearday:
+        terms.append(f"{_numbered(parts.byyearday, 'day')} of the year")
+    if parts.byeaster:
+        terms.append(_easter(parts.byeaster))
+    if len(terms) > 1:
+        terms = [" that is also ".join(terms)]
+    if parts.byweekday:
+        terms.append(_weekdays(parts, if_so=bool(terms), spoken=spoken))
+    if parts.byweekno:
+        weeks = _numbered(parts.byweekno, "week").replace("on ", "in ", 1)
+        terms.append(weeks if terms else f"every day {weeks}")
     if months:
         terms.append(f"in {_months(months)}")
-    if parts.byyearday:
-        terms.append(f"on day {ranges(parts.byyearday)} of the year")
-    if parts.byweekno:
-        terms.append(f"in week {ranges(parts.byweekno)}")
-    if parts.byeaster:
-        terms.append(f"{ranges(parts.byeaster)} days after Easter")
-    if parts.bysetpos:
-        terms.append(f"(only the {join([_ordinal(n) for n in parts.bysetpos], 'and')})")
-    return " ".join(terms)
+    return terms
+
+
+def _weekdays(parts: Parts, *, if_so: bool, spoken: bool) -> str:
+    days = parts.byweekday
+    if any(n for _, n in days):
+        names = ", ".join(
+            f"{_ordinal(n)} {DAYS[day]}" if n else f"every {DAYS[day]}" for day, n in days
+        )
+        within = " of each month" if parts.freq == YEARLY and parts.bymonth else ""
+        return f"{'if it is' if if_so else 'on'} {names}{within}"
+    if if_so:
+        return f"if it is a {join([LONG_DAYS[day] for day, _ in days], 'or')}"
+    if not spoken and parts.freq < HOURLY and len(days) == 1:
+        return f"every {LONG_DAYS[days[0][0]]}"
+    return f"on {weekday_names([day for day, _ in days])}"
 
 
 def _names_days(parts: Parts) -> bool:
@@ -181,22 +247,23 @@ def _names_days(parts: Parts) -> bool:
 
 def _nth(parts: Parts) -> str | None:
     """As in "last Friday" or "last weekday"; None when it is nothing so simple."""
+    if not parts.byweekday or parts.freq > MONTHLY or parts.bymonthday:
+        return None
     if parts.byyearday or parts.byweekno or parts.byeaster:
         return None
     if len(parts.byweekday) == 1 and parts.byweekday[0][1] and not parts.bysetpos:
         day, n = parts.byweekday[0]
         return f"{_ordinal(n)} {LONG_DAYS[day]}"
     plain = all(n == 0 for _, n in parts.byweekday)
-    if len(parts.bysetpos) != 1 or not plain or len(parts.byhour) > 1 or len(parts.byminute) > 1:
+    once_a_day = max(map(len, (parts.byhour, parts.byminute, parts.bysecond))) <= 1
+    # BYSETPOS counts within the year of a yearly rule, through all of its months.
+    within_months = parts.freq == YEARLY and len(parts.bymonth) > 1
+    if len(parts.bysetpos) != 1 or not plain or not once_a_day or within_months:
         return None
     days = [day for day, _ in parts.byweekday]
     kinds = {(0, 1, 2, 3, 4): "weekday", (5, 6): "weekend day", tuple(range(7)): "day"}
     kind = LONG_DAYS[days[0]] if len(days) == 1 else kinds.get(tuple(days))
     return kind and f"{_ordinal(parts.bysetpos[0])} {kind}"
-
-
-def _weekday(day: int, n: int) -> str:
-    return f"{_ordinal(n)} {DAYS[day]}" if n else DAYS[day]
 
 
 def _ordinal(n: int) -> str:
@@ -210,13 +277,23 @@ def _ordinal(n: int) -> str:
     return words.get(n, f"{number}{suffix}") if n > 0 else f"{number}{suffix} last"
 
 
-def _monthdays(days: Sequence[int]) -> str:
-    if tuple(days) == (-1,):
-        return "on the last day"
-    late = [f"{_ordinal(day)} day" for day in days if day < 0]
-    early = [day for day in days if day > 0]
-    shown = ([f"day {ranges(early)}"] if early else []) + [f"the {day}" for day in late]
+def _numbered(numbers: Sequence[int], unit: str) -> str:
+    """``on day 1, 15 and the last day``."""
+    late = [f"the {_ordinal(number)} {unit}" for number in numbers if number < 0]
+    early = [number for number in numbers if number > 0]
+    shown = ([f"{unit} {ranges(early)}"] if early else []) + late
     return f"on {join(shown, 'and')}"
+
+
+def _easter(distances: Sequence[int]) -> str:
+    before = sorted(-number for number in distances if number < 0)
+    after = [number for number in distances if number > 0]
+    shown = [
+        f"{ranges(numbers)} day{'s' * (numbers != [1])} {side} Easter"
+        for numbers, side in ((before, "before"), (after, "after"))
+        if numbers
+    ]
+    return join(shown + ["on Easter Sunday"] * (0 in distances), "and")
 
 
 def _times(hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]) -> str:

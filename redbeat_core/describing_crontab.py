@@ -30,10 +30,13 @@ def _times(minutes: Sequence[int], hours: Sequence[int]) -> tuple[str, str]:
         return often, past
     if len(hours) * len(minutes) <= _MAX_TIMES:
         return "", f"at {join([f'{h:02}:{m:02}' for h in hours for m in minutes], 'and')}"
-    if len(minutes) <= _MAX_TIMES:
+    if len(minutes) <= _MAX_TIMES and hours[-1] - hours[0] == len(hours) - 1:
         return "every hour", f"{_hours(hours)}{f' {past}' if past else ''}"
-    in_hours = "of every hour" if len(hours) == 24 else f"of hours {ranges(hours)}"
-    return "", f"at minutes {ranges(minutes)} {in_hours}"
+    if len(minutes) <= _MAX_TIMES:
+        return "", f"{past or 'at :00'} of hours {ranges(hours, '02')}"
+    if len(hours) == 24:
+        return f"at minutes {ranges(minutes)} of every hour", ""
+    return "", f"at minutes {ranges(minutes)} of hours {ranges(hours)}"
 
 
 def _hours(hours: Sequence[int]) -> str:

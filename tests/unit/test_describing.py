@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given, settings
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.schedules import describe, parse_schedule
+from redbeat_core.schedules import ScheduleError, describe, occurrences, parse_schedule
 
 from .strategies import schedules
 
@@ -108,6 +109,56 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
             "DTSTART;TZID=+0530:20260101T090000 FREQ=DAILY;UNTIL=20301231T120000",
             "daily at 09:00 +0530, until 2030-12-31 12:00",
         ),
+        ("0 9,12,15,18,21 * * *", "daily at :00 of hours 09, 12, 15, 18, 21"),
+        ("5 9,12,15,18,21 * * *", "daily at :05 of hours 09, 12, 15, 18, 21"),
+        ("*/20 * * * *", "every 20 minutes"),
+        ("*/25 * * * mon", "every hour on Monday at :00, :25 and :50"),
+        ("*/9 * * * *", "at minutes 0, 9, 18, 27, 36, 45, 54 of every hour"),
+        ("every 90m relative", "every hour, on the clock (1 hour 30 minutes rounded down)"),
+        ("every 36h relative", "every day, on the clock (1 day 12 hours rounded down)"),
+        (
+            "FREQ=YEARLY;BYDAY=MO;BYSETPOS=1;BYMONTH=1,6;BYHOUR=9",
+            "every Monday in Jan, Jun at 09:00 UTC, only the first of each year",
+        ),
+        (
+            "FREQ=YEARLY;BYDAY=MO;BYSETPOS=1;BYMONTH=1;BYHOUR=9",
+            "first Monday of Jan at 09:00 UTC",
+        ),
+        (
+            "FREQ=MONTHLY;BYDAY=FR;BYSETPOS=-1;BYHOUR=9;BYSECOND=0,30",
+            "every Friday at 09:00:00, 09:00:30 UTC, only the last of each month",
+        ),
+        ("FREQ=MONTHLY;BYDAY=MO;BYHOUR=9", "every Monday at 09:00 UTC"),
+        ("FREQ=YEARLY;BYDAY=MO,WE;BYHOUR=9", "on Mon, Wed at 09:00 UTC"),
+        ("FREQ=DAILY;BYDAY=FR;BYHOUR=9", "every Friday at 09:00 UTC"),
+        ("FREQ=DAILY;INTERVAL=2;BYDAY=FR;BYHOUR=9", "every 2 days, only on Friday at 09:00 UTC"),
+        (
+            "FREQ=MONTHLY;INTERVAL=2;BYDAY=MO;BYHOUR=9",
+            "in every second month, every Monday at 09:00 UTC",
+        ),
+        ("FREQ=YEARLY;BYMONTHDAY=1;BYHOUR=9", "on day 1 of every month at 09:00 UTC"),
+        (
+            "FREQ=YEARLY;BYMONTHDAY=1,-1;BYMONTH=2,3;BYHOUR=9",
+            "yearly on day 1 and the last day of Feb, Mar at 09:00 UTC",
+        ),
+        (
+            "FREQ=MONTHLY;BYMONTHDAY=13;BYDAY=FR;BYHOUR=9",
+            "monthly on day 13 if it is a Friday at 09:00 UTC",
+        ),
+        ("FREQ=YEARLY;BYWEEKNO=20;BYHOUR=9", "every day in week 20 at 09:00 UTC"),
+        (
+            "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO;BYHOUR=9",
+            "yearly on Monday in week 20 at 09:00 UTC",
+        ),
+        ("FREQ=YEARLY;BYEASTER=-2;BYHOUR=9", "yearly 2 days before Easter at 09:00 UTC"),
+        (
+            "FREQ=YEARLY;BYEASTER=0,1;BYHOUR=9",
+            "yearly 1 day after Easter and on Easter Sunday at 09:00 UTC",
+        ),
+        (
+            "FREQ=YEARLY;BYYEARDAY=1,-1;BYHOUR=9",
+            "yearly on day 1 and the last day of the year at 09:00 UTC",
+        ),
     ],
 )
 def test_words(text: str, words: str) -> None:
@@ -158,3 +209,39 @@ def test_every_schedule_has_words_on_one_line(made: BaseSchedule) -> None:
     assert words.strip() == words != ""
     assert "\n" not in words
     assert "<" not in words
+
+
+def test_rules_in_the_same_words_occur_at_the_same_times() -> None:
+    """2,000 rules of few parts, so that many have their words in common."""
+    dice = random.Random(9)
+    runs: dict[str, tuple[str, list[datetime]]] = {}
+    shared = 0
+    choices = {
+        "FREQ": ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY"),
+        "INTERVAL": ("2",),
+        "BYMONTH": ("5", "1,6"),
+        "BYMONTHDAY": ("5", "1,-1"),
+        "BYDAY": ("MO", "FR", "MO,WE", "MO,TU,WE,TH,FR"),
+        "BYSETPOS": ("1", "-1", "1,2"),
+        "BYWEEKNO": ("20",),
+        "BYEASTER": ("-2", "0"),
+        "BYSECOND": ("0,30",),
+    }
+    for _ in range(2000):
+        names = ["FREQ", *dice.sample(list(choices)[1:], dice.randrange(5))]
+        text = ";".join(f"{name}={dice.choice(choices[name])}" for name in names)
+        try:
+            made = parse_schedule(text, now=NOW)
+        except ScheduleError:
+            continue
+        times = occurrences(made, anchor=None, now=NOW, count=12)
+        words, (other, others) = describe(made), runs.setdefault(describe(made), (text, times))
+        shared += other != text
+        assert others == times, f"{words!r}: {other} and {text}"
+    assert shared > 100
+
+
+@pytest.mark.parametrize(("text", "hours"), [("every 90m relative", 1), ("every 36h relative", 24)])
+def test_an_interval_on_the_clock_is_as_long_as_its_words_say(text: str, hours: int) -> None:
+    times = occurrences(parse_schedule(text, now=NOW), anchor=NOW, now=NOW, count=3)
+    assert times[2] - times[1] == timedelta(hours=hours)

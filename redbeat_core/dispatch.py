@@ -8,6 +8,7 @@ advances the entry.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,12 +23,14 @@ from redis import exceptions
 from .collecting import Collecting, Commands, declare_once
 from .confirming import PATIENCE, ConfirmingChannel, PatientConnection, Receipt
 from .connection import UNREACHABLE, is_cluster
+from .interrupts import interrupts_let_through
 
 logger = get_logger("celery.beat")
 
 EXACTLY_ONCE = "exactly-once"
 AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"
+_SILENT = "the broker does not answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Dispatcher:
         self.mode = AT_LEAST_ONCE if delivery == "auto" else delivery
         self.reason = ""
         self._undecided = False
+        self._asked_at = 0.0
         #: What identifies the server that messages are collected for; empty in other modes.
         self.server = ""
 
@@ -99,6 +103,7 @@ class Dispatcher:
             self._undecided = isinstance(exc, (*UNREACHABLE, OperationalError))
             what = "reached" if self._undecided else "asked"
             self.reason = f"the broker cannot be {what}: {exc}"
+        self._asked_at = time.monotonic()
         return self.mode
 
     def prepare(self) -> str:
@@ -110,11 +115,20 @@ class Dispatcher:
             trouble = self._look()
             if not trouble or self._is_blocked():
                 return trouble
+            if trouble == _SILENT:
+                # Another connection would be waited for as long: let the tick end first.
+                self.close(trouble)
+                return trouble
             # Lost while nothing was under way: nobody need know, if there is another.
             self.close()
+        asked_at, self._asked_at = self._asked_at, 0.0
+        if self._undecided and time.monotonic() - asked_at < 1:
+            # Asked just now, when this beat took the lead: asking again would take as long.
+            return self.reason
         # The broker may have moved to another server since: then the mode is another.
         before = self.mode, self.reason
         self.choose_mode()
+        self._asked_at = 0.0
         if self._undecided:
             # A moment's trouble must not cost the better mode for as long as this beat leads.
             return self.reason
@@ -202,8 +216,11 @@ class Dispatcher:
         if isinstance(channel.connection, PatientConnection):
             return channel.connection.look()
         if self.mode != EXACTLY_ONCE and isinstance(channel, Collecting):
-            # The first may only find that an idle connection was closed.
-            return "" if _answers(channel) or _answers(channel) else "the broker does not answer"
+            trouble = _ask(channel)
+            if trouble and trouble != _SILENT:
+                # That may only have found that an idle connection was closed.
+                trouble = _ask(channel)
+            return trouble
         return ""
 
     def _is_broker_down(self, exc: BaseException | None) -> bool:
@@ -215,8 +232,10 @@ class Dispatcher:
             return False
         errors = (*self._connection.connection_errors, *self._connection.channel_errors)
         while exc is not None:
+            if isinstance(exc, exceptions.TimeoutError):
+                return True
             if isinstance(exc, errors):
-                return not _answers(channel)
+                return bool(_ask(channel))
             exc = exc.__cause__ or exc.__context__
         return False
 
@@ -238,8 +257,10 @@ class Dispatcher:
 
         connection.create_transport = create_transport
         try:
-            # One attempt: the tick goes on and comes back, it does not hang here.
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            # One attempt at each address: the tick goes on and comes back, it does not hang here.
+            others = len(connection.alt) - 1 if connection.alt else 0
+            with interrupts_let_through():
+                connection.ensure_connection(max_retries=others, interval_start=0, interval_step=0)
             channel = connection.channel()
         except Exception:
             _abandon(connection)
@@ -281,14 +302,17 @@ def _abandon(connection: Any) -> None:
         logger.debug("beat: leaving the broker connection: %s", exc)
 
 
-def _answers(channel: Any) -> bool:
-    """Whether the Redis that is the broker of *channel* answers."""
+def _ask(channel: Any) -> str:
+    """Why the Redis that is the broker of *channel* does not answer; empty when it does."""
     if not isinstance(channel, Collecting):
-        return False
+        return "the channel is no Redis channel"
     try:
-        return bool(channel.client.ping())  # type: ignore[attr-defined]
-    except Exception:
-        return False
+        channel.client.ping()  # type: ignore[attr-defined]
+    except exceptions.TimeoutError:
+        return _SILENT
+    except Exception as exc:
+        return f"the broker cannot be asked: {exc}"
+    return ""
 
 
 def _settled(sent: Sent, down: bool) -> Sent:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -38,13 +39,50 @@ def interrupts_held_back() -> Iterator[Sequence[int]]:
         if handler is not None:
             previous[held] = handler
             signal.signal(held, note)
+    holding = _Holding(previous, note, arrived)
+    _held.append(holding)
     try:
         yield arrived
     finally:
-        for held, handler in previous.items():
+        _held.remove(holding)
+        holding.let_go()
+
+
+@dataclass(slots=True)
+class _Holding:
+    previous: dict[signal.Signals, Any]
+    note: Callable[[int, FrameType | None], None]
+    arrived: list[int]
+    delivered: int = 0
+
+    def let_go(self) -> None:
+        for held, handler in self.previous.items():
             signal.signal(held, handler)
-        for signum in arrived:
-            signal.raise_signal(signum)
+        while self.delivered < len(self.arrived):
+            self.delivered += 1
+            signal.raise_signal(self.arrived[self.delivered - 1])
+
+
+#: What holds signals back now, in the main thread.
+_held: list[_Holding] = []
+
+
+@contextmanager
+def interrupts_let_through() -> Iterator[None]:
+    """Run the block, within one that holds signals back, with signals delivered as ever.
+
+    For a long wait before which nothing was begun that an end would leave half done.
+    """
+    if not _held or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    holding = _held[-1]
+    try:
+        holding.let_go()
+        yield
+    finally:
+        for held in holding.previous:
+            signal.signal(held, holding.note)
 
 
 def wait_for(event: threading.Event, seconds: float) -> None:

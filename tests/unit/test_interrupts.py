@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from redbeat_core.interrupts import wait_for
+from redbeat_core.interrupts import interrupts_held_back, interrupts_let_through, wait_for
 
 
 class Unlocked(threading.Event):
@@ -52,3 +52,46 @@ def test_a_signal_at_any_instant_comes_out_as_what_its_handler_raises() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before the wait", "within it"])
+def test_a_signal_is_delivered_within_a_long_wait_and_only_once(early: bool) -> None:
+    came: list[str] = []
+
+    def leave(_signum: int, _frame: FrameType | None) -> None:
+        came.append("signal")
+        raise SystemExit
+
+    before = signal.signal(signal.SIGTERM, leave)
+
+    def end_within() -> None:
+        with interrupts_held_back() as arrived:
+            if early:
+                signal.raise_signal(signal.SIGTERM)
+                assert arrived
+            assert came == []
+            with interrupts_let_through():
+                signal.raise_signal(signal.SIGTERM)
+                came.append("the rest of the wait")
+
+    try:
+        with pytest.raises(SystemExit):
+            end_within()
+        assert came == ["signal"]
+        assert signal.getsignal(signal.SIGTERM) is leave
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_after_the_wait_signals_are_held_back_again() -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda signum, _: came.append(signum))
+    try:
+        with interrupts_held_back() as arrived:
+            with interrupts_let_through():
+                pass
+            signal.raise_signal(signal.SIGTERM)
+            assert (len(arrived), came) == (1, [])
+        assert len(came) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)

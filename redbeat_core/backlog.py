@@ -19,6 +19,7 @@ from celery.schedules import BaseSchedule, crontab
 from .occurring import Occurring
 from .once import anchored_interval
 from .recurrence import fixed_interval, next_occurrence, runs_after
+from .rule_sets import rrule_set
 from .zones import DEFAULT_DST, TICK, DstPolicy
 
 #: How many nominal times are listed one by one; those of an interval are not, they are computed.
@@ -109,6 +110,11 @@ class _Runs:
         self._coming: Iterator[datetime] | None = runs_after(timing, start, dst)
         self._lock = Lock()
 
+    @property
+    def ended(self) -> bool:
+        """Whether no more are to be found."""
+        return self._coming is None
+
     def between(
         self, first: datetime, now: datetime, limit: int
     ) -> tuple[list[datetime], datetime | None, bool]:
@@ -145,7 +151,9 @@ def _runs_of(timing: BaseSchedule, first: datetime, dst: DstPolicy) -> _Runs:
         # Their runs may depend on the run before.
         return _Runs(timing, first, dst)
     kept = _kept(key, dst)
-    if not kept or first < kept[0].start:
+    # What ended of a set may only have been given up: it is sought again.
+    ended = bool(kept) and kept[0].ended and isinstance(timing, rrule_set)
+    if not kept or ended or first < kept[0].start:
         kept[:] = [_Runs(timing, first, dst)]
     return kept[0]
 

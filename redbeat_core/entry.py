@@ -12,13 +12,16 @@ from celery import Celery
 from celery.app import app_or_default
 from celery.beat import ScheduleEntry
 
+from . import events
 from .clock import Clock
 from .config import ensure_conf
 from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
 from .keys import check_name
+from .planning import Plan
 from .policy import Policy, as_members, encode_policy, members_of
 from .record import EntryRecord, bind, definition_of
-from .schedules import next_occurrence, rrule
+from .recurrence import next_look
+from .schedules import rrule
 from .store import MISSING, ConflictError, ScheduleStore, score_text, store_for
 
 #: The members of a definition, in celery-redbeat's order.
@@ -164,7 +167,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         """When it runs next; now when that time has passed; None when never again."""
         if self.last_run_at is None:
             return self._now()
-        due = next_occurrence(self.schedule, self._aware(self.last_run_at))
+        due = next_look(self.schedule, self._aware(self.last_run_at))
         if due is None:
             return self._now() if self._has_only_its_making() else None
         return max(due, self._now())
@@ -250,19 +253,19 @@ class RedBeatSchedulerEntry(ScheduleEntry):
     def save_change(self) -> dict[str, Any]:
         """The arguments of :meth:`ScheduleStore.change` that save this entry."""
         text = self.checked_definition()
-        score = self.score
+        score, mark, over = self.place()
         meta = {"last_run_at": self.last_run_at}
         steps = [
             ("set", "definition", text),
             ("setnx", "meta", encode_meta(meta)),
-            ("set", "due", score_text(score)),
+            ("set", "due", mark),
         ]
         if (policy := self.checked_policy()) is not None:
             steps.append(("set", "policy", policy))
         if self.enabled:
             # Enabling it in code ends an operator's pause.
             steps.append(("drop", "state", "paused"))
-        return {"name": self.name, "steps": steps, "score": score}
+        return {"name": self.name, "steps": steps, "score": score, **over}
 
     def delete(self) -> None:
         """Delete it."""
@@ -285,8 +288,18 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         self.last_run_at = last_run_at or self.default_now()
         self._store_meta()
 
-    def _store_meta(self) -> None:
+    def place(self) -> tuple[float, str, dict[str, Any]]:
+        """Score, field ``due``, and what to tell where there is no run to come: that it is
+        finished, without which it would be lost in silence, and never deleted."""
         score = self.score
+        if score >= 0 or not self.enabled:
+            return score, score_text(score), {}
+        finished = Plan(None, None, finished=True)
+        told = {"types": (events.ENTRY_FINISHED, events.ENTRY_FINISHED)}
+        return score, finished.mark(self._now().timestamp()), told
+
+    def _store_meta(self) -> None:
+        score, mark, over = self.place()
         meta: Mapping[str, Any] = {
             "last_run_at": self.last_run_at,
             "total_run_count": self.total_run_count,
@@ -295,9 +308,10 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         with suppress(ConflictError):
             self._store.change(
                 self.name,
-                [("set", "meta", encode_meta(meta)), ("set", "due", score_text(score))],
+                [("set", "meta", encode_meta(meta)), ("set", "due", mark)],
                 score=score,
                 expect="known",
+                **over,
             )
 
     def is_due(self) -> tuple[bool, float | None]:

@@ -18,7 +18,7 @@ EXAMPLE = "2026-12-24 18:00 Europe/Berlin"
 _MOMENT = re.compile(
     r"(?P<date>\d{4}-\d{1,2}-\d{1,2})"
     r"(?:(?:T|\s+)(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)"
-    r"\s*(?P<offset>Z\b|[+-]\d{2}:?\d{2}(?::?\d{2})?)?)?"
+    r"(?:\s*(?P<offset>Z\b|[+-]\d{2}:?\d{2}(?::?\d{2})?))?)?"
     r"(?:\s+(?P<zone>\S+))?\s*",
     re.ASCII | re.IGNORECASE,
 )

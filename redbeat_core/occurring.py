@@ -14,6 +14,10 @@ from celery.schedules import BaseSchedule, schedstate
 
 from .zones import DEFAULT_DST, DstPolicy
 
+#: Seconds to the next check of what has no run to come. A number: with None, celery beat before 5.6
+#: keeps such an entry at the head of its heap, and no other entry runs any more.
+NEVER = 365 * 86400.0
+
 
 class Occurring(BaseSchedule):
     """A schedule whose runs do not depend on when it ran before.
@@ -44,14 +48,14 @@ class Occurring(BaseSchedule):
         return None if due is None else due - now.astimezone(UTC)
 
     def is_due(self, last_run_at: datetime) -> Any:
-        """Celery's ``schedstate``: due or not, and seconds to the next check (None: never)."""
+        """Celery's ``schedstate``: due or not, and seconds to the next check."""
         remaining = self.remaining_estimate(last_run_at)
         if remaining is None:
-            return schedstate(False, None)
+            return schedstate(False, NEVER)
         due = remaining <= timedelta(0)
         if due:
             remaining = self.remaining_estimate(self.now())
-        seconds = None if remaining is None else max(remaining.total_seconds(), 0)
+        seconds = NEVER if remaining is None else max(remaining.total_seconds(), 0)
         return schedstate(due, seconds)
 
     def __eq__(self, other: object) -> bool:

@@ -13,7 +13,7 @@ from celery import Celery
 from celery.schedules import schedule
 
 from .occurring import Occurring
-from .zones import DEFAULT_DST, DstPolicy, find_zone, iana_name
+from .zones import DEFAULT_DST, DstPolicy, find_zone, iana_name, in_named_zone
 
 
 def zoned(what: str, moment: datetime, tz: tzinfo | str | None) -> datetime:
@@ -32,7 +32,7 @@ def zoned(what: str, moment: datetime, tz: tzinfo | str | None) -> datetime:
         moment = moment.replace(tzinfo=find_zone(tz) if isinstance(tz, str) else tz)
     try:
         if 1 < moment.year < 9999 and moment.astimezone(UTC).year:
-            return moment
+            return in_named_zone(moment)
     except OverflowError:
         pass
     raise ValueError(f"{what} {moment} is out of range: it must be in the years 2 to 9998")

@@ -35,7 +35,7 @@ from .moment_text import format_moment, parse_moment
 from .once import anchored_interval, once
 from .recurrence import next_occurrence
 from .rfc5545 import format_rule, format_set, looks_like_rule, parse_rule
-from .rule_sets import rrule_set
+from .rule_sets import GivenUp, rrule_set
 from .rules import adopted, rrule
 from .scanning import ScheduleError, Word, did_you_mean, quoted, words
 from .sun_text import format_solar, looks_like_solar, parse_solar
@@ -137,7 +137,10 @@ def _check_that_it_runs(found: BaseSchedule, now: datetime) -> None:
         if until is not None and until <= now:
             raise ScheduleError("the rule has no run to come: its UNTIL is in the past")
         if next_occurrence(found, start - timedelta(seconds=1)) is not None:
-            raise ScheduleError("the rule has no run to come: all of its COUNT are in the past")
+            why = "all of its COUNT are in the past"
+            if found.count is None:
+                why = "its next run is past the year 9999"
+            raise ScheduleError(f"the rule has no run to come: {why}")
         raise ScheduleError("the rule never runs: no date in the calendar matches all its parts")
     if isinstance(found, rrule_set):
         _check_set(found, now)
@@ -160,10 +163,10 @@ _MAX_EXCLUDED = 5000
 
 def _check_set(found: rrule_set, now: datetime) -> None:
     run = next(found.search(now, limit=_MAX_EXCLUDED), found)
-    if run is None:
+    if isinstance(run, GivenUp):
         raise ScheduleError(
-            f"EXDATE and EXRULE take away the next {_MAX_EXCLUDED} times of the rules, so that it "
-            "never runs: name the times that are left instead"
+            f"EXDATE and EXRULE take away the next {_MAX_EXCLUDED} times of the rules, up to "
+            f"{run.at:%Y-%m-%d %H:%M:%S} UTC: name the times that are left instead"
         )
     if run is found:
         raise ScheduleError(
@@ -188,8 +191,8 @@ def _parse_once(text: str, zone: tzinfo) -> once:
 def _parse_interval(text: str, zone: tzinfo) -> schedule:
     rest = text.lower()
     position = len("every")
-    relative = re.search(r"\s+relative$", rest)
-    start = re.search(r"\s+(?:starting\s+)?from\b\s*", rest)
+    relative = re.search(r"(?<!\s)\s+relative$", rest)
+    start = re.search(r"(?<!\s)\s+(?:starting\s+)?from\b\s*", rest)
     end = relative.start() if relative else start.start() if start else len(rest)
     total = Decimal(0)
     terms = 0

@@ -17,6 +17,8 @@ from celery.schedules import crontab, schedule
 from .backlog import backlog
 from .policy import PLAIN, SKIP_GRACE, Policy
 from .record import EntryRecord, counts_of
+from .recurrence import next_look
+from .rule_sets import rrule_set
 from .schedules import Occurring, advance, next_occurrence
 from .zones import DEFAULT_DST, TICK, DstPolicy
 
@@ -156,6 +158,12 @@ def plan(
         if first > now:
             return later(record.name, timing, first, policy, runs)
         nominal = first
+    if isinstance(timing, rrule_set) and timing.takes_away(nominal, policy.dst):
+        # The search for the next run had got no further.
+        first = next_look(timing, nominal, policy.dst)
+        if first is None:
+            return Plan(None, None, finished=True)
+        return later(record.name, timing, first, policy, runs)
     if policy is PLAIN and deadline is None:
         following = next_occurrence(timing, nominal)
         if following is not None and following > now:
@@ -165,7 +173,7 @@ def plan(
         return later(record.name, timing, nominal, policy, runs)
     if is_over(nominal, policy, runs):
         return Plan(None, None, finished=True)
-    following = next_occurrence(timing, nominal, policy.dst)
+    following = next_look(timing, nominal, policy.dst)
     grace, why = _grace(timing, policy, deadline)
     if (following is None or following > now) and grace is None and not policy.jitter:
         # Nothing else came due.
@@ -218,6 +226,8 @@ def _catch_up(
     until = now if policy.end is None else min(now, _time(policy.end))
     behind = backlog(timing, nominal, until, policy.catchup_limit + 2, policy.dst)
     times, following = behind.times, behind.next
+    if following is None:
+        following = next_look(timing, times[-1], policy.dst)
     stop = len(times)
     if policy.jitter and put_off(name, times[-1], following, policy) > now:
         # The newest has its nominal time behind it, but is put off.
@@ -337,10 +347,10 @@ def first_due(
     :param asked: the time to take where these leave it open: for an entry that never ran.
     """
     if last_run_at is not None:
-        return next_occurrence(timing, last_run_at, dst)
+        return next_look(timing, last_run_at, dst)
     if isinstance(timing, Occurring) and timing.earliest is not None:
         # Never ran: not before its first occurrence.
-        first = next_occurrence(timing, timing.earliest - TICK, dst)
+        first = next_look(timing, timing.earliest - TICK, dst)
         return None if first is None else max(first, asked)
     return asked
 
@@ -358,4 +368,4 @@ def next_after_edit(
     """
     if type(timing) is schedule and last_run_at is not None and last_run_at <= now:
         return advance(timing, last_run_at, now).next
-    return next_occurrence(timing, now, dst)
+    return next_look(timing, now, dst)

@@ -17,6 +17,7 @@ from celery.utils.time import delta_resolution
 from .crontab_times import crontab_after
 from .occurring import Occurring
 from .once import anchored_interval
+from .rule_sets import GivenUp, rrule_set
 from .rules import adopted
 from .sun import solar_after
 from .zones import DAY, DEFAULT_DST, ZERO, DstPolicy, to_utc
@@ -51,6 +52,17 @@ def next_occurrence(
     :raises ValueError: the schedule is an interval that is not positive, or *after* has no zone.
     """
     return next(_runs(schedule, after, dst), None)
+
+
+def next_look(
+    schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
+) -> datetime | None:
+    """As :func:`next_occurrence`, and where the search of a set is given up the last time that it
+    excludes: there is no run then, but one may follow, to be sought from there."""
+    if not isinstance(schedule, rrule_set):
+        return next_occurrence(schedule, after, dst)
+    found = next(schedule.search(after, dst), None)
+    return found.at if isinstance(found, GivenUp) else found
 
 
 def advance(

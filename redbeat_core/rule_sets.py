@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -16,12 +17,23 @@ from celery import Celery
 from .occurring import Occurring
 from .once import zone_identity, zoned
 from .rules import rrule
-from .zones import DEFAULT_DST, DstPolicy, instants_of
+from .zones import DEFAULT_DST, TICK, DstPolicy, instants_of
 
+_EVERY_PASS = DstPolicy(ambiguous="both")
 MAX_RULES = 20
 MAX_DATES = 500
 #: So many times in a row may be taken away by exclusions before the search is given up.
-MAX_EXCLUDED = 200_000
+MAX_EXCLUDED = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """The end of a search that found nothing but excluded times.
+
+    :ivar at: the last of them (UTC); a run may come after it.
+    """
+
+    at: datetime
 
 
 class rrule_set(Occurring):
@@ -79,7 +91,7 @@ class rrule_set(Occurring):
         for date in self.exdates:
             found.add(date.astimezone(UTC))
             if not date.fold and date.tzinfo is not None:
-                found.update(instants_of(date.replace(tzinfo=None), date.tzinfo, dst))
+                found.update(instants_of(date.replace(tzinfo=None), date.tzinfo, _EVERY_PASS))
         return frozenset(found)
 
     def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
@@ -88,40 +100,40 @@ class rrule_set(Occurring):
         Ends after :data:`MAX_EXCLUDED` times in a row that are all excluded.
         """
         for run in self.search(moment, dst):
-            if run is None:
+            if isinstance(run, GivenUp):
                 return
             yield run
 
     def search(
         self, moment: datetime, dst: DstPolicy = DEFAULT_DST, limit: int = MAX_EXCLUDED
-    ) -> Iterator[datetime | None]:
-        """As :meth:`runs_after`, and at the end None when it was given up after *limit*."""
+    ) -> Iterator[datetime | GivenUp]:
+        """As :meth:`runs_after`, and at the end where it was given up after *limit*."""
         never = self._left_out(dst)
         # A rule that is excluded as a whole would be walked for nothing.
         rules = [rule for rule in self.rules if rule not in self.exrules]
         streams = [_safely(rule.runs_after(moment, dst)) for rule in rules]
         wanted = heapq.merge(*streams, (date for date in self._extra if date > moment))
-        unwanted = heapq.merge(*(_safely(rule.runs_after(moment, dst)) for rule in self.exrules))
-        exclusion = next(unwanted, None)
+        taken = [_Taken(rule, dst) for rule in self.exrules]
         last, excluded = moment.astimezone(UTC), 0
         for run in wanted:
             if run <= last:
                 continue
             last = run
-            while exclusion is not None and exclusion < run:
-                exclusion = next(unwanted, None)
+            if run in never or any(one.has(run) for one in taken):
                 excluded += 1
                 if excluded > limit:
-                    yield None
-                    return
-            if run == exclusion or run in never:
-                excluded += 1
-                if excluded > limit:
-                    yield None
+                    yield GivenUp(run)
                     return
                 continue
             excluded = 0
             yield run
+
+    def takes_away(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
+        """Whether *moment* (aware) is excluded."""
+        at = moment.astimezone(UTC)
+        if self.exdates and at in self._left_out(dst):
+            return True
+        return any(_Taken(rule, dst).has(at) for rule in self.exrules)
 
     def _kind(self) -> type:
         return rrule if self._alone is not None else rrule_set
@@ -148,6 +160,30 @@ class rrule_set(Occurring):
     def __reduce__(self) -> tuple[Any, ...]:
         parts = (self.rules, self.rdates, self.exrules, self.exdates)
         return rebuilt_set, (self.__class__, parts, self.nowfun)
+
+
+class _Taken:
+    """The times of an exclusion rule, asked about in ascending order: walked as long as they are
+    close, and sought beyond."""
+
+    _STEPS = 8
+
+    def __init__(self, rule: rrule, dst: DstPolicy) -> None:
+        self._rule, self._dst = rule, dst
+        self._runs: Iterator[datetime] = iter(())
+        self._at: datetime | None = datetime.min.replace(tzinfo=UTC)
+        self._fresh = True
+
+    def has(self, run: datetime) -> bool:
+        """Whether *run* is one of them."""
+        steps = 0
+        while self._at is not None and self._at < run:
+            if steps == self._STEPS or self._fresh:
+                self._runs = _safely(self._rule.runs_after(run - TICK, self._dst))
+                self._fresh = False
+            self._at = next(self._runs, None)
+            steps += 1
+        return self._at == run
 
 
 def rebuilt_set(cls: type[rrule_set], parts: tuple[Any, ...], nowfun: Any) -> rrule_set:

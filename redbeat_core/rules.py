@@ -26,7 +26,7 @@ from .rrule_times import (
 )
 from .rule_days import Numbers
 from .zoned_rule import Recurrence
-from .zones import DEFAULT_DST, DstPolicy, iana_name
+from .zones import DEFAULT_DST, DstPolicy, iana_name, in_named_zone
 
 #: The arguments of an rrule that say when it occurs, in celery-redbeat's order.
 FIELDS = (
@@ -142,7 +142,8 @@ class rrule(Occurring):
             if value.utcoffset() is None:
                 aware: datetime = maybe_make_aware(value, self.app.timezone)
             else:
-                aware = value
+                # Of dateutil's zones and pytz's only the offset would be stored.
+                aware = in_named_zone(value)
             in_range = aware.astimezone(UTC).year > 1 and aware.year > 1
         except OverflowError:
             in_range = False

@@ -17,7 +17,7 @@ from .explaining import is_passing
 from .keys import InvalidNameError
 from .record import EntryRecord, json_object
 from .schedules import format_schedule, parse_schedule, rrule
-from .store import MISSING, ConflictError, ScheduleStore, score_text
+from .store import MISSING, ConflictError, ScheduleStore
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
@@ -126,9 +126,9 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
         if record.score >= 0 or not entry.enabled:
             # The run that is due next stays so: whether it is made the new policy decides then.
             return change
-    score = entry.score
-    change["steps"] += [*steps, ("set", "definition", text), ("set", "due", score_text(score))]
-    return {**change, "score": score}
+    score, mark, over = entry.place()
+    change["steps"] += [*steps, ("set", "definition", text), ("set", "due", mark)]
+    return {**change, "score": score, **over}
 
 
 def _policy_steps(

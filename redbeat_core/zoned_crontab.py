@@ -13,7 +13,7 @@ from celery.schedules import crontab
 
 from .crontab_times import crontab_after
 from .occurring import Occurring
-from .zones import DEFAULT_DST, DstPolicy, find_zone, iana_name
+from .zones import DEFAULT_DST, ZERO, DstPolicy, find_zone, iana_name, named_zone
 
 #: Celery's arguments, in its order.
 CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
@@ -37,10 +37,10 @@ class zoned_crontab(Occurring, crontab):
         tz: tzinfo | str,
         **options: Any,
     ) -> None:
-        zone = find_zone(tz) if isinstance(tz, str) else tz
+        zone = find_zone(tz) if isinstance(tz, str) else named_zone(tz)
         self.zone = getattr(zone, "key", None) or iana_name(zone)
         if not isinstance(self.zone, str):
-            name = "UTC" if not zone.utcoffset(None) else None
+            name = "UTC" if zone.utcoffset(None) == ZERO else None
             if name is None:
                 raise ValueError("a crontab's zone must have a name, as in tz='Europe/Berlin'")
             self.zone = name

@@ -16,7 +16,16 @@ from itertools import islice
 
 from .rrule_times import DAILY, UNIT_SECONDS, Parts
 from .rule_counts import CountedRule
-from .zones import DEFAULT_DST, TICK, DstPolicy, elapsed, next_change, offset_at, wall_clock
+from .zones import (
+    DEFAULT_DST,
+    TICK,
+    DstPolicy,
+    elapsed,
+    is_repeated,
+    next_change,
+    offset_at,
+    wall_clock,
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,23 @@ class Recurrence:
         start = self.dtstart.astimezone(UTC)
         zone = self.dtstart.tzinfo or UTC
         moment = max(moment, start - TICK)
+        if moment < start and self.dtstart.fold and self.by_wall and self._names_its_start():
+            # Of a repeated hour the second pass was meant, whatever the policy takes of the others.
+            if self.until is None or start <= self.until:
+                yield start
+            moment = start
         walk = self._wall(zone, moment, dst) if self.by_wall else self._even(zone, moment)
         for instant in walk:
             if self.until is not None and instant > self.until:
                 return
             yield instant
+
+    def _names_its_start(self) -> bool:
+        """Whether DTSTART is of the second pass of a repeated hour, and a time of the rule."""
+        local = self.dtstart.replace(tzinfo=None, fold=0)
+        if not is_repeated(local, self.dtstart.tzinfo or UTC):
+            return False
+        return next(self.local_times(local), None) == local
 
     @property
     def by_wall(self) -> bool:

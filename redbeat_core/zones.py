@@ -51,9 +51,13 @@ class DstPolicy:
 DEFAULT_DST = DstPolicy()
 
 
+#: Files beside the zones which are no zones: what they say depends on the machine.
+_NO_ZONES = frozenset({"localtime", "posixrules"})
+
+
 @lru_cache(maxsize=1)
 def _zone_names() -> tuple[str, ...]:
-    return tuple(sorted(available_timezones()))
+    return tuple(sorted(available_timezones() - _NO_ZONES))
 
 
 @lru_cache(maxsize=1024)
@@ -63,7 +67,8 @@ def find_zone(name: str) -> ZoneInfo:
     :raises UnknownZoneError: there is none.
     """
     try:
-        if name and len(name) <= 100 and name.isascii() and name.isprintable():
+        plain = name and len(name) <= 100 and name.isascii() and name.isprintable()
+        if plain and name not in _NO_ZONES:
             return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         pass
@@ -87,6 +92,28 @@ def iana_name(zone: tzinfo | None) -> str | None:
     """The name of *zone* if it is an IANA zone other than UTC, else None."""
     key = getattr(zone, "key", None)
     return key if isinstance(key, str) and key not in UTC_NAMES else None
+
+
+def named_zone(zone: tzinfo) -> tzinfo:
+    """*zone*, or the standard library's of the same name where it is dateutil's or pytz's.
+
+    Theirs know their name, too, but neither tell it as ``key`` nor, pytz's, change their offset.
+    """
+    if isinstance(zone, ZoneInfo | timezone):
+        return zone
+    name = getattr(zone, "zone", None) or getattr(zone, "_filename", None)
+    if not isinstance(name, str):
+        return zone
+    try:
+        return find_zone(name.rpartition("zoneinfo/")[2])
+    except UnknownZoneError:
+        return zone
+
+
+def in_named_zone(moment: datetime) -> datetime:
+    """*moment* (aware), the same instant in :func:`named_zone` of its zone."""
+    zone = None if moment.tzinfo is None else named_zone(moment.tzinfo)
+    return moment if zone is moment.tzinfo else moment.astimezone(zone)
 
 
 def to_utc(local: datetime, zone: tzinfo) -> datetime:

@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -76,6 +77,10 @@ NASTY = [
     "*" * 50,
     "every ",
     "at ",
+    " " * 15_000,
+    "a" * 15_000,
+    "7" * 15_000,
+    " a" * 7_500,
 ]
 
 DEFINITIONS = [
@@ -199,6 +204,18 @@ def within_bounds(read: Callable[[str], None], text: str) -> None:
 def check_error(error: ValueError, length: int) -> None:
     assert str(error)
     assert 0 <= (getattr(error, "column", None) or 0) <= length
+
+
+@pytest.mark.parametrize("run", [" ", "a", "7", " a", "1h ", ",", ";", "(", "\t\n"])
+@pytest.mark.parametrize("end", ["x", "relative", "from", "a b", ""])
+def test_a_long_run_of_one_character_is_read_at_once(run: str, end: str) -> None:
+    def check(text: str) -> None:
+        with suppress(ScheduleError):
+            parse_schedule(text, "Europe/Berlin", now=NOW)
+
+    for text in TEXTS:
+        longest = 15_900 - len(text) - len(end)
+        within_bounds(check, text + run * (longest // len(run)) + end)
 
 
 @pytest.mark.thorough

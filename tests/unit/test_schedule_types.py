@@ -7,7 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 from celery.schedules import solar as celery_solar
+from dateutil.tz import gettz, tzstr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ from redbeat_core.decoder import (
     RedBeatJSONEncoder,
     decode_definition,
 )
+from redbeat_core.occurring import NEVER
 from redbeat_core.planning import first_due
 from redbeat_core.schedules import (
     DstPolicy,
@@ -93,6 +95,15 @@ def test_every_schedule_goes_forward_and_answers_beat(made: BaseSchedule, now: d
     assert seconds is None or seconds >= 0
 
 
+class InTime(ScheduleEntry):
+    """An entry that takes the time from its schedule's clock."""
+
+    def default_now(self) -> datetime:
+        return cast(datetime, self.schedule.now())
+
+    _default_now = default_now
+
+
 class Recorder(Scheduler):
     """Celery's own scheduler; it keeps what it would send."""
 
@@ -152,8 +163,35 @@ def test_a_one_off_runs_once_and_is_over() -> None:
     assert next_occurrence(made, NOW) == at
     assert advance(made, at, at).next is None
     made.nowfun = lambda: at
-    assert made.is_due(NOW) == schedstate(True, None)
-    assert made.is_due(at) == schedstate(False, None)
+    assert made.is_due(NOW) == schedstate(True, NEVER)
+    assert made.is_due(at) == schedstate(False, NEVER)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "at 2026-05-05 05:18 UTC",
+        "DTSTART:20260505T051800Z RRULE:FREQ=DAILY;COUNT=1",
+        "DTSTART:20260505T051800Z RRULE:FREQ=DAILY;UNTIL=20260505T060000Z",
+        "DTSTART:20260505T051800Z RRULE:FREQ=DAILY;COUNT=2 EXDATE:20260506T051800Z",
+    ],
+)
+def test_a_finished_schedule_leaves_the_others_running_under_celery_beat(text: str) -> None:
+    app = Celery(broker="memory://", set_as_current=False)
+    clock = [NOW]
+    made, often = parse_schedule(text, now=NOW), schedule(10, app=app)
+    made.nowfun = often.nowfun = lambda: clock[0]
+    scheduler = Recorder(app=app)
+    for name, timing in (("short", made), ("often", often)):
+        scheduler.schedule[name] = InTime(
+            name=name, task="t", schedule=timing, app=app, last_run_at=NOW
+        )
+    for _ in range(60):
+        clock[0] += timedelta(seconds=2)
+        for _ in range(4):
+            scheduler.tick()
+    assert scheduler.sent.count("short") == 1
+    assert scheduler.sent.count("often") == 12
 
 
 def test_a_one_off_that_never_ran_waits_for_its_time() -> None:
@@ -175,6 +213,9 @@ def test_a_one_off_in_a_gap_is_what_the_clocks_show_then() -> None:
         (lambda: once(datetime(1, 1, 1), UTC), "years 2 to 9998"),
         (lambda: anchored_interval(0, START), "more than 0 seconds"),
         (lambda: zoned_crontab(tz="Europe/Belin"), "did you mean Europe/Berlin"),
+        (lambda: zoned_crontab(tz="localtime"), "there is no time zone 'localtime'"),
+        (lambda: zoned_crontab(tz="posixrules"), "there is no time zone 'posixrules'"),
+        (lambda: zoned_crontab(tz=tzstr("EST5EDT")), "must have a name"),
         (lambda: zoned_crontab(tz=timezone(timedelta(hours=1))), "must have a name"),
         (lambda: rrule_set(), "needs a rule or a date"),
         (lambda: rrule_set([rrule("DAILY")]), "need a dtstart"),
@@ -325,3 +366,29 @@ def test_a_stored_schedule_that_cannot_be_is_an_error_with_the_reason(
     with pytest.raises(DecodeError) as caught:
         decode_definition(f'{{"name": "x", "task": "t", "schedule": {stored}}}')
     assert reason in str(caught.value)
+
+
+class Pytz(tzinfo):
+    """A zone as pytz has it: the name is ``zone``, the offset is that of one part of the year."""
+
+    zone = "Europe/Berlin"
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return None if moment is None else timedelta(hours=1)
+
+    def dst(self, _moment: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, _moment: datetime | None) -> str:
+        return "CET"
+
+
+@pytest.mark.parametrize("zone", [cast(tzinfo, gettz("Europe/Berlin")), Pytz()])
+def test_a_zone_of_another_library_is_the_zone_of_its_name(zone: tzinfo) -> None:
+    start = datetime(2026, 1, 1, 9, tzinfo=zone)
+    rule, same = rrule("DAILY", dtstart=start), rrule("DAILY", dtstart=START)
+    assert rule == same
+    assert times(rule) == times(unwired(wire(rule))) == times(same)
+    assert zoned_crontab(0, 9, tz=zone) == zoned_crontab(0, 9, tz="Europe/Berlin")
+    assert once(start) == unwired(wire(once(start))) == once(START)
+    assert rrule_set([rule], exdates=[start]) == rrule_set([same], exdates=[START])

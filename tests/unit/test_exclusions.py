@@ -1,0 +1,163 @@
+"""Sets whose exclusions take away long stretches go on after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redbeat_core import rule_sets
+from redbeat_core.planning import Plan, plan
+from redbeat_core.record import EntryRecord
+from redbeat_core.recurrence import next_look
+from redbeat_core.rule_sets import GivenUp
+from redbeat_core.schedules import (
+    ScheduleError,
+    next_occurrence,
+    occurrences,
+    parse_schedule,
+    rrule,
+    rrule_set,
+)
+
+MONDAY = datetime(2026, 8, 3, 12, tzinfo=UTC)
+THURSDAY = datetime(2026, 8, 6, 23, 59, 59, tzinfo=UTC)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NOT_AT_THE_WEEKEND = (
+    "DTSTART:20260101T000000Z RRULE:FREQ=SECONDLY EXRULE:FREQ=SECONDLY;BYDAY=FR,SA,SU"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        # Its exclusions come more often than its times, and none of them is one.
+        ("RRULE:FREQ=YEARLY EXRULE:FREQ=SECONDLY;BYHOUR=1", "2027-01-01 00:00"),
+        ("RRULE:FREQ=MONTHLY;BYMONTHDAY=1 EXRULE:FREQ=MINUTELY;BYMONTH=9", "2026-10-01 00:00"),
+        ("RRULE:FREQ=MONTHLY EXRULE:FREQ=MINUTELY;BYHOUR=1", "2026-09-01 00:00"),
+    ],
+)
+def test_only_excluded_runs_count_against_a_set(text: str, first: str) -> None:
+    made = parse_schedule(f"DTSTART:20200101T000000Z {text}", now=MONDAY)
+    found = next_occurrence(made, MONDAY)
+    assert found is not None
+    assert f"{found:%Y-%m-%d %H:%M}" == first
+
+
+rules = st.builds(
+    rrule,
+    st.sampled_from(["DAILY", "HOURLY", "MINUTELY"]),
+    dtstart=st.just(START),
+    interval=st.integers(1, 9),
+    byhour=st.sets(st.integers(0, 23), min_size=1, max_size=6),
+    byweekday=st.sets(st.integers(0, 6), min_size=1, max_size=5),
+)
+
+
+@given(
+    st.lists(rules, min_size=1, max_size=2), st.lists(rules, max_size=2), st.integers(0, 60 * 1440)
+)
+def test_a_set_is_what_its_rules_have_and_its_exclusions_have_not(
+    wanted: list[rrule], unwanted: list[rrule], minutes: int
+) -> None:
+    begin = START + timedelta(minutes=minutes)
+    end = begin + timedelta(days=1)
+
+    def within(one: rrule | rrule_set) -> Iterable[datetime]:
+        return takewhile(lambda run: run <= end, one.runs_after(begin))
+
+    left = {run for rule in wanted for run in within(rule)}
+    left -= {run for rule in unwanted for run in within(rule)}
+    assert list(within(rrule_set(wanted, exrules=unwanted))) == sorted(left)
+
+
+def test_a_refused_set_is_told_how_far_its_exclusions_go() -> None:
+    with pytest.raises(ScheduleError) as caught:
+        parse_schedule(NOT_AT_THE_WEEKEND, now=THURSDAY)
+    assert "the next 5000 times of the rules, up to 2026-08-07 01:23:20 UTC" in str(caught.value)
+    assert "never" not in str(caught.value)
+
+
+def decided(made: rrule_set, nominal: datetime, now: datetime) -> Plan:
+    at = nominal.timestamp()
+    record = EntryRecord("a", score=at, due=repr(at))
+    return plan(record, {"schedule": made, "enabled": True}, None, now)
+
+
+def test_an_entry_goes_on_after_more_excluded_times_than_are_looked_at() -> None:
+    made = parse_schedule(NOT_AT_THE_WEEKEND, now=MONDAY)
+    assert isinstance(made, rrule_set)
+    nominal, looks = THURSDAY - timedelta(seconds=1), 0
+    made_runs: list[datetime] = []
+    while len(made_runs) < 4:
+        step = decided(made, nominal, nominal)
+        assert not step.finished
+        assert step.next is not None
+        assert not step.gaps
+        if step.nominal is None:
+            looks += 1
+        else:
+            made_runs.append(step.nominal)
+        nominal = step.next
+    monday = datetime(2026, 8, 10, tzinfo=UTC)
+    second = timedelta(seconds=1)
+    assert made_runs == [THURSDAY - second, THURSDAY, monday, monday + second]
+    assert looks == 3 * 86400 // rule_sets.MAX_EXCLUDED
+
+
+def test_after_an_absence_too_it_goes_on_after_the_excluded_times() -> None:
+    made = parse_schedule(NOT_AT_THE_WEEKEND, now=MONDAY)
+    assert isinstance(made, rrule_set)
+    now = datetime(2026, 8, 10, 0, 0, 30, tzinfo=UTC)
+    nominal, made_runs = THURSDAY - timedelta(seconds=9), []
+    for _ in range(20):
+        step = decided(made, nominal, now)
+        assert step.next is not None
+        if step.nominal is not None:
+            made_runs.append((step.nominal, step.missed))
+        nominal = step.next
+        if nominal > now:
+            break
+    # One run stands for the nine before, and one for what came due after the stretch.
+    assert made_runs[0] == (THURSDAY - timedelta(seconds=9), 9)
+    assert made_runs[1:] == [(datetime(2026, 8, 10, tzinfo=UTC), 30)]
+    assert nominal == now + timedelta(seconds=1)
+
+
+def test_a_set_that_is_over_is_finished() -> None:
+    made = rrule_set([rrule("DAILY", dtstart=START, count=3)], exdates=[START + timedelta(days=2)])
+    last = START + timedelta(days=1)
+    assert decided(made, last, last).finished
+    assert next_look(made, last) is None
+
+
+def test_a_search_that_is_given_up_says_where() -> None:
+    made = parse_schedule(NOT_AT_THE_WEEKEND, now=MONDAY)
+    assert isinstance(made, rrule_set)
+    assert list(made.search(THURSDAY, limit=9)) == [GivenUp(THURSDAY + timedelta(seconds=10))]
+    assert made.takes_away(THURSDAY + timedelta(seconds=10))
+    assert not made.takes_away(THURSDAY)
+
+
+@pytest.mark.parametrize("rule", ["DAILY", "WEEKLY", "MONTHLY"])
+def test_a_start_in_the_second_pass_of_a_repeated_hour_is_a_run(rule: str) -> None:
+    made = parse_schedule("at 2026-10-25 02:30+01:00 Europe/Berlin", now=MONDAY)
+    start = made.at
+    assert start.fold == 1
+    single = rrule(rule, dtstart=start, count=1)
+    second_pass = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    assert occurrences(single, anchor=None, now=MONDAY, count=3) == [second_pass]
+    more = occurrences(rrule(rule, dtstart=start, count=3), anchor=None, now=MONDAY, count=9)
+    assert len(more) == 3
+    assert more[0] == second_pass
+    elsewhere = rrule(rule, dtstart=start, byhour=5)
+    assert second_pass not in occurrences(elsewhere, anchor=None, now=MONDAY, count=3)
+
+
+def test_a_rule_that_leaves_the_calendar_is_refused_for_that() -> None:
+    with pytest.raises(ScheduleError, match="its next run is past the year 9999"):
+        parse_schedule("FREQ=DAILY;INTERVAL=99999999", now=MONDAY)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redbeat_core import rule_sets
@@ -58,6 +58,7 @@ rules = st.builds(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(rules, min_size=1, max_size=2), st.lists(rules, max_size=2), st.integers(0, 60 * 1440)
 )

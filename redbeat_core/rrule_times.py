@@ -13,6 +13,7 @@ in as many periods as that has, never will.
 from __future__ import annotations
 
 import calendar
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,9 @@ _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 #: The length of a tick, for the frequencies below a day.
 UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
 #: Jumps over hours, minutes and seconds that do not match, before a rule is given up.
-_MAX_JUMPS = 100_000
+_MAX_JUMPS = 20_000
+#: Jumps in a row after which the ticks at an allowed time are computed and not searched for.
+_SOLVED_AFTER = 1000
 DAY_SECONDS = 86_400
 #: A time without occurrences that is worth remembering.
 _LONG = timedelta(days=60)
@@ -91,6 +94,8 @@ class Rule:
         #: From the first to before the second nothing was found.
         self._gap = (start, start)
         self._clock = _clock(parts)
+        #: Of the ticks until their times of day repeat, the numbers of those that match.
+        self._on_time: array[int] | None = None
 
     def times_from(self, at: datetime) -> Iterator[datetime]:
         """The occurrences at or after *at*, ascending, none twice; ends when there are no more."""
@@ -168,10 +173,14 @@ class Rule:
                 # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
                 yield self._days.within(max(monday, start.toordinal()), monday + 6)
         elif step % 7 or not self._weekdays or start.weekday() in self._weekdays:
-            day = start.toordinal()
-            for ordinal in self._days.after(at.toordinal()):
-                if (ordinal - day) % step == 0:
-                    yield (ordinal,)
+            day, first = start.toordinal(), at.toordinal()
+            if step < 366:
+                days = (o for o in self._days.after(first) if (o - day) % step == 0)
+            else:
+                # There are fewer multiples of INTERVAL than days that match.
+                walk = range(first + (day - first) % step, LAST_DAY + 1, step)
+                days = (o for o in walk if self._days.any_day or self._days.within(o, o))
+            yield from ((ordinal,) for ordinal in days)
 
     def _of_month(self, year: int, month: int) -> Sequence[int]:
         first, table = self._days.of_year(year)
@@ -185,7 +194,8 @@ class Rule:
         parts, unit = self.parts, UNIT_SECONDS[self.parts.freq]
         step = unit * self.interval
         base = ordinal_seconds(self.start) // unit * unit
-        if not self._reachable(base, step):
+        offsets = self._within(unit)
+        if not offsets or not self._reachable(base, step):
             return
         hours = frozenset(parts.byhour)
         minutes = frozenset(parts.byminute) if unit <= 60 else frozenset()
@@ -193,7 +203,10 @@ class Rule:
         earliest = ordinal_seconds(at) // unit * unit
         matching_day, jumps = -1, 0
         while jumps < _MAX_JUMPS:
-            tick = base + -((base - earliest) // step) * step
+            number = -((base - earliest) // step)
+            if jumps > _SOLVED_AFTER:
+                number = self._next_on_time(number, base // unit, step // unit)
+            tick = base + number * step
             day, second = divmod(tick, DAY_SECONDS)
             if day > LAST_DAY:
                 return
@@ -214,10 +227,38 @@ class Rule:
                 earliest = tick + _wait(parts.bysecond, second % 60)
             else:
                 moment = datetime.combine(date.fromordinal(day), time(hour, minute, second % 60))
-                for offset in self._within(unit):
+                for offset in offsets:
                     yield moment + offset
                     jumps = 0
                 earliest = tick + 1
+
+    def _next_on_time(self, number: int, base: int, step: int) -> int:
+        """The number of the first tick from *number* on that comes at an allowed time of day.
+
+        The time of day of the ticks walks round by a fixed distance, so that for each allowed
+        time the numbers of its ticks are the solution of a congruence.
+
+        :param base: DTSTART, in hours, minutes or seconds, as the frequency is.
+        :param step: the distance of the ticks, likewise.
+        """
+        parts, unit = self.parts, UNIT_SECONDS[self.parts.freq]
+        day = DAY_SECONDS // unit
+        common = gcd(step, day)
+        cycle = day // common
+        if self._on_time is None:
+            inverse = pow(step // common, -1, cycle)
+            hours = parts.byhour or range(24)
+            minutes = (parts.byminute or range(60)) if unit <= 60 else (0,)
+            seconds = (parts.bysecond or range(60)) if unit == 1 else (0,)
+            distances = (
+                (hour * 3600 + minute * 60 + second) // unit - base
+                for hour, minute, second in product(hours, minutes, seconds)
+            )
+            solved = (d // common * inverse % cycle for d in distances if d % common == 0)
+            self._on_time = array("I", sorted(solved))
+        known, turn = self._on_time, number // cycle * cycle
+        at = bisect_left(known, number - turn)
+        return turn + (known[at] if at < len(known) else cycle + known[0])
 
     def _matching_day(self, ordinal: int) -> int | None:
         if self._days.any_day:

@@ -15,7 +15,7 @@ import calendar
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -314,8 +314,24 @@ def _changes(zone: tzinfo, year: int) -> tuple[datetime, ...]:
         return _changes_kept.__wrapped__(zone, year)
 
 
+#: From here on no zone has changes of its own; 28 years have years of all kinds.
+_EVENLY_FROM = 2104
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> dict[tuple[int, bool], int]:
+    """How far behind that year the first one is that begins on a weekday and is leap, or not."""
+    years = {number: _EVENLY_FROM + number for number in reversed(range(28))}
+    return {(date(y, 1, 1).weekday(), calendar.isleap(y)): n for n, y in years.items()}
+
+
 @lru_cache(maxsize=16384)
 def _changes_kept(zone: tzinfo, year: int) -> tuple[datetime, ...]:
+    if year > _EVENLY_FROM + 28 and isinstance(zone, ZoneInfo):
+        # By then zones go by rules for the year, and these look alike.
+        like = _EVENLY_FROM + _kinds()[date(year, 1, 1).weekday(), calendar.isleap(year)]
+        later = date(year, 1, 1) - date(like, 1, 1)
+        return tuple(change + later for change in _changes_kept(zone, like))
     step = DAY if year < 2100 else 10 * DAY
     low = datetime(year, 1, 1, tzinfo=UTC)
     end = _plus(low, (366 if calendar.isleap(year) else 365) * DAY)

@@ -20,7 +20,7 @@ from redbeat_core.schedules import (
     parse_schedule,
     rrule,
 )
-from redbeat_core.zones import DEFAULT_DST, next_change
+from redbeat_core.zones import DEFAULT_DST, next_change, offset_at
 
 from .strategies import ZONES, crontabs, moments, rules
 
@@ -265,3 +265,27 @@ def test_a_walk_under_any_policy_gives_the_same_runs_as_single_steps(
         at = found
     assert walk == steps
     assert all(early < late for early, late in pairwise(walk))
+
+
+def test_an_interval_that_walks_round_the_day_finds_its_time_of_day() -> None:
+    """By a second a week, it comes to a certain second within 1,656 years."""
+    start = datetime(2026, 1, 1, 9, 0, 1, tzinfo=UTC)
+    made = rrule(
+        "SECONDLY", dtstart=start, interval=604_801, byhour=4, byminute=0, bysecond=0, byweekday=4
+    )
+    found = next_occurrence(made, start)
+    assert found is not None
+    assert (found.hour, found.minute, found.second, found.weekday()) == (4, 0, 0, 4)
+    assert (found - start) % timedelta(seconds=604_801) == timedelta(0)
+
+
+def test_the_clocks_of_a_late_year_change_as_those_of_a_year_alike() -> None:
+    for name in ("Europe/Berlin", "Africa/Casablanca", "America/Santiago", "Asia/Kolkata"):
+        zone = ZoneInfo(name)
+        for year in (2140, 2400, 2999):
+            at, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year, 12, 31, tzinfo=UTC)
+            while (change := next_change(zone, at, end)) is not None:
+                assert offset_at(change - timedelta(seconds=1), zone) == offset_at(at, zone)
+                assert offset_at(change, zone) != offset_at(at, zone)
+                at = change
+            assert offset_at(end, zone) == offset_at(at, zone)

@@ -16,6 +16,7 @@ from .rfc5545 import format_rule
 from .rfc5545_times import offset_name
 from .rrule_times import DAILY, MONTHLY, WEEKLY
 from .rules import FIELDS, WEEKDAYS, adopted, rrule
+from .words import MONTHS
 from .zones import ZERO, iana_name, next_change, offset_at
 
 #: A zone that keeps its offset for so long has no daylight saving.
@@ -57,14 +58,7 @@ def warnings_of(
         moved = _of_offset(rule, app_zone, now.astimezone(UTC).toordinal())
         found += [moved] if moved is not None else []
     if _lost_number(rule):
-        days = ", ".join(WEEKDAYS[day] for day, _ in rule.recurrence.parts.byweekday)
-        each = "month" if rule.freq == MONTHLY else "year"
-        found.append(
-            ScheduleWarning(
-                f"every {days} of each {each}: celery-redbeat loses the number of a weekday. If "
-                f"the last was meant, edit it to BYDAY=-1{days[:2]}; if not, to FREQ=WEEKLY"
-            )
-        )
+        found.append(_of_number(rule))
     return tuple(found)
 
 
@@ -73,15 +67,29 @@ def _by_the_clock(rule: rrule) -> bool:
     return rule.freq <= DAILY or not rule.recurrence.parts.plain
 
 
+def _of_number(rule: rrule) -> ScheduleWarning:
+    parts = rule.recurrence.parts
+    days = [WEEKDAYS[day] for day, _ in parts.byweekday]
+    period = "month" if rule.freq == MONTHLY else "year"
+    within = f"each {period}" if parts.interval == 1 else f"every {parts.interval} {period}s"
+    if parts.bymonth:
+        within = f"{', '.join(MONTHS[month - 1] for month in parts.bymonth)} of {within}"
+    last = ",".join(f"-1{day[:2]}" for day in days)
+    text = (
+        f"every {', '.join(days)} of {within}: celery-redbeat loses the number of a weekday. If "
+        f"the last was meant, edit it to BYDAY={last}"
+    )
+    return ScheduleWarning(f"{text}; if not, to FREQ=WEEKLY" if parts.interval == 1 else text)
+
+
 def _lost_number(rule: rrule) -> bool:
     parts = rule.recurrence.parts
     other = parts.bysetpos, parts.bymonthday, parts.byyearday, parts.byweekno, parts.byeaster
     return (
         rule.freq < WEEKLY
-        and parts.interval == 1
         and iana_name(rule.recurrence.dtstart.tzinfo) is None
-        and len(parts.byweekday) == 1
-        and not parts.byweekday[0][1]
+        and bool(parts.byweekday)
+        and not any(n for _, n in parts.byweekday)
         and not any(other)
     )
 

@@ -95,6 +95,28 @@ def test_a_weekday_that_lost_its_number_is_told() -> None:
     assert warning.proposal is None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words", "edit"),
+    [
+        ({"freq": "MONTHLY", "byweekday": [MO(1), FR(1)]}, "MO, FR of each month", "-1MO,-1FR"),
+        (
+            {"freq": "MONTHLY", "byweekday": FR(1), "interval": 3},
+            "FR of every 3 months",
+            "-1FR",
+        ),
+        ({"freq": "YEARLY", "byweekday": FR(1), "bymonth": 3}, "FR of Mar of each year", "-1FR"),
+    ],
+)
+def test_lost_numbers_are_told_whatever_else_the_rule_says(
+    arguments: dict[str, Any], words: str, edit: str
+) -> None:
+    record = stored(dtstart=datetime(2026, 1, 5, 9, tzinfo=UTC), **arguments)
+    (warning,) = decode_record(record, app("UTC"), NOW).warnings
+    assert words in warning.text
+    assert f"BYDAY={edit}" in warning.text
+    assert ("FREQ=WEEKLY" in warning.text) == ("interval" not in arguments)
+
+
 def test_our_own_rules_are_not_flagged() -> None:
     for made in (
         rrule("MONTHLY", dtstart=WINTER, byweekday=FR),

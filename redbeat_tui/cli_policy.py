@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import Any
 
 import click
+from celery.schedules import schedule
 
 from redbeat_core.moment_text import parse_moment
 from redbeat_core.policy import ALLOWED, AMBIGUOUS, CATCHUP, NONEXISTENT
@@ -109,7 +110,11 @@ def read(key: str, text: str, zone: tzinfo) -> Any:
             try:
                 return reader(text)
             except (ValueError, OverflowError) as exc:
-                reason = str(exc) if isinstance(exc, ScheduleError) else ALLOWED[key][1]
+                reason = (
+                    str(exc)
+                    if isinstance(exc, ScheduleError)
+                    else ALLOWED[key][1].replace("null", NONE)
+                )
                 option = key.replace("_", "-")
                 raise Refusal(f"--{option} {clean(text, 60)!r} is refused: {reason}") from None
     return text
@@ -122,7 +127,10 @@ def _length(text: str) -> float:
     except ValueError:
         pass
     try:
-        every = parse_schedule(f"every {text}").run_every
-    except (ScheduleError, AttributeError):
-        raise ScheduleError("write a length of time as in 90s, 5m, 1h30m, 2 days") from None
-    return float(every.total_seconds())
+        every: Any = parse_schedule(f"every {text}")
+    except ScheduleError:
+        every = None
+    # Nothing but a length: no start, and not by the clock.
+    if type(every) is not schedule or every.relative:
+        raise ScheduleError("write a length of time as in 90s, 5m, 1h30m, 2 days")
+    return float(every.run_every.total_seconds())

@@ -71,6 +71,9 @@ def test_a_policy_is_typed_shown_and_taken_back(
     ("words", "reason"),
     [
         (("--grace", "soon"), "--grace 'soon' is refused: write a length of time"),
+        (("--grace", "5m relative"), "'5m relative' is refused: write a length of time"),
+        (("--grace", "day from 2026-01-01"), "is refused: write a length of time"),
+        (("--max-runs", "1.5"), "'1.5' is refused: a whole number from 1, or none"),
         (("--grace", "-5"), "'grace' is -5.0"),
         (("--jitter", "none"), "--jitter 'none' is refused"),
         (("--max-runs", "0"), "'max_runs' is 0"),

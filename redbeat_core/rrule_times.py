@@ -1,7 +1,8 @@
 """When a recurrence rule (RFC 5545) occurs, on a clock without a zone: seek, bounded search.
 
 Pure; :mod:`redbeat_core.zoned_rule` puts a rule into a zone. The semantics are those of
-``dateutil.rrule``, which the tests compare with; dateutil itself has no seek (its cost grows
+``dateutil.rrule``, which the tests compare with, but for the numbers of weeks, where it takes some
+years to have one too many, and we go by the standard. dateutil itself has no seek (its cost grows
 with the age of the rule, to minutes) and walks to the year 9999 for a rule that never matches.
 
 Seek: the periods of a rule (its years, months, weeks, days, hours, ...) are numbered from the

@@ -286,6 +286,9 @@ def test_an_excluded_local_time_is_left_out_however_often_it_comes() -> None:
 def test_the_sun_does_what_celery_says(made: solar, now: datetime) -> None:
     theirs = celery_solar(made.event, made.lat, made.lon, nowfun=lambda: now)
     theirs.app = Celery(set_as_current=False)
+    if made.event == "dusk_astronomical":
+        # Celery 5.4 has the sun above the horizon then.
+        theirs.cal.horizon = "-18"
     ours = next_occurrence(made, now)
     assert ours is not None
     expected = now + theirs.remaining_estimate(now)

@@ -321,7 +321,7 @@ class BatchRunner:
         """What is to be committed."""
         complete, store = self._filling.complete, self._store
         published = [complete(job, sent) or finish(store, job, sent) for job, sent in found.sent]
-        return [*found.filled, *published, *found.steps]
+        return [*found.in_order(published), *found.steps]
 
     def ask_commit(
         self, found: Found, ready: list[Filled | Advance], ahead: Ahead | None = None

@@ -27,7 +27,7 @@ from .policy import PLAIN
 from .record import bind, definition_of, named_definition, version_of
 from .run_forms import PARTS, RunForms
 from .store import score_text
-from .templates import Content, Templates
+from .templates import NOTHING, Content, Form, Templates
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
@@ -36,6 +36,8 @@ logger = get_logger("celery.beat")
 
 #: How many characters of definitions are remembered with what they give, and how many metas.
 _CHARACTERS, _HEADS = 50_000_000, 10_000
+#: How many kinds that were waited for are remembered.
+_WAITED = 2000
 #: Members of a policy that decide nothing about an interval that is on time, but for the next
 #: run of an entry that is finished, or of its local time.
 _NOT_DECIDING = {name: getattr(PLAIN, name) for name in ("nonexistent", "ambiguous")}
@@ -46,7 +48,7 @@ _COUNT = ', "total_run_count": '
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is the same in all runs of a definition.
+    """What is the same in all runs of a definition, as long as their form is the same.
 
     :ivar kind: the name of the form of its messages.
     :ivar subject: its name as JSON.
@@ -59,6 +61,7 @@ class _Known:
     version: str
     timing: Any
     kind: str
+    form: Form
     subject: str
     content: Content
     every: int
@@ -71,11 +74,13 @@ class Filling:
         self._scheduler = scheduler
         self._clock = scheduler.clock.now
         self._templates = templates
-        self._known: dict[str, _Known | None] = {}
+        self._known: dict[str, _Known] = {}
+        #: Definitions that this form cannot be filled with.
+        self._refused: dict[str, Form] = {}
         self._characters = 0
-        self._embeds: dict[str, Any] = {}
         self._heads: set[str] = set()
-        self._waited: set[str] = set()
+        #: How far the forms of these kinds were when they were waited for.
+        self._waited: dict[str, str] = {}
         self._usable = self._completes = False
         self._run_forms = RunForms(scheduler.store)
         #: What is filled, for the script: the meta and the event of every run, then the messages.
@@ -107,9 +112,10 @@ class Filling:
         self._deadline = scheduler.app.conf.beat_cron_starting_deadline
         self._plain = replace(policy, **_NOT_DECIDING) == PLAIN
         self._prefix = scheduler.store.keys.prefix
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, tuple[int, Form]] = {}
         self._teachers: dict[str, int] = {}
-        self._plans: dict[tuple[int, str, str], tuple[str, float, str] | None] = {}
+        # With the timing itself, so that its id is that of no other.
+        self._plans: dict[tuple[int, str, str], tuple[Any, tuple[str, float, str] | None]] = {}
         self._random, self._used = "", 0
         self._logged = logger.isEnabledFor(20)
         self.forms += self._run_forms.at(scheduler.clock.corrected(scheduler.app.now()))
@@ -126,10 +132,18 @@ class Filling:
         known = self._known.get(text) or self._learn(due, text)
         if known is None or known.name != due.name:
             return None
-        number = self._numbers.get(known.kind) or self._number(known.kind)
+        numbered = self._numbers.get(known.kind) or self._number(known.kind)
+        if numbered is None:
+            return None
+        number, form = numbered
+        if known.form is not form:
+            # So may be the settings and the task that the texts come from.
+            known = self._learn(due, text)
+            if known is None or known.form is not form:
+                return None
         planned = self._planned(due, known, mark)
         count = self._count(meta)
-        if not number or planned is None or count is None:
+        if planned is None or count is None:
             return None
         nominal, at, score = planned
         state = loaded[5]
@@ -197,35 +211,40 @@ class Filling:
         except DecodeError:
             return False
         kind = self._templates.kind_of(definition)
-        if not self._templates.is_learning(kind) or not self._templates.fits(definition):
+        so_far = self._templates.learning(kind, definition)
+        if not so_far or not self._templates.fits(definition):
             return False
         if kind not in self._teachers:
             # Once; should it come to nothing, nobody waits for it any more.
-            if kind in self._waited:
+            if self._waited.pop(kind, "") == so_far:
+                self._waited[kind] = so_far
                 return False
-            self._waited.add(kind)
+            if len(self._waited) >= _WAITED:
+                del self._waited[next(iter(self._waited))]
+            self._waited[kind] = so_far
         taught = self._teachers[kind] = self._teachers.get(kind, 0) + 1
-        return taught > 2
+        # One that makes a form, and one to compare it with.
+        return taught > (2 if so_far == NOTHING else 1)
 
     def _learn(self, due: Due, text: str) -> _Known | None:
         """What is the same in all runs of the definition *text*; None: its runs are not filled,
         or not yet."""
-        if text in self._known:
-            return None
         try:
             definition = named_definition(text, due.name)
         except DecodeError:
             return None
         kind = self._templates.kind_of(definition)
         form = self._templates.ready(kind)
-        if form is None or not definition["enabled"]:
+        if form is None or not definition["enabled"] or not form.holds_for(definition):
+            return None
+        if self._refused.get(text) is form:
             return None
         if self._characters > _CHARACTERS:
             self._known.clear()
-            self._plans.clear()
+            self._refused.clear()
             self._characters = 0
-        self._characters += len(text) + 500
-        known = None
+        known, anew = None, self._known.pop(text, None) or self._refused.pop(text, None)
+        size = len(text) + 500
         if self._templates.fits(definition):
             try:
                 content = self._templates.make_content(form, definition)
@@ -240,25 +259,26 @@ class Filling:
                     version=version_of(text, None, None),
                     timing=bind(definition["schedule"], self._scheduler.app),
                     kind=kind,
+                    form=form,
                     subject=json.dumps(definition["name"]),
                     content=content,
                     every=_every(definition["schedule"]),
                 )
-                self._characters += 2 * len(content.body)
-        self._known[text] = known
+                size += content.size
+        if anew is None:
+            self._characters += size
+        if known is None:
+            self._refused[text] = form
+        else:
+            self._known[text] = known
         return known
 
-    def _number(self, kind: str) -> int | None:
-        """The place among the batch's forms of the one for messages of this *kind*."""
+    def _number(self, kind: str) -> tuple[int, Form] | None:
+        """The form for messages of this *kind*, and its place among those of the batch."""
         form = self._templates.ready(kind)
         if form is None or form.command is None:
             return None
-        self._waited.discard(kind)
-        if self._embeds.setdefault(kind, form.embed) != form.embed:
-            # The bodies that were made for the form before are no longer what Celery makes.
-            self._embeds[kind] = form.embed
-            self._known.clear()
-            return None
+        self._waited.pop(kind, None)
         pieces: list[str | int] = []
         try:
             times = self._templates.times_of(form)
@@ -269,8 +289,8 @@ class Filling:
             pieces += (PARTS.get(piece) or [times[piece]]) if place % 2 else [piece]
         database, queue = form.command
         self.forms.append([str(database), queue, pieces])
-        number = self._numbers[kind] = len(self.forms)
-        return number
+        numbered = self._numbers[kind] = len(self.forms), form
+        return numbered
 
     def _planned(self, due: Due, known: _Known, mark: str) -> tuple[str, float, str] | None:
         """Nominal time (as text, and in Unix seconds) and new score, where the decision is to
@@ -286,9 +306,10 @@ class Filling:
             return repr(pair[0]), pair[0], repr(pair[1])
         key = (id(known.timing), due.score, mark)
         try:
-            return self._plans[key]
+            return self._plans[key][1]
         except KeyError:
-            found = self._plans[key] = self._plan(due, known)
+            found = self._plan(due, known)
+            self._plans[key] = known.timing, found
             return found
 
     def _plan(self, due: Due, known: _Known) -> tuple[str, float, str] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from .claims import Advance, Due, Filled
 from .dispatch import Sent
 from .jobs import Job
+
+_T = TypeVar("_T")
 
 #: How many are claimed first of what is due at once, and twice as many each time after: nothing
 #: of a small batch waits for the rest of a large one, and a large one takes few round trips.
@@ -55,7 +57,13 @@ class Found:
     @property
     def made(self) -> list[Filled | Job]:
         """The runs to commit, in the order in which they are committed, before the steps."""
-        return [*self.filled, *(job for job, _ in self.sent)]
+        return self.in_order([job for job, _ in self.sent])
+
+    def in_order(self, published: Sequence[_T]) -> list[Filled | _T]:
+        """*published*, which has something for each of :attr:`sent`, with what is filled: what
+        was asked for goes ahead of what is due."""
+        asked = sum(job.request is not None for job, _ in self.sent)
+        return [*published[:asked], *self.filled, *published[asked:]]
 
     def add(self, item: Job | Advance | None) -> None:
         """Put *item* where it belongs."""

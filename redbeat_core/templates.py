@@ -2,7 +2,8 @@
 
 Most of the time in Celery's publishing path goes into working out anew what is the same for every
 message of a task with the same options. Here one message of each such kind is taken apart into a
-form, a second one is made both ways and compared, and from then on the form is filled. Whatever a
+form, a second one is made both ways and compared, and from then on the form is filled: with other
+arguments than the first one's, once a message with others was compared. Whatever a
 form cannot give (times in the message, signal receivers that must be called, custom routers or
 ``apply_async``) keeps to Celery's own path.
 """
@@ -20,12 +21,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery, Task, signals
-from celery.app.routes import MapRoute
-from celery.beat import Scheduler
+from celery import signals
 from kombu import serialization
 from kombu.utils import json as kombu_json
 
+from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
 from .dispatch import EXACTLY_ONCE, Sent
 from .plain_repr import argument_text
@@ -56,8 +56,10 @@ _CONSTANT = frozenset(
 )
 #: Seconds after which a form is made and compared anew: settings may change while beat runs.
 _FRESH = 60.0
-#: How many forms, and how many entries' contents, are kept.
-_FORMS, _CONTENTS = 2000, 20000
+#: How far a form is that there is not.
+NOTHING = "nothing"
+#: How many forms, and how many characters of entries' contents, are kept.
+_FORMS, _CONTENTS = 2000, 50_000_000
 #: What varies in a message; the id is in it three times.
 _PARTS = ("body", "id", "argsrepr", "kwargsrepr", "header", "tag", "eta", "expires")
 #: By content type the serializers whose body is the same for the same arguments.
@@ -87,6 +89,8 @@ class Form:
     :ivar command: database and list of the message; None: this kind cannot be filled.
     :ivar pieces: by turns a constant text and the name of the part that comes there.
     :ivar compared: a message was made both ways, and was the same.
+    :ivar only: the arguments of all messages so far, as text: what else may depend on them is not
+        known; None: there were others.
     :ivar task: the task's name.
     :ivar seconds: the options that are a number of seconds from now.
     """
@@ -96,9 +100,14 @@ class Form:
     pieces: list[str] = field(default_factory=list)
     embed: Any = None
     compared: bool = False
+    only: str | None = None
     serializer: str = "json"
     task: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def holds_for(self, definition: Mapping[str, Any]) -> bool:
+        """Whether it gives the messages with the arguments of *definition*."""
+        return self.only is None or self.only == _arguments(definition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,12 @@ class Content:
     kwargsrepr: str
     header: str
 
+    @property
+    def size(self) -> int:
+        """Characters, about."""
+        texts = self.body, self.argsrepr, self.kwargsrepr, self.header
+        return sum(map(len, texts)) + 500
+
 
 @dataclass
 class Templates:
@@ -120,7 +135,9 @@ class Templates:
 
     scheduler: RedBeatScheduler
     _forms: dict[str, Form] = field(default_factory=dict)
-    _contents: dict[str, Content] = field(default_factory=dict)
+    #: By definition, each with the form it was made for.
+    _contents: dict[str, tuple[Form, Content]] = field(default_factory=dict)
+    _characters: int = 0
     _encode: Any = None
     _serializers: tuple[str, ...] = ()
     _embed: tuple[Any, str] = (None, "null")
@@ -135,18 +152,13 @@ class Templates:
         conf = app.conf
         self.usable = (
             scheduler.dispatcher.mode == EXACTLY_ONCE
-            and type(scheduler).apply_async is Scheduler.apply_async
-            and type(scheduler).send_task is Scheduler.send_task
-            and type(app).send_task is Celery.send_task
-            and "send_task" not in vars(app)
             and not signals.before_task_publish.receivers
             and not signals.after_task_publish.receivers
             and not conf.task_always_eager
             and not conf.task_send_sent_event
             and conf.task_protocol == 2
-            and all(type(route) is MapRoute for route in app.amqp.routes)
+            and self._celery_sends()
         )
-
         amqp = app.amqp
         known = hasattr(conf, "task_repr_maxlevels")
         levels = {"maxlevels": conf.task_repr_maxlevels} if known else {}
@@ -158,10 +170,17 @@ class Templates:
         is_kombus = pickle is not None and pickle.encoder.__module__ == serialization.__name__
         self._serializers = ("json", "pickle") if is_kombus else ("json",)
 
+    def _celery_sends(self) -> bool:
+        try:
+            return sends_as_celery(self.scheduler)
+        except Exception:
+            # Such as a backend that is not to be had: told when a message is published.
+            return False
+
     def fill(self, run: Run) -> Sent | None:
         """The message of *run*, if its form is known and compared; else None."""
         form = self.ready(self.kind_of(run.definition)) if self.usable else None
-        if form is None:
+        if form is None or not form.holds_for(run.definition):
             return None
         try:
             times = self.times_of(form)
@@ -178,23 +197,33 @@ class Templates:
         form = self._fresh(key)
         if form is None:
             if len(self._forms) >= _FORMS:
-                self._forms.clear()
-            form = self._forms[key] = Form(time.monotonic())
+                del self._forms[next(iter(self._forms))]
+            form = self._forms[key] = Form(time.monotonic(), only=_arguments(run.definition))
             self._make(form, run, commands)
-        elif form.command is not None and not form.compared:
+        elif form.command is not None:
+            known = form.holds_for(run.definition)
+            if form.compared and known:
+                return
             form.compared = self._same(form, run, commands)
             if not form.compared:
                 form.command = None
+            elif not known:
+                form.only = None
 
     def ready(self, kind: str) -> Form | None:
         """The form for messages of this kind, if it was compared and is the same."""
         form = self._fresh(kind)
         return form if form is not None and form.compared and form.command is not None else None
 
-    def is_learning(self, kind: str) -> bool:
-        """Whether the next messages of this kind may give a form."""
+    def learning(self, kind: str, definition: Mapping[str, Any]) -> str:
+        """How far this kind's form is from being filled with *definition*, whose messages may
+        bring it on; empty: they will not."""
         form = self._fresh(kind)
-        return form is None or (form.command is not None and not form.compared)
+        if form is None:
+            return NOTHING
+        if form.command is None or (form.compared and form.holds_for(definition)):
+            return ""
+        return "compared" if form.compared else "made"
 
     def _fresh(self, kind: str) -> Form | None:
         form = self._forms.get(kind)
@@ -217,12 +246,7 @@ class Templates:
         ):
             return False
         task = self.scheduler.app.tasks.get(definition["task"])
-        return task is None or (
-            type(task).apply_async is Task.apply_async
-            and type(task).shadow_name is Task.shadow_name
-            and getattr(task, "__self__", None) is None
-            and getattr(task, "_dump_pydantic_arguments", None) is None
-        )
+        return task is None or is_called_as_celerys(task)
 
     def _make(self, form: Form, run: Run, commands: Commands) -> None:
         if len(commands) != 1 or len(commands[0][1]) != 3 or commands[0][1][0] != "LPUSH":
@@ -280,11 +304,15 @@ class Templates:
         return [(database, ("LPUSH", queue, "".join(pieces)))]
 
     def _content(self, form: Form, run: Run) -> Content:
-        content = self._contents.get(run.text)
-        if content is None:
-            if len(self._contents) >= _CONTENTS:
+        made_for, content = self._contents.get(run.text, (None, None))
+        # With a new form, anew: so are the settings and the task that it is made by.
+        if content is None or made_for is not form:
+            content = self.make_content(form, run.definition)
+            if self._characters > _CONTENTS:
                 self._contents.clear()
-            content = self._contents[run.text] = self.make_content(form, run.definition)
+                self._characters = 0
+            self._characters += len(run.text) + content.size
+            self._contents[run.text] = form, content
         return content
 
     def make_content(self, form: Form, definition: dict[str, Any]) -> Content:
@@ -348,6 +376,10 @@ def _seconds(options: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: value for name, value in given.items() if type(value) in (int, float) and value > 0
     }
+
+
+def _arguments(definition: Mapping[str, Any]) -> str:
+    return repr((definition.get("args") or (), definition.get("kwargs") or {}))
 
 
 def _as_close(given: str, known: str) -> str:

@@ -217,7 +217,12 @@ CASES: dict[str, Case] = {
     "wrong arguments": Case(task=SPECIAL, args=[1, 2, 3], prepare=with_typed_task, sent=0),
     "eager": Case(task=SPECIAL, conf={"task_always_eager": True}, prepare=with_task(), sent=0),
     "eager elsewhere": Case(conf={"task_always_eager": True}),
-    "its own messages": Case(prepare=own_message, args=[1, 2], fills=True),
+    "its own messages": Case(prepare=own_message, args=[1, 2]),
+    "a task that compresses": Case(task=SPECIAL, args=["x" * 500], prepare=with_task(
+        compression="gzip")),
+    "compression for a task": Case({"compression": "bzip2"}, task=SPECIAL, args=["x" * 500],
+                                   prepare=with_task(compression="gzip")),
+    "a task's delivery mode": Case(task=SPECIAL, prepare=with_task(delivery_mode=1), fills=True),
     "receiver": Case(around=lambda: before(lambda **_: None)),
     "receiver of headers": Case(around=lambda: before(mark_headers)),
     "receiver of the body": Case(args=[1], kwargs={"a": 1}, around=lambda: before(mark_body)),

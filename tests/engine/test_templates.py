@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from celery import Celery, Task, signals
 from celery.app.routes import MapRoute
 
 from redbeat_core import RedBeatScheduler
+from redbeat_core.filling import Filling
 from redbeat_core.templates import Templates
 from tests.support.stepping import due_entry, queued, run
 
@@ -73,17 +75,23 @@ def comparable(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def messages(
-    client: redis.Redis, scheduler: RedBeatScheduler, entries: list[dict[str, Any]]
+    client: redis.Redis,
+    scheduler: RedBeatScheduler,
+    entries: list[dict[str, Any]],
+    at: float = 1000.5,
 ) -> dict[str, Any]:
-    """What is enqueued for these entries: by entry, its list and its message."""
+    """What is enqueued for these entries: by entry, its list and its message.
+
+    :param at: the nominal time of all of them, Unix seconds.
+    """
     for number, entry in enumerate(entries):
         due_entry(scheduler.app, f"e{number:03}", **entry)
         # Nominal times and last runs are the same for all and at every time.
-        client.zadd("redbeat::schedule", {f"redbeat:e{number:03}": 1000.5})
-        client.hset(f"redbeat:e{number:03}", "due", "1000.5")
+        client.zadd("redbeat::schedule", {f"redbeat:e{number:03}": at})
+        client.hset(f"redbeat:e{number:03}", "due", repr(at))
     run(scheduler)
     found: dict[str, Any] = {}
-    for key in ("shop", "other"):
+    for key in ("shop", "other", "pre:shop", "pre:other"):
         for step in ("", *(f"\x06\x16{n}" for n in (3, 6, 9))):
             for message in queued(client, key + step):
                 name = message["headers"]["redbeat"]["entry"]
@@ -92,16 +100,20 @@ def messages(
 
 
 def both_ways(
-    client: redis.Redis, make_scheduler: Make, entries: list[dict[str, Any]], **conf: Any
+    client: redis.Redis,
+    make_scheduler: Make,
+    entries: list[dict[str, Any]],
+    at: float = 1000.5,
+    **conf: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     first = make_scheduler(**conf)
-    filled = messages(client, first, entries)
+    filled = messages(client, first, entries, at)
     first.close()
     client.flushdb()
     # The same app: each has a reply queue of its own.
     other = RedBeatScheduler(first.app)
     other.batch._templates.begin_batch = lambda: None  # type: ignore[method-assign]
-    found = messages(client, other, entries)
+    found = messages(client, other, entries, at)
     other.close()
     return filled, found
 
@@ -113,8 +125,29 @@ def test_over_all_contents_and_options_both_ways_are_the_same(
     ours, celerys = both_ways(client, make_scheduler, entries)
     assert ours == celerys
     assert len(ours) == len(entries)
-    # Of each kind, the first message makes the form and the second is compared with it.
-    assert fills.count(True) == len(entries) - 2 * len(OPTIONS)
+    # Of each kind, the first message makes the form and the second is compared with it; so is
+    # the third, as the arguments of those two are alike.
+    assert fills.count(True) == len(entries) - 3 * len(OPTIONS)
+
+
+def test_what_the_server_fills_is_the_same_over_all_contents_and_options(
+    client: redis.Redis, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled: list[str] = []
+    fill = Filling.fill
+
+    def noting(self: Filling, due: Any) -> Any:
+        made = fill(self, due)
+        filled.extend([due.name] if made is not None else [])
+        return made
+
+    monkeypatch.setattr(Filling, "fill", noting)
+    entries = [{**content, "options": options} for options in OPTIONS for content in CONTENTS]
+    # On time: nothing but the usual is to be decided.
+    ours, celerys = both_ways(client, make_scheduler, entries, round(time.time(), 1) - 1)
+    assert ours == celerys
+    assert len(ours) == len(entries)
+    assert len(filled) == len(entries) - 3 * len(OPTIONS)
 
 
 def test_what_varies_keeps_to_celerys_path(
@@ -145,10 +178,12 @@ def test_settings_that_rule_forms_out(
 def test_static_routes_and_a_key_prefix_do_not(
     url: str, client: redis.Redis, make_scheduler: Make, fills: list[bool]
 ) -> None:
-    conf = {"task_routes": {"shop.*": {"queue": "other", "priority": 6}}}
+    conf: dict[str, Any] = {"task_routes": {"shop.*": {"queue": "other", "priority": 6}}}
+    conf["broker_transport_options"] = {"global_keyprefix": "pre:"}
+    conf["redbeat_redis_options"] = {}
     ours, celerys = both_ways(client, make_scheduler, [{"args": [n]} for n in range(5)], **conf)
     assert ours == celerys
-    assert {key for key, _ in ours.values()} == {"other\x06\x166"}
+    assert {key for key, _ in ours.values()} == {"pre:other\x06\x166"}
     assert fills.count(True) == 3
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.claims import Claim
+from redbeat_core.decoder import encode_meta
 from redbeat_core.operations import OperationError, Operations, TooManyRequestsError
 from redbeat_core.store import store_for
 from tests.support.stepping import due_entry, log, queued, run
@@ -186,15 +189,23 @@ def test_a_request_goes_ahead_of_ten_thousand_that_are_due(
     app: Celery, client: redis.Redis, make_scheduler: Make
 ) -> None:
     RedBeatSchedulerEntry("urgent", "shop.record", 3600.0, app=app).save()
+    scheduler = make_scheduler()
+    for number in range(5):
+        # So that what follows is filled.
+        due_entry(app, f"first {number}", args=[number])
+    run(scheduler)
+    client.delete("shop")
     definition = client.hget("redbeat:urgent", "definition")
+    meta = encode_meta({"last_run_at": datetime.now(UTC), "total_run_count": 1})
+    at = repr(round(time.time(), 1) - 1)
     pipe = client.pipeline(transaction=False)
     for number in range(10_000):
         name = f"entry {number}"
         text = str(definition).replace('"urgent"', json.dumps(name), 1)
-        pipe.hset(f"redbeat:{name}", mapping={"definition": text, "due": "1000.0"})
-        pipe.zadd("redbeat::schedule", {f"redbeat:{name}": 1000.0})
+        fields: Any = {"definition": text, "due": at, "meta": meta}
+        pipe.hset(f"redbeat:{name}", mapping=fields)
+        pipe.zadd("redbeat::schedule", {f"redbeat:{name}": float(at)})
     pipe.execute()
-    scheduler = make_scheduler()
     scheduler._step()
     begun = client.llen("shop")
     assert 0 < begun < 10_000
@@ -202,6 +213,21 @@ def test_a_request_goes_ahead_of_ten_thousand_that_are_due(
     scheduler._step()
     following = queued(client)[::-1][begun]
     assert following["headers"]["redbeat"]["entry"] == "urgent"
+
+
+def test_a_request_goes_ahead_of_what_is_due_and_filled(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    RedBeatSchedulerEntry("urgent", "shop.record", 3600.0, app=app).save()
+    scheduler = make_scheduler()
+    for _ in range(3):
+        client.delete("shop")
+        for number in range(5):
+            due_entry(app, f"e{number}", args=[number])
+        Operations(store_for(app), app=app).trigger("urgent")
+        run(scheduler)
+        sent = [message["headers"]["redbeat"]["entry"] for message in queued(client)[::-1]]
+        assert sent == ["urgent", "e0", "e1", "e2", "e3", "e4"]
 
 
 def test_a_thousand_requests_are_taken_in_batches_and_each_once(

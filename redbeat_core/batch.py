@@ -44,11 +44,10 @@ class BatchRunner:
         self._bad: dict[str, str] = {}
         self.postponed = Postponed(scheduler.clock.now)
         self._requests = RunRequests(scheduler, self)
-        self._trouble = ""
         self._unsent = Unsent(scheduler.store, self.postponed)
         self._templates = Templates(scheduler)
         self._filling = Filling(scheduler, self._templates)
-        self._published = Published()
+        self._published = Published(scheduler)
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
@@ -70,10 +69,13 @@ class BatchRunner:
         if not claim.held:
             return Result(held=False, holder=claim.holder)
         scheduler.lease.touched(started)
-        self._report_trouble(claim.trouble)
+        self._requests.report(claim.trouble)
         if len(claim.due) >= limit and scheduler.dispatcher.mode == EXACTLY_ONCE:
-            self._settled, self._limit = False, limit * 2
-            return run_in_a_row(self, scheduler, claim, now, limit)
+            # If this fails, it may have been too much for the server.
+            self._settled, self._limit = False, max(limit // 2, 1)
+            result = run_in_a_row(self, scheduler, claim, now, limit)
+            self._limit = limit * 2
+            return result
         full = claim.more or len(claim.requests) >= limit
         self._limit = min(limit * 2, scheduler.config.batch_size) if full else FIRST_BATCH
         if not claim.more:
@@ -91,7 +93,9 @@ class BatchRunner:
         self._settled = bool(found.filled) and not (
             claim.more or claim.requests or found.put_off or found.jobs or found.steps
         )
+        following, self._limit = self._limit, max(min(limit, len(claim.due)) // 2, 1)
         held = self._dispatch(found)
+        self._limit = following
         if self._settled:
             # Nothing but the usual: what is due next is known without asking.
             return Result(held=held, next_at=self._next_at(claim, found.filled))
@@ -151,8 +155,7 @@ class BatchRunner:
         """Publish and commit in the order of the delivery mode; False when the lease was lost."""
         if self._scheduler.dispatcher.mode == AT_MOST_ONCE:
             return self._commit_first(found.jobs, found.steps)
-        sent = self.publish(found.jobs, found.steps)
-        if sent is None:
+        if (sent := self.publish(found.jobs, found.steps)) is None:
             return False
         found.sent = sent
         return self._commit(found)
@@ -244,13 +247,15 @@ class BatchRunner:
         """Publish; None when the lease ended on the way."""
         dispatcher = self._scheduler.dispatcher
         tried: list[Sent] = []
+        lost = False
         for job in jobs:
             if self._scheduler.ending:
                 # What is left of the batch is nobody's yet: the next leader makes it.
                 break
             # A process that was stopped for a while must not go on sending.
-            if dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held:
-                return None
+            lost = dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held
+            if lost:
+                break
             tried.append(self._published.known(job) or self._send(job))
             if tried[-1].broker_down:
                 break
@@ -266,10 +271,11 @@ class BatchRunner:
                 waiting, down = [*waiting, job], sent.error
             else:
                 steps.append(self._unsent.failed(job, sent.error))
+        if lost:
+            return None
         if down:
-            gone = {job.name for job, _ in done}
-            now = self._scheduler.clock.now()
-            self._unsent.broker_down(down, waiting, now, gone.union(self._bad))
+            others = {job.name for job, _ in done}.union(self._bad)
+            self._unsent.broker_down(down, waiting, self._scheduler.clock.now(), others)
         elif jobs:
             self.postponed.broker_works()
         return done
@@ -349,8 +355,8 @@ class BatchRunner:
         if results is None:
             return False
         for one, result in zip(found.made, results, strict=False):
-            if isinstance(one, Job) and result in ("ok", "stale"):
-                self._published.settled(one)
+            if isinstance(one, Job):
+                self._published.ended(one, result)
             if result != "ok":
                 self._not_committed(one, result)
             elif isinstance(one, Filled):
@@ -359,8 +365,7 @@ class BatchRunner:
         return True
 
     def _not_committed(self, made: Filled | Job, reason: str) -> None:
-        self._settled = False
-        name = made.due.name if isinstance(made, Filled) else made.name
+        self._settled, name = False, made.due.name if isinstance(made, Filled) else made.name
         if reason == "stale":
             logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)
             return
@@ -380,6 +385,9 @@ class BatchRunner:
         if results is None:
             return False
         ready = [job for job, result in zip(jobs, results, strict=False) if result == "ok"]
+        for job, result in zip(jobs, results, strict=False):
+            if result != "ok":
+                self._not_committed(job, result)
         sent = scheduler.dispatcher.settle([self._send(job) for job in ready])
         notes = [
             failure(self._store, job, f"{one.error} (at-most-once: it is not repeated)")
@@ -389,10 +397,3 @@ class BatchRunner:
         if notes:
             self._store.commit("", notes)
         return True
-
-    def _report_trouble(self, trouble: str) -> None:
-        """Say once that no requests can be read; all else goes on."""
-        if trouble and trouble != self._trouble:
-            key = self._store.keys.triggers
-            logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
-        self._trouble = trouble

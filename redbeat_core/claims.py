@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -120,6 +121,9 @@ class Page:
     records: Sequence[EntryRecord] = ()
 
 
+#: Up to how many entries that cannot run each claim looks whether they are as they were; and
+#: seconds between looks where there are more.
+_COMPARED, _COMPARE_EVERY = 100, 1.0
 #: The place of the new score in a filled item.
 _SCORE = 5
 
@@ -164,13 +168,15 @@ class ClaimStore(ScheduleStore):
         """What is due at *now*; keeps the lease of *lease* seconds.
 
         :param token: the caller's; empty to run without a lock.
-        :param known: name and :func:`digest` of entries to pass over while they are like that.
+        :param known: name and :func:`digest` of entries to pass over while they are like that;
+            where they are many, that is looked at once a second.
         :param passing: how many that are due are passed over: they are being dispatched; and so
             are the requests.
         :param ahead: ask there, and read the answer later with :meth:`claimed`; then what is
             returned means nothing.
         """
-        words = (word for name, mark in (known or {}).items() for word in (self._key(name), mark))
+        marks = self._to_compare(known or {})
+        words = (word for name, mark in marks.items() for word in (self._key(name), mark))
         keys = [lock or self.keys.schedule, self.keys.schedule, self.keys.triggers]
         head = [token if lock else "", int(lease * 1000), score_text(now), limit, passing]
         if ahead is not None:
@@ -178,6 +184,18 @@ class ClaimStore(ScheduleStore):
             return Claim(held=True)
         reply = self.scripts.run("claim", keys, [*head, *words])
         return self.claimed(reply, limit, len(known or ()))
+
+    _compared_at = 0.0
+
+    def _to_compare(self, known: Mapping[str, str]) -> Mapping[str, str]:
+        """The same without the digests, if these are many and were compared a moment ago."""
+        if len(known) <= _COMPARED:
+            return known
+        now = time.monotonic()
+        if now - self._compared_at < _COMPARE_EVERY:
+            return dict.fromkeys(known, "")
+        self._compared_at = now
+        return known
 
     def claimed(self, reply: Any, limit: int, known: int = 0) -> Claim:
         """What the answer to a claim of *limit* entries says.

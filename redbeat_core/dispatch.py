@@ -67,6 +67,8 @@ class Dispatcher:
         self.mode = AT_LEAST_ONCE if delivery == "auto" else delivery
         self.reason = ""
         self._undecided = False
+        #: Why the last connection was closed.
+        self._lost = ""
         self._asked_at = 0.0
         #: What identifies the server that messages are collected for; empty in other modes.
         self.server = ""
@@ -93,6 +95,9 @@ class Dispatcher:
                 self.reason = f"the broker is no Redis ({self._connection.transport.driver_type})"
             elif not _same_server(channel.client, self._client):  # type: ignore[attr-defined]
                 self.reason = "the broker is another Redis server"
+            elif _user(channel.client) != _user(self._client):  # type: ignore[attr-defined]
+                # The schedule's user may not be allowed to write the broker's queues.
+                self.reason = "the broker is used as another user than the schedule"
             else:
                 self.server = _run_id(self._client) or _address(self._client)
                 self.mode, self.reason = EXACTLY_ONCE, "the broker is the schedule's Redis server"
@@ -153,8 +158,8 @@ class Dispatcher:
         commands: Commands = []
         receipts: list[Receipt] = []
         try:
-            if not self._is_whole():
-                raise ConnectionError("the connection to the broker was lost")
+            if self._producer is None or not self._is_whole():
+                raise ConnectionError(self._lost or "the connection to the broker was lost")
             channel = self._producer.channel
             if self.mode == EXACTLY_ONCE:
                 channel.commands = commands
@@ -282,6 +287,7 @@ class Dispatcher:
         self._connection = self._producer = None
         if connection is None:
             return
+        self._lost = reason
         channel = producer.channel
         if isinstance(channel, ConfirmingChannel):
             channel.give_up(reason or "the connection was closed")
@@ -334,6 +340,10 @@ def _run_id(client: Any) -> str:
         return str(client.info("server")["run_id"])
     except exceptions.ResponseError:
         return ""
+
+
+def _user(client: Any) -> str:
+    return client.connection_pool.connection_kwargs.get("username") or "default"
 
 
 def _address(client: Any) -> str:

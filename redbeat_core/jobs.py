@@ -122,6 +122,16 @@ def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
     return replace(job.step, meta=meta, commands=sent.commands, events=notes)
 
 
+def changed(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
+    """The note that *job*'s message is out though its entry was changed meanwhile, and is not moved
+    on by it."""
+    lateness = round(max(store.clock() - job.nominal, 0.0), 6)
+    data = dispatched(job.nominal, sent.task_id, lateness)
+    data["trigger"] = job.request["id"] if job.request else None
+    data["changed"] = True
+    return Advance(events=[store.event(events.RUN_DISPATCHED, job.name, data)])
+
+
 def _counted(step: Advance) -> dict[str, Any]:
     """What an event tells of an entry that a request's run counts for."""
     if step.seen is None or step.meta is None:

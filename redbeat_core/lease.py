@@ -21,7 +21,7 @@ from celery.utils.log import get_logger
 
 from . import events
 from .clock import Clock
-from .connection import UNREACHABLE
+from .connection import TROUBLE, UNREACHABLE
 from .scripts import Scripts
 from .store import ScheduleStore
 
@@ -180,7 +180,7 @@ class Lease:
         try:
             self.release()
             self.store.client.hdel(self.store.keys.beats, self.token)
-        except UNREACHABLE as exc:
+        except TROUBLE as exc:
             logger.warning("beat: The lease could not be released, it ends by itself: %s", exc)
 
     def heartbeat(self) -> None:

@@ -8,10 +8,15 @@ a beat does not survive is what ``at-least-once`` allows for.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from .dispatch import Sent
-from .jobs import Job
+from .claims import Advance
+from .dispatch import AT_LEAST_ONCE, Sent
+from .jobs import Job, changed
 from .unsent import waiting_key
+
+if TYPE_CHECKING:
+    from .schedulers import RedBeatScheduler
 
 
 class Published:
@@ -20,26 +25,67 @@ class Published:
     Also while it does not lead: what is still due when it leads again, nobody has committed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scheduler: RedBeatScheduler) -> None:
+        self._scheduler = scheduler
         self._sent: dict[str, tuple[str, str, Sent]] = {}
+        #: Runs whose entry (or request) changed between message and commit: what tells of them.
+        self._changed: dict[str, Advance] = {}
+        self._untold: list[Advance] = []
 
     def note(self, job: Job, sent: Sent) -> None:
         """The message of *job* is out."""
-        self._sent[waiting_key(job)] = (*_run(job), sent)
+        key = waiting_key(job)
+        moment, _, _ = self._sent.get(key, (job.moment, "", None))
+        if moment != job.moment:
+            self._forget(key)
+        self._sent[key] = (*_run(job), sent)
 
     def known(self, job: Job) -> Sent | None:
-        """The message of *job*, if it is out: of this very run, with the entry as it is now."""
-        moment, version, sent = self._sent.get(waiting_key(job), ("", "", None))
-        return sent if (moment, version) == _run(job) else None
+        """The message of *job*, if it is out: of this very run, with the entry as it is now.
 
-    def settled(self, job: Job) -> None:
-        """*job* is committed, or will be looked at anew."""
-        self._sent.pop(waiting_key(job), None)
+        Where the entry was changed after the message was out, the run is that of the entry as it
+        was: it is not made again for the entry as it is now.
+        """
+        key = waiting_key(job)
+        moment, version, sent = self._sent.get(key, ("", "", None))
+        now = _run(job)
+        as_it_was = moment == now[0] and (version == now[1] or key in self._changed)
+        return sent if as_it_was else None
+
+    def ended(self, job: Job, result: str) -> None:
+        """The commit of *job* gave *result*."""
+        key = waiting_key(job)
+        if result == "ok":
+            self._sent.pop(key, None)
+            self._changed.pop(key, None)
+        elif result == "stale" and key in self._sent:
+            scheduler = self._scheduler
+            if not scheduler.lock_key:
+                # It may be another beat that made this run, and told it.
+                del self._sent[key]
+            elif scheduler.dispatcher.mode == AT_LEAST_ONCE:
+                self._changed[key] = changed(scheduler.store, job, self._sent[key][2])
+                if scheduler.ending:
+                    self._forget(key)
+                    self._tell()
 
     def keep_only(self, came: Collection[str]) -> None:
-        """Drop what did not come again: its commit was executed after all."""
+        """Drop what did not come again: its commit was executed after all; or its entry is not due
+        any more, and the run that was made is told now."""
         for key in self._sent.keys() - came:
-            del self._sent[key]
+            self._forget(key)
+        self._tell()
+
+    def _forget(self, key: str) -> None:
+        del self._sent[key]
+        if key in self._changed:
+            self._untold.append(self._changed.pop(key))
+
+    def _tell(self) -> None:
+        if self._untold:
+            self._scheduler.store.commit("", self._untold)
+            # Only now: what could not be told is told the next time.
+            self._untold = []
 
 
 def _run(job: Job) -> tuple[str, str]:

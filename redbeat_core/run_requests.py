@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from celery.utils.log import get_logger
+
 from . import events
 from .claims import Advance, Request
 from .decoder import DecodeError, encode_meta
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from .batch import BatchRunner
     from .schedulers import RedBeatScheduler
 
+logger = get_logger("celery.beat")
+
 #: Options that would lead a message past the queue that a request names.
 _ELSEWHERE = ("exchange", "exchange_type", "routing_key")
 
@@ -32,6 +36,14 @@ class RunRequests:
         self._scheduler = scheduler
         self._store = scheduler.store
         self._batch = batch
+        self._trouble = ""
+
+    def report(self, trouble: str) -> None:
+        """Say once that no requests can be read; all else goes on."""
+        if trouble and trouble != self._trouble:
+            key = self._store.keys.triggers
+            logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
+        self._trouble = trouble
 
     def items(self, requests: Sequence[Request]) -> list[Job | Advance]:
         """Runs to make, and the ends of requests that come to none, in their order."""

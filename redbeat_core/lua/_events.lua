@@ -30,12 +30,12 @@ end
 
 -- The same for many: they are published some at a time, as one JSON list (the CloudEvents JSON
 -- batch format), which costs every subscriber far less than so many messages.
-local function emit_all(log, channel, maxlen, texts)
+-- `seq` is the last one.
+local function emit_all(log, channel, maxlen, texts, seq)
   if #texts == 1 then
-    emit(log, channel, maxlen, last_seq(log), texts[1])
+    emit(log, channel, maxlen, seq, texts[1])
     return
   end
-  local seq = last_seq(log)
   local batch = {}
   for i, text in ipairs(texts) do
     seq = seq + 1

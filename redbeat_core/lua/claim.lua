@@ -8,7 +8,7 @@
 --       5 how many that are due are passed over: they are being dispatched already, and so are
 --         the requests
 --       6... pairs of key and digest: entries the caller cannot run and has seen like that;
---            they are passed over while their content has that digest
+--            they are passed over while their content has that digest ('': anyway)
 -- Returns {'lost', holder} or {'ok', next due score or false, JSON}: in one text, which a client
 --   reads much faster than thousands of replies, a list of the entries, {key,
 --   {score, 'ok' | 'fault', fields...}}, and one of the requests, {stream id, request or false,
@@ -34,9 +34,9 @@ local due = redis.call(
   'ZRANGEBYSCORE', schedule, 0, ARGV[3], 'LIMIT', ARGV[5], limit + skipping)
 local entries = {}
 for _, key in ipairs(due) do
-  local loaded = load_entry(key, schedule, FIELDS)
   local digest = known[key]
-  if digest then
+  local loaded = digest ~= '' and load_entry(key, schedule, FIELDS)
+  if digest and loaded then
     local parts = {}
     for i = 1, 1 + #FIELDS do
       parts[i] = loaded[i + 1] or ''

@@ -157,6 +157,8 @@ local function entry_of(item)
   return {'entry', commands, {filled(forms[2], item)}, item[3], item[4], item[5], item[6], fields}
 end
 
+-- Before anything is written: a log that cannot be read ends the script here.
+local seq = last_seq(log)
 local results, told, done = {}, {}, false
 for i, item in ipairs(cjson.decode(ARGV[5])) do
   if item[1] == 'filled' then
@@ -204,5 +206,5 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
     results[#results + 1] = result
   end
 end
-emit_all(log, channel, maxlen, told)
+emit_all(log, channel, maxlen, told, seq)
 return {'ok', results}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,12 +13,13 @@ import pytest
 import redis
 from celery import Celery
 
-from redbeat_core import RedBeatSchedulerEntry, events
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
 from tests.support.journal import Journal, runs_twice
 from tests.support.processes import Processes
 from tests.support.server import Server
+from tests.support.stepping import due_entry, queued, run
 
 PREFIX = b"redbeat:"
 SCHEDULE = b"redbeat::schedule"
@@ -244,3 +245,31 @@ def test_a_bad_entry_can_be_deleted(
         assert store.delete(name)
         journal.wait(events.ENTRY_DELETED, subject=name)
     assert set(store.scores()) == {OWN}
+
+
+def test_many_entries_that_cannot_run_are_not_all_read_at_each_claim(
+    app: Celery,
+    client: redis.Redis,
+    make_scheduler: Callable[..., RedBeatScheduler],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"bad{number}" for number in range(150)]
+    for name in names:
+        client.hset(f"redbeat:{name}", "definition", "{oops")
+        client.zadd("redbeat::schedule", {f"redbeat:{name}": 1000})
+    scheduler = make_scheduler()
+    monkeypatch.setattr("redbeat_core.claims._COMPARE_EVERY", 600.0)
+    run(scheduler)
+    assert len(scheduler.batch.known_invalid()) == len(names)
+    due_entry(app, "good")
+    client.config_resetstat()
+    run(scheduler)
+    commands: Any = client.info("commandstats")
+    assert commands.get("cmdstat_hmget", {"calls": 0})["calls"] < len(names)
+    assert len(queued(client)) == 1
+    # One that was put right is found at the next look.
+    due_entry(app, "bad7")
+    scheduler.store._compared_at = 0.0
+    monkeypatch.setattr("redbeat_core.claims._COMPARE_EVERY", 0.0)
+    run(scheduler)
+    assert len(queued(client)) == 2

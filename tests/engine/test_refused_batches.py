@@ -1,0 +1,71 @@
+"""What a server refuses as a whole is made smaller, and nothing is done by halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+from celery import Celery
+
+from redbeat_core import RedBeatScheduler, events
+from tests.support.server import REDIS, VALKEY, Server
+from tests.support.shop import make_app
+from tests.support.stepping import due_entry, log, queued, run
+
+Make = Callable[..., RedBeatScheduler]
+
+
+@pytest.mark.parametrize("kind", [VALKEY, REDIS])
+def test_a_batch_that_is_too_large_for_the_server_is_made_in_smaller_ones(
+    kind: str, new_server: Callable[..., Server]
+) -> None:
+    # The least that can be set.
+    server = new_server(kind, options={"proto-max-bulk-len": "1mb"})
+    app = make_app(server.url())
+    scheduler = RedBeatScheduler(app)
+    names = [f"e{number}" for number in range(30)]
+    for name in names:
+        due_entry(app, name, kwargs={"k": "x" * 60_000})
+    client = server.client()
+    for _ in range(60):
+        scheduler._step()
+    sent = [message["headers"]["redbeat"]["entry"] for message in queued(client)]
+    assert sorted(sent) == sorted(names)
+    scheduler.close()
+    app.close()
+
+
+def test_a_log_that_is_none_stops_a_commit_before_anything_is_done(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    scheduler = make_scheduler()
+    run(scheduler)
+    due_entry(app)
+    client.delete("redbeat::log")
+    client.set("redbeat::log", "no stream")
+    before = client.zscore("redbeat::schedule", "redbeat:orders")
+    assert scheduler._step() > 0
+    assert queued(client) == []
+    assert client.zscore("redbeat::schedule", "redbeat:orders") == before
+    client.delete("redbeat::log")
+    run(scheduler)
+    assert len(queued(client)) == len(log(app, events.RUN_DISPATCHED)) == 1
+
+
+@pytest.mark.parametrize("trouble", ["a log that is none", "no replicas"])
+def test_closing_does_not_fail_for_what_the_server_answers(
+    trouble: str, new_server: Callable[..., Server]
+) -> None:
+    server = new_server()
+    app = make_app(server.url())
+    scheduler = RedBeatScheduler(app)
+    run(scheduler)
+    client = server.client()
+    if trouble == "no replicas":
+        client.config_set("min-replicas-to-write", 1)
+    else:
+        client.delete("redbeat::log")
+        client.set("redbeat::log", "no stream")
+    scheduler.close()
+    app.close()

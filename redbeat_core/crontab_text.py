@@ -60,6 +60,8 @@ _FIELDS = (
     _Field("month_of_year", "month", 1, 12, _MONTHS),
     _Field("day_of_week", "day of week", 0, 6, _DAYS, ": Sunday is 0"),
 )
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+/-]+|[A-Za-z]{2}[A-Za-z0-9_+-]*)|GB|NZ")
+_LONGEST_ZONE = 100
 _ITEM = re.compile(r"(\*|[A-Za-z0-9]+)(?:-([A-Za-z0-9]+))?(?:/([0-9]+))?")
 _EXTENSIONS = {
     "?": "'?' is not known to Celery: write '*'",
@@ -122,10 +124,8 @@ def parse_crontab(text: str) -> crontab:
 
 def _names_zone(text: str) -> bool:
     """Whether the sixth word is meant as a time zone, and not as a field."""
-    return (
-        re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+/-]+|[A-Za-z]{2}[A-Za-z0-9_+-]*)", text)
-        is not None
-    )
+    # What is longer than any name is not looked at: it would be, from each of its letters on.
+    return len(text) <= _LONGEST_ZONE and _ZONE.fullmatch(text) is not None
 
 
 def _numbered(field: _Field, text: str) -> str:

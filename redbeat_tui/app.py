@@ -92,8 +92,7 @@ class ConsoleApp(App[int]):
         self._asking: object = None
         self._counting = False
         self._reading = False
-        self._trouble = trouble
-        self._told = 0
+        self._trouble, self._told = trouble, 0
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -124,8 +123,7 @@ class ConsoleApp(App[int]):
 
     def _handle_exception(self, error: Exception) -> None:
         # Before Textual's own handling, which is to print all local variables.
-        if not self.crash:
-            self.crash = crash_text(error, secrets_of(self.options.url))
+        self.crash = self.crash or crash_text(error, secrets_of(self.options.url))
         super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
@@ -150,7 +148,7 @@ class ConsoleApp(App[int]):
         """Take in what the feed has brought."""
         if isinstance(self._driver, ConsoleDriver) and self._driver.lost:
             self.exit(129, return_code=129)
-        elif delta := self.feed.drain():
+        elif self.is_running and (delta := self.feed.drain()):
             self._take_in(delta)
 
     def _take_in(self, delta: Delta) -> None:
@@ -165,6 +163,8 @@ class ConsoleApp(App[int]):
         self.show_facts()
 
     def _tick(self) -> None:
+        if not self.is_running:
+            return  # Textual is taking the screens down.
         self._take_zone()
         for screen in self.screen_stack:
             if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from redbeat_core import RedBeatScheduler
+from redbeat_core.filling import Filling
 from tests.support.shop import make_app
 
 
@@ -22,3 +23,19 @@ def make_scheduler(url: str) -> Iterator[Callable[..., RedBeatScheduler]]:
     yield make
     for scheduler in made:
         scheduler.close()
+
+
+@pytest.fixture
+def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the entries whose runs were filled."""
+    names: list[str] = []
+    fill = Filling.fill
+
+    def noting(self: Filling, due: Any) -> Any:
+        made = fill(self, due)
+        if made is not None:
+            names.append(due.name)
+        return made
+
+    monkeypatch.setattr(Filling, "fill", noting)
+    return names

@@ -24,22 +24,6 @@ Patch = Callable[[pytest.MonkeyPatch, Celery], None]
 TENANTS = {"a0": "one", "a1": "one", "a2": "one", "b0": "two", "b1": "two"}
 
 
-@pytest.fixture
-def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the entries whose runs were filled."""
-    names: list[str] = []
-    fill = Filling.fill
-
-    def noting(self: Filling, due: Any) -> Any:
-        made = fill(self, due)
-        if made is not None:
-            names.append(due.name)
-        return made
-
-    monkeypatch.setattr(Filling, "fill", noting)
-    return names
-
-
 def marked(options: dict[str, Any], kwargs: Any) -> dict[str, Any]:
     headers = {**(options.get("headers") or {}), "tenant": (kwargs or {}).get("tenant")}
     return {**options, "headers": headers}

@@ -39,22 +39,6 @@ ENTRIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture
-def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the entries whose runs were filled."""
-    names: list[str] = []
-    fill = Filling.fill
-
-    def noting(self: Filling, due: Any) -> Any:
-        made = fill(self, due)
-        if made is not None:
-            names.append(due.name)
-        return made
-
-    monkeypatch.setattr(Filling, "fill", noting)
-    return names
-
-
 def commits(client: redis.Redis, scheduler: RedBeatScheduler, since: float) -> list[str]:
     """What is left in Redis and told after some rounds over :data:`ENTRIES`, without what is
     random or the time.

@@ -23,7 +23,6 @@ from kombu import serialization
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.filling import Filling
 from tests.support.stepping import due_entry, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -228,22 +227,6 @@ CASES: dict[str, Case] = {
     "receiver of the body": Case(args=[1], kwargs={"a": 1}, around=lambda: before(mark_body)),
     "receiver after": Case(around=lambda: after(lambda **_: None)),
 }  # fmt: skip
-
-
-@pytest.fixture
-def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the entries whose runs were filled."""
-    names: list[str] = []
-    fill = Filling.fill
-
-    def noting(self: Filling, due: Any) -> Any:
-        made = fill(self, due)
-        if made is not None:
-            names.append(due.name)
-        return made
-
-    monkeypatch.setattr(Filling, "fill", noting)
-    return names
 
 
 def take(url: str) -> list[tuple[str, dict[str, Any]]]:

@@ -150,11 +150,6 @@ def timestamp(moment: datetime | float | None, zone: tzinfo = UTC) -> str:
     return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M:%S} {name}".rstrip()
 
 
-def zone_name(zone: tzinfo, now: float) -> str:
-    """What *zone* calls itself at *now*: ``CET``, ``UTC+05:30``."""
-    return datetime.fromtimestamp(now, zone).tzname() or str(zone)
-
-
 def width(text: str) -> int:
     """Cells that *text* takes."""
     return len(text) if text.isascii() else cell_len(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -185,7 +186,7 @@ class ClaimStore(ScheduleStore):
         reply = self.scripts.run("claim", keys, [*head, *words])
         return self.claimed(reply, limit, len(known or ()))
 
-    _compared_at = 0.0
+    _compared_at = -math.inf
 
     def _to_compare(self, known: Mapping[str, str]) -> Mapping[str, str]:
         """The same without the digests, if these are many and were compared a moment ago."""

@@ -70,6 +70,8 @@ _EXTENSIONS = {
     "W": "'W' is not known to Celery: write FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
 }
 
+#: Five times what the longest field can need, and little enough to read.
+_MAX_ITEMS = 300
 
 #: As crond and Kubernetes have it.
 _TZ = re.compile(r"(?:CRON_)?TZ=(?=\S)", re.IGNORECASE)
@@ -82,8 +84,7 @@ def has_zone_before(text: str) -> bool:
 
 def looks_like_crontab(text: str) -> bool:
     """Whether *text* is meant as a crontab line, right or wrong."""
-    found = words(text)
-    return has_zone_before(text) or text[0] in "@*0123456789?" or len(found) in (5, 6, 7)
+    return has_zone_before(text) or text[0] in "@*0123456789?" or len(text.split()) in (5, 6, 7)
 
 
 def parse_crontab(text: str) -> crontab:
@@ -108,7 +109,11 @@ def parse_crontab(text: str) -> crontab:
         raise _wrong_count(fields, text)
     arguments: dict[str, Any] = {}
     for field, word in zip(_FIELDS, fields, strict=True):
-        for item in word.split(","):
+        items = word.split(",")
+        if len(items) > _MAX_ITEMS:
+            most = f"at most {_MAX_ITEMS} are read"
+            raise word.error(f"{field.label} has {len(items)} values; {most}")
+        for item in items:
             _check(field, item)
         arguments[field.argument] = _numbered(field, word.text)
     if zone is not None:

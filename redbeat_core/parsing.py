@@ -118,7 +118,7 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> BaseSchedule:
         return parse_crontab(text)
     if looks_like_rule(text):
         return parse_rule(text, zone, now)
-    first = words(text)[0]
+    first = Word(text.split(maxsplit=1)[0], 0)
     if looks_like_solar(first.text):
         return parse_solar(text)
     if re.fullmatch(r"(?:[0-9.]+\s*[a-z]+\s*)+", text, re.IGNORECASE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class ScheduleError(ValueError):
@@ -19,8 +19,7 @@ class ScheduleError(ValueError):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A piece of the text and the column where it begins."""
 
     text: str

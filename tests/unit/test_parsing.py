@@ -197,6 +197,7 @@ def test_a_date_as_the_end_includes_that_day() -> None:
         ("0 9 * * mon-fry", 8, "'fry' is no day of week: it is one of sun, mon, tue"),
         ("0 9 * jum *", 6, "did you mean jun?"),
         ("0,,5 * * * *", 2, "nothing between the commas"),
+        (f"0 {'1,' * 300}1 * * *", 2, "hour has 301 values; at most 300 are read"),
         ("1,5,61 * * * *", 4, "minute 61"),
         ("*/0 * * * *", 0, "the step '0' is not within 1-60"),
         ("*/90 * * * *", 0, "'every 90m'"),

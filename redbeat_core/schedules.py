@@ -12,6 +12,7 @@ from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY
 
 from .describing import describe
+from .looking_back import between, previous_occurrence
 from .occurring import Occurring
 from .old_rules import ScheduleWarning, warnings_of
 from .once import anchored_interval, once
@@ -42,6 +43,7 @@ __all__ = [
     "ScheduleWarning",
     "advance",
     "anchored_interval",
+    "between",
     "clock_effects",
     "crontab",
     "describe",
@@ -52,6 +54,7 @@ __all__ = [
     "once",
     "outlook",
     "parse_schedule",
+    "previous_occurrence",
     "rrule",
     "rrule_set",
     "schedstate",

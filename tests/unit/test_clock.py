@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from celery import Celery
+
+from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.clock import Clock
+from redbeat_core.schedules import rrule
 
 NOW = 1763899200.0
 
@@ -78,3 +82,16 @@ def test_a_clock_set_back_between_question_and_answer_proves_nothing() -> None:
     clock = Clock(lambda: NOW)
     assert clock.heard(NOW, NOW, NOW - 3600) == ""
     assert clock.now() == NOW
+
+
+def test_an_entry_goes_by_the_clock_of_its_beat_whatever_it_is() -> None:
+    app = Celery(set_as_current=False, broker="redis://localhost:1/0")
+    app.conf.timezone = "UTC"
+    now = datetime(2020, 5, 1, 12, 3, tzinfo=UTC)
+    app.redbeat_clock = Clock(now.timestamp)
+    hourly = rrule("HOURLY", dtstart=datetime(2020, 1, 1, tzinfo=UTC))
+    entry = RedBeatSchedulerEntry(
+        "orders", "shop.record", hourly, app=app, last_run_at=datetime(2020, 5, 1, 12, tzinfo=UTC)
+    )
+    assert entry.default_now() == now
+    assert entry.due_at == datetime(2020, 5, 1, 13, tzinfo=UTC)

@@ -14,7 +14,7 @@ from redbeat.schedules import rrule as their_rrule
 from redbeat_core.record import decode_record
 from redbeat_core.schedules import parse_schedule, rrule
 from redbeat_core.store import ScheduleStore
-from redbeat_tui import cli_preview
+from redbeat_tui import preview
 from tests.console.conftest import Add, Opened, Run, shown, until
 
 #: Not over before long, and typed in the zone of the console.
@@ -115,4 +115,37 @@ def test_preview_asks_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     done = run("preview", "at 2990-12-24 18:00", "--tz", "UTC")
     assert done.exit_code == 0
     assert "that is all: then it is finished" in done.stdout
-    assert cli_preview.BUDGET <= 5
+    assert preview.BUDGET <= 5
+
+
+def test_preview_tells_parts_of_a_second(run: Run) -> None:
+    done = run("preview", "every 0.25s", "--from", "2026-03-28 12:00", "--count", "2")
+    assert [line.split()[2:4] for line in done.stdout.splitlines()[1:3]] == [
+        ["2026-03-28", "12:00:00.25"],
+        ["2026-03-28", "12:00:00.5"],
+    ]
+
+
+async def test_the_editor_tells_how_far_the_next_runs_are_apart(opened: Opened, add: Add) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: console.selected_row() is not None, "the entry")
+        await pilot.press("e")
+        await until(pilot, lambda: "next 5 runs · every hour on average" in shown(console), "it")
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: "every hour on average" in shown(console), "the details")
+
+
+async def test_the_editor_says_when_it_did_not_find_the_next_runs_in_time(
+    opened: Opened, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("first")
+    # More than can be found in that time.
+    monkeypatch.setattr(preview, "RUNS", 10**9)
+    monkeypatch.setattr(preview, "BUDGET", 0.05)
+    console = opened()
+    async with console.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: console.selected_row() is not None, "the entry")
+        await pilot.press("e")
+        await until(pilot, lambda: "of its runs were found" in shown(console), "the bound")

@@ -11,6 +11,7 @@ from celery import Celery
 from redbeat.schedulers import RedBeatSchedulerEntry as TheirEntry
 from redbeat.schedules import rrule as their_rrule
 
+from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.record import decode_record
 from redbeat_core.schedules import parse_schedule, rrule
 from redbeat_core.store import ScheduleStore
@@ -77,6 +78,33 @@ def test_an_old_rule_is_flagged_and_repaired_by_an_ordinary_edit(
     record = store.get("old")
     assert record is not None
     assert decode_record(record).schedule == rrule("DAILY", dtstart=offset)
+
+
+def warned(run: Run, name: str) -> list[str]:
+    shown = json.loads(run("show", name, "--json", "--timezone", "Europe/London").stdout)
+    return [warning["text"] for warning in shown["warnings"]]
+
+
+def test_a_rule_meant_in_utc_is_not_flagged_for_ever(run: Run, app: Celery, url: str) -> None:
+    app.conf.timezone = "UTC"
+    app.conf.redbeat_redis_url = url
+    start = datetime(2026, 1, 5, 9, tzinfo=UTC)
+    TheirEntry("old", "shop.record", their_rrule("DAILY", dtstart=start), app=app).save()
+    assert "if Europe/London was meant" in warned(run, "old")[0]
+    # Read and written again by a program that knows no more about it than we do.
+    entry = RedBeatSchedulerEntry.from_key("redbeat:old", app=app)
+    entry.args = ["other"]
+    entry.save()
+    assert "if Europe/London was meant" in warned(run, "old")[0]
+    text = json.loads(run("show", "old", "--json").stdout)["schedule"]
+    assert run("edit", "old", text, "--timezone", "Europe/London").exit_code == 0
+    assert warned(run, "old") == []
+    # What celery-redbeat makes of it later is flagged anew.
+    other = their_rrule("DAILY", dtstart=start.replace(hour=10))
+    TheirEntry("old", "shop.record", other, app=app).save()
+    assert "if Europe/London was meant" in warned(run, "old")[0]
+    RedBeatSchedulerEntry("new", "shop.record", rrule("DAILY", dtstart=start), app=app).save()
+    assert warned(run, "new") == []
 
 
 def test_preview_marks_what_a_change_of_the_clock_touches(run: Run) -> None:

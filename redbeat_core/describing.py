@@ -107,6 +107,8 @@ def _dates(dates: Sequence[datetime]) -> str:
 def _rule(rule: rrule) -> str:
     parts = rule.recurrence.parts
     start = rule.recurrence.dtstart
+    if rule.count == 0:
+        return "never: a rule that makes 0 runs"
     if rule.count == 1:
         first = next(rule.runs_after(rule.earliest - TICK), None)
         if first is None:

@@ -96,7 +96,7 @@ def parse_schedule(
         raise ScheduleError(str(exc), column) from None
     except OverflowError:
         raise ScheduleError("the schedule goes past the year 9999") from None
-    _check_that_it_runs(found, moment)
+    _check_that_it_runs(found, moment, text)
     return found
 
 
@@ -128,19 +128,29 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> BaseSchedule:
     raise first.error(f"{quoted(first.text)} is not a schedule: try {EXAMPLES}")
 
 
-def _check_that_it_runs(found: BaseSchedule, now: datetime) -> None:
+def _part(text: str, name: str) -> int | None:
+    """Where the part of that name begins."""
+    column = text.upper().find(f"{name}=")
+    return None if column < 0 else column
+
+
+def _check_that_it_runs(found: BaseSchedule, now: datetime, text: str) -> None:
     # A copy, since asking a crontab for its zone would fix it before it gets its app.
     if isinstance(found, rrule):
         if next_occurrence(found, now) is not None:
             return
         until, start = found.recurrence.until, found.recurrence.dtstart.astimezone(UTC)
+        if found.count == 0:
+            raise ScheduleError("the rule has no run at all: its COUNT is 0", _part(text, "COUNT"))
         if until is not None and until <= now:
-            raise ScheduleError("the rule has no run to come: its UNTIL is in the past")
+            raise ScheduleError(
+                "the rule has no run to come: its UNTIL is in the past", _part(text, "UNTIL")
+            )
         if next_occurrence(found, start - timedelta(seconds=1)) is not None:
             why = "all of its COUNT are in the past"
             if found.count is None:
                 why = "its next run is past the year 9999"
-            raise ScheduleError(f"the rule has no run to come: {why}")
+            raise ScheduleError(f"the rule has no run to come: {why}", _part(text, "COUNT"))
         raise ScheduleError("the rule never runs: no date in the calendar matches all its parts")
     if isinstance(found, rrule_set):
         _check_set(found, now)

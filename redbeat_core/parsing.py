@@ -30,6 +30,7 @@ from .crontab_text import (
     looks_like_crontab,
     parse_crontab,
 )
+from .meant import meant
 from .moment_text import EXAMPLE as MOMENT_EXAMPLE
 from .moment_text import format_moment, parse_moment
 from .once import anchored_interval, once
@@ -93,11 +94,25 @@ def parse_schedule(
         found = _parse(text.strip(), _zone(tz), moment)
     except ScheduleError as exc:
         column = None if exc.column is None else exc.column + lead
-        raise ScheduleError(str(exc), column) from None
+        raise ScheduleError(_with_guess(str(exc), text, moment), column) from None
     except OverflowError:
         raise ScheduleError("the schedule goes past the year 9999") from None
     _check_that_it_runs(found, moment, text)
     return found
+
+
+def _with_guess(error: str, text: str, now: datetime) -> str:
+    """*error*, with what *text* may mean in place of what is advised to everybody."""
+    guess = meant(text)
+    if not guess:
+        return error
+    try:
+        _parse(guess, UTC, now)
+    except ScheduleError:
+        # No better than what was typed.
+        return error
+    wrong = error.split(": try ")[0].split(": write a crontab")[0]
+    return f"{wrong}; did you mean {guess!r}?"
 
 
 def _zone(tz: tzinfo | str | None) -> tzinfo:
@@ -121,6 +136,10 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> BaseSchedule:
     first = words(text)[0]
     if looks_like_solar(first.text):
         return parse_solar(text)
+    if first.text.lower() == "once":
+        raise first.error(f"a single run is written as in 'at {MOMENT_EXAMPLE}'")
+    if re.fullmatch(r"[0-9]+(?:[:.][0-9]+)?", text):
+        raise first.error(f"{quoted(text)} is not a schedule: try {EXAMPLES}")
     if re.fullmatch(r"(?:[0-9.]+\s*[a-z]+\s*)+", text, re.IGNORECASE):
         raise ScheduleError(f"an interval begins with 'every': try 'every {text[:40]}'", 0)
     if looks_like_crontab(text):
@@ -201,6 +220,8 @@ def _parse_once(text: str, zone: tzinfo) -> once:
 def _parse_interval(text: str, zone: tzinfo) -> schedule:
     rest = text.lower()
     position = len("every")
+    if found := re.search(r"\srelative\s+(?:starting\s+)?from\b", rest):
+        raise ScheduleError("an interval is either relative or from a time", found.start() + 1)
     relative = re.search(r"(?<!\s)\s+relative$", rest)
     start = re.search(r"(?<!\s)\s+(?:starting\s+)?from\b\s*", rest)
     end = relative.start() if relative else start.start() if start else len(rest)
@@ -213,7 +234,7 @@ def _parse_interval(text: str, zone: tzinfo) -> schedule:
         number, name = match.groups()
         unit = _UNITS.get(name)
         if unit is None:
-            raise _no_unit(Word(name, match.start(2)))
+            raise _no_unit(words(text[match.start(2) :], match.start(2))[0], name)
         if number is None and terms:
             word = words(text[position:end], position)[0]
             raise word.error(f"{quoted(name)} needs a number before it, as in 30s")
@@ -261,13 +282,23 @@ def _no_duration(word: Word) -> ScheduleError:
     return word.error(f"{quoted(word.text)} is no duration: try 'every 30s' or 'every 1h30m'")
 
 
-def _no_unit(word: Word) -> ScheduleError:
-    if word.text.startswith(("month", "year")):
+def _no_unit(word: Word, name: str) -> ScheduleError:
+    if name.startswith(("month", "year")):
+        cron, freq = ("0 0 1 1 *", "YEARLY") if name[0] == "y" else ("0 0 1 * *", "MONTHLY")
         return word.error(
-            f"a {word.text.rstrip('s')} has no fixed length: try '0 0 1 * *' or 'FREQ=MONTHLY'"
+            f"a {name.rstrip('s')} has no fixed length: try '{cron}' or 'FREQ={freq}'"
         )
-    hint = did_you_mean(word.text, [name.upper() for name in _UNITS]).lower()
-    return word.error(f"{quoted(word.text)} is no unit of time: s, m, h, d or w{hint}")
+    if "/" in word.text:
+        return word.error(f"an interval has no time zone: leave {quoted(word.text)} out")
+    if name in ("at", "on") or re.match(_WEEKDAY, name):
+        return word.error(
+            "an interval has no days and no times of day: write a crontab, as in '0 9 * * mon-fri'"
+        )
+    hint = did_you_mean(name, [unit.upper() for unit in _UNITS]).lower()
+    return word.error(f"{quoted(name)} is no unit of time: s, m, h, d or w{hint}")
+
+
+_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun|week)(?:day|end)"
 
 
 def format_schedule(schedule: BaseSchedule) -> str:

@@ -179,7 +179,7 @@ def _parts(rule: Word) -> dict[str, Word]:
                 else f"{quoted(pair[0].text)} is no part of a rule, which has {', '.join(_PARTS)}"
             )
         if len(pair) != 2 or not pair[1].text:
-            raise word.error(f"{name} needs one value, as in {EXAMPLE}")
+            raise word.error(f"{name} needs one value, and a semicolon behind it, as in {EXAMPLE}")
         if name in parts:
             raise word.error(f"{name} is given twice")
         parts[name] = pair[1]

@@ -79,7 +79,11 @@ def test_a_policy_is_typed_shown_and_taken_back(
         (("--max-runs", "0"), "'max_runs' is 0"),
         (("--max-runs", "many"), "--max-runs 'many' is refused: a whole number"),
         (("--start", "tomorrow"), "--start 'tomorrow' is refused: 'tomorrow' is no time"),
-        (("--start", "2099-01-01 00:00", "--end", "2098-01-01 00:00"), "is before its 'start'"),
+        (
+            ("--start", "2099-01-01 00:00", "--end", "2098-01-01 00:00"),
+            "is before its 'start' (2099-01-01 00:00:00 UTC)",
+        ),
+        (("--start", "1900-01-01 00:00"), "'start' is 1900-01-01 00:00:00 UTC: it must be"),
         (("--keep-finished", "inf"), "'keep_finished' is inf"),
     ],
 )

@@ -107,7 +107,7 @@ def _is_one_of(choices: tuple[str, ...]) -> tuple[Check, str]:
 
 
 _SECONDS = "a number of seconds from 0 to 316224000 (ten years)"
-_MOMENT = "a time from 1970 to the year 5138 in Unix seconds, or null"
+_MOMENT = "a time in Unix seconds, from 1970 on, or null"
 #: What each member may be, and how that is said.
 ALLOWED: Mapping[str, tuple[Check, str]] = {
     "catchup": _is_one_of(CATCHUP),

@@ -22,7 +22,7 @@ from .filter import parse_filter
 from .format import ago, at, countdown, fit, status_text, timestamp, width
 from .listing import SORTS, Listing
 from .model import Model
-from .policy_text import counts_text, policy_lines
+from .policy_text import counts_text, over_because, policy_lines
 from .preview import next_runs, pace, schedule_text
 from .row import Row
 from .sanitize import clean, clean_lines
@@ -179,7 +179,8 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
     if not runs.complete:
         line("" if runs.times else "next runs", "… no more were found in time")
     elif not runs.times:
-        line("next runs", "none")
+        because = over_because(view, now)
+        line("next runs", f"none{f': {because}' * bool(because)}")
     elif told := pace(runs):
         line("", told)
     line("version", row.version)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from redbeat_core.decoder import encode_meta
 from redbeat_core.policy import ALLOWED, encode_policy
 from redbeat_core.record import Counts
 from redbeat_core.store import ScheduleStore
@@ -95,6 +96,21 @@ def test_a_policy_that_cannot_be_is_a_sentence(
     assert refused.exit_code == 1
     assert reason in refused.stderr
     assert policy(store) == {}
+
+
+def test_a_policy_that_leaves_no_run_to_come_says_why(
+    run: Run, store: ScheduleStore, add: Callable[..., None]
+) -> None:
+    add("report")
+    ended = run("policy", "report", "--end", "2020-01-01 00:00").stdout
+    assert "report is saved; it has no run to come: its policy ended it " in ended
+    assert "none: its policy ended it " in run("show", "report").stdout
+    store.client.hset(store.keys.entry("report"), "meta", encode_meta(RAN_TWICE))
+    limited = run("policy", "report", "--end", "none", "--max-runs", "2").stdout
+    assert "no run to come: it has made the 2 runs that its policy allows" in limited
+
+
+RAN_TWICE = {"last_run_at": datetime(2026, 1, 1, tzinfo=UTC), "total_run_count": 2}
 
 
 def test_a_policy_is_changed_on_the_version_seen(

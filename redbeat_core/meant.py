@@ -31,7 +31,7 @@ _ALIAS = re.compile(r"(?:every\s+)?(hourly|daily|midnight|weekly|monthly|yearly|
 _COUNTED = re.compile(rf"every\s+({'|'.join(_NUMBERS)})\s+(second|minute|hour|day|week)s?")
 _BARE = re.compile(r"(\d+)(?:\s*(?:seconds?|secs?))?")
 _ON_DAYS = re.compile(
-    rf"(?:(?:each|every|on)\s+)?(?:(day|daily|weekday|weekend|workday)s?|{_DAYS}){_TIME}"
+    rf"(?:weekly\s+)?(?:(?:each|every|on)\s+)?(?:(day|daily|weekday|weekend|workday)s?|{_DAYS}){_TIME}"
 )
 _AT_TIME = re.compile(rf"(?:at)?{_TIME}")
 _NTH = re.compile(
@@ -40,6 +40,9 @@ _NTH = re.compile(
 )
 _EACH = re.compile(r"every\s+(month|year|quarter)")
 _EACH_TEXT = {"month": "0 0 1 * *", "year": "0 0 1 1 *", "quarter": "0 0 1 */3 *"}
+_NTH_UNIT = re.compile(r"every\s+(\d{1,3})(?:st|nd|rd|th)\s+(second|minute|hour|day|week)s?")
+_ISO = re.compile(rf"(?:(?:once|at|on)\s+)*(\d{{4}})-(\d\d?)-(\d\d?){_TIME}")
+_EUROPEAN = re.compile(rf"(?:(?:once|at|on)\s+)*(\d\d?)\.(\d\d?)\.(\d{{4}}){_TIME}")
 _RULE = re.compile(r"(freq|by[a-z]+|count|interval|until|wkst)\s*[:=]", re.IGNORECASE)
 
 
@@ -54,6 +57,14 @@ def meant(text: str) -> str:
         return f"@{found[1]}"
     if found := _EACH.fullmatch(phrase):
         return _EACH_TEXT[found[1]]
+    if found := _NTH_UNIT.fullmatch(phrase):
+        return f"every {found[1]} {found[2]}s"
+    if found := _ISO.fullmatch(phrase):
+        year, month, day, *time = found.groups()
+        return _single((year, month, day), time)
+    if found := _EUROPEAN.fullmatch(phrase):
+        day, month, year, *time = found.groups()
+        return _single((year, month, day), time)
     if found := _COUNTED.fullmatch(phrase):
         return f"every {_NUMBERS[found[1]]} {found[2]}s"
     if found := _BARE.fullmatch(phrase):
@@ -93,6 +104,13 @@ def _clock(time: list[str | None]) -> tuple[int, int] | None:
     return (hours, minutes) if hours < 24 and minutes < 60 else None
 
 
+def _single(date: tuple[str, str, str], time: list[str | None]) -> str:
+    clock, (year, month, day) = _clock(time), map(int, date)
+    if clock is None or not any(time[:2]):
+        return ""
+    return f"at {year:04}-{month:02}-{day:02} {clock[0]:02}:{clock[1]:02}"
+
+
 def _crontab(clock: tuple[int, int] | None, days: str) -> str:
     return "" if clock is None else f"{clock[1]} {clock[0]} * * {days}"
 
@@ -107,8 +125,8 @@ def _nth(number: int, day: str | None, clock: tuple[int, int] | None) -> str:
 
 def _rule(phrase: str) -> str:
     """A rule whose parts are held together by something else."""
+    phrase = re.sub(r"\b(byhour\s*[:=]\s*\d\d?):(\d\d)\b", r"\1;byminute=\2", phrase)
     parts = re.split(r"[;\s]+", re.sub(r"\s*[:=]\s*", "=", phrase).upper())
     text = ";".join(part for part in parts if part)
     text = text.replace("FREQ=FORTNIGHTLY", "FREQ=WEEKLY;INTERVAL=2")
-    text = text.replace("FREQ=QUARTERLY", "FREQ=MONTHLY;INTERVAL=3")
-    return "" if text == phrase.upper() else text
+    return text.replace("FREQ=QUARTERLY", "FREQ=MONTHLY;INTERVAL=3")

@@ -94,20 +94,19 @@ def parse_schedule(
         found = _parse(text.strip(), _zone(tz), moment)
     except ScheduleError as exc:
         column = None if exc.column is None else exc.column + lead
-        raise ScheduleError(_with_guess(str(exc), text, moment), column) from None
+        raise ScheduleError(_with_guess(str(exc), text, tz, moment), column) from None
     except OverflowError:
         raise ScheduleError("the schedule goes past the year 9999") from None
     _check_that_it_runs(found, moment, text)
     return found
 
 
-def _with_guess(error: str, text: str, now: datetime) -> str:
+def _with_guess(error: str, text: str, tz: tzinfo | str | None, now: datetime) -> str:
     """*error*, with what *text* may mean in place of what is advised to everybody."""
     guess = meant(text)
-    if not guess:
-        return error
     try:
-        _parse(guess, UTC, now)
+        if not guess or not _parse(guess, _zone(tz), now):
+            return error
     except ScheduleError:
         # No better than what was typed.
         return error

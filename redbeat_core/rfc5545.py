@@ -218,7 +218,7 @@ def _numbers(name: str, word: Word) -> list[int]:
     for piece in word.split(","):
         number = _integer(name, piece)
         if not (low <= number <= high or (signed and low <= -number <= high)):
-            also = f" or -{high}--{low}" if signed else ""
+            also = f" or -{high} to -{low}" if signed else ""
             raise piece.error(f"{name} {number} is not within {low}-{high}{also}")
         numbers.append(number)
     return numbers
@@ -243,7 +243,7 @@ def _weekdays(word: Word, freq: int) -> list[weekday]:
         n = int(match.group(1) or 0)
         if match.group(1) and not 1 <= abs(n) <= 53:
             raise piece.error(
-                f"BYDAY {quoted(piece.text)}: the number is not within 1-53 or -53--1"
+                f"BYDAY {quoted(piece.text)}: the number is not within 1-53 or -53 to -1"
             )
         if n and freq > MONTHLY:
             raise piece.error(

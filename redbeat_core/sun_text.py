@@ -34,6 +34,9 @@ def parse_solar(text: str) -> solar:
     :raises ScheduleError: with the column.
     """
     first, *places = words(text.replace(",", " "))
+    if places and places[0].text.lower() == "at":
+        # As it is described.
+        places = places[1:]
     event = _event_of(first.text)
     if event not in EVENTS:
         hint = did_you_mean(event, [name.upper() for name in EVENTS]).lower()

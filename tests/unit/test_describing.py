@@ -297,6 +297,13 @@ def test_celery_redbeats_own_rule_is_described() -> None:
     )
 
 
+def test_what_is_said_of_the_sun_can_be_typed() -> None:
+    for text in ("sunrise 52.52 13.4", "dusk_civil -33.87 -70.25"):
+        made = parse_schedule(text, now=NOW)
+        event = text.split()[0]
+        assert parse_schedule(f"{event} at {describe(made).partition(' at ')[2]}") == made
+
+
 class Broken(BaseSchedule):
     """A user's own schedule with a fault."""
 

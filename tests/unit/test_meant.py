@@ -33,6 +33,12 @@ from .test_recurrence import NOW
         ("first monday of the month", "FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9"),
         ("last day of each month at 18:30", "FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=18;BYMINUTE=30"),
         ("every quarter", "0 0 1 */3 *"),
+        ("every 2nd day", "every 2 days"),
+        ("2990-12-24 18:00", "at 2990-12-24 18:00"),
+        ("at 2990-12-24 6pm", "at 2990-12-24 18:00"),
+        ("on 24.12.2990 at 18:00", "at 2990-12-24 18:00"),
+        ("weekly on monday", "0 9 * * mon"),
+        ("FREQ=DAILY;BYHOUR=9:30", "FREQ=DAILY;BYHOUR=9;BYMINUTE=30"),
         ("every year", "0 0 1 1 *"),
         ("FREQ:DAILY", "FREQ=DAILY"),
         ("FREQ=DAILY BYHOUR=9", "FREQ=DAILY;BYHOUR=9"),
@@ -45,6 +51,12 @@ def test_the_error_names_what_was_probably_meant(typed: str, guess: str) -> None
     assert str(caught.value).endswith(f"; did you mean {guess!r}?")
     assert len(str(caught.value)) < 180
     parse_schedule(guess, now=NOW)
+
+
+def test_what_was_typed_is_not_guessed() -> None:
+    with pytest.raises(ScheduleError, match="jump over that time") as caught:
+        parse_schedule("at 2027-03-28 02:30", "Europe/Berlin", now=NOW)
+    assert "did you mean" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

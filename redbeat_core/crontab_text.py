@@ -84,7 +84,9 @@ def has_zone_before(text: str) -> bool:
 
 def looks_like_crontab(text: str) -> bool:
     """Whether *text* is meant as a crontab line, right or wrong."""
-    return has_zone_before(text) or text[0] in "@*0123456789?" or len(text.split()) in (5, 6, 7)
+    if len(text.split()) in (5, 6, 7) and re.search(r"[*0-9]", text):
+        return True
+    return has_zone_before(text) or text[0] in "@*0123456789?"
 
 
 def parse_crontab(text: str) -> crontab:

@@ -16,7 +16,7 @@ from celery.schedules import BaseSchedule, crontab, schedule, solar
 from .describing_crontab import describe_crontab, weekday_names
 from .once import anchored_interval, once
 from .rfc5545_times import offset_name
-from .rrule_times import DAILY, HOURLY, MONTHLY, WEEKLY, YEARLY, Parts
+from .rrule_times import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
 from .rule_sets import rrule_set
 from .rules import adopted, rrule
 from .words import DAYS, LONG_DAYS, MONTHS, duration, join, moment, named_ranges, ranges
@@ -53,7 +53,7 @@ def _describe(candidate: BaseSchedule) -> str:
     if isinstance(candidate, rrule_set):
         return _set(candidate)
     if isinstance(candidate, solar):
-        return f"at {_event(candidate.event)} in {_place(candidate.lat, candidate.lon)}"
+        return f"{_event(candidate.event)} at {_place(candidate.lat, candidate.lon)}"
     rule = adopted(candidate)
     if rule is not None:
         return _rule(rule)
@@ -107,6 +107,8 @@ def _dates(dates: Sequence[datetime]) -> str:
 def _rule(rule: rrule) -> str:
     parts = rule.recurrence.parts
     start = rule.recurrence.dtstart
+    if rule.count == 0:
+        return "never: a rule that makes 0 runs"
     if rule.count == 1:
         first = next(rule.runs_after(rule.earliest - TICK), None)
         if first is None:
@@ -117,20 +119,20 @@ def _rule(rule: rrule) -> str:
         hours = parts.byhour or (start.hour,)
         minutes = parts.byminute or (start.minute,)
         seconds = parts.bysecond or (start.second,)
-        terms.append(f"at {_times(hours, minutes, seconds)}")
+        terms.append(_times(hours, minutes, seconds))
     else:
-        for name, numbers in (
-            ("hour", parts.byhour),
-            ("minute", parts.byminute),
-            ("second", parts.bysecond),
-        ):
-            if numbers:
-                terms.append(f"at {name}{'s' * (len(numbers) > 1)} {ranges(numbers)}")
+        if parts.byhour:
+            terms.append(f"in {_plural('hour', parts.byhour)} {ranges(parts.byhour, '02')}")
+        if parts.byminute:
+            terms.append(_past(parts.byminute))
+        if parts.bysecond:
+            terms.append(f"at {_plural('second', parts.bysecond)} {ranges(parts.bysecond)}")
     if parts.freq < HOURLY or parts != Parts(parts.freq, parts.interval, parts.wkst):
         terms.append(_zone(start))
     text = " ".join(terms)
     if parts.bysetpos and (parts.freq > MONTHLY or _nth(parts) is None):
-        positions = join([_ordinal(n) for n in parts.bysetpos], "and")
+        counted = sorted(parts.bysetpos, key=lambda n: (n < 0, n))
+        positions = join([_ordinal(n) for n in counted], "and")
         text += f", only the {positions} of each {_PERIODS[parts.freq]}"
     if rule.recurrence.until is not None:
         until = min(rule.recurrence.until, _END).astimezone(start.tzinfo)
@@ -147,7 +149,7 @@ def _days(rule: rrule, parts: Parts) -> str:
     """The frequency and the days: "weekly on Mon, Wed", "last Friday of each month"."""
     start = rule.recurrence.dtstart
     period = _PERIODS[parts.freq]
-    often = _ADVERBS[parts.freq] if parts.interval == 1 else f"every {parts.interval} {period}s"
+    often = _often(parts)
     found = _nth(parts)
     if found is not None:
         each = f"each {period}" if parts.interval == 1 else often
@@ -170,6 +172,28 @@ def _days(rule: rrule, parts: Parts) -> str:
         return " ".join([often, *limits])
     text = " ".join(limits)
     return text if parts.interval == 1 else f"in every {_ordinal(parts.interval)} {period}, {text}"
+
+
+def _often(parts: Parts) -> str:
+    if parts.interval > 1:
+        return f"every {parts.interval} {_PERIODS[parts.freq]}s"
+    freq = parts.freq
+    if not parts.bysetpos:
+        # "Every second at seconds 0, 30" is every minute.
+        freq -= freq == SECONDLY and bool(parts.bysecond)
+        freq -= freq == MINUTELY and bool(parts.byminute)
+    return _ADVERBS[freq]
+
+
+def _plural(name: str, numbers: Sequence[int]) -> str:
+    return name if len(numbers) == 1 else f"{name}s"
+
+
+def _past(minutes: Sequence[int]) -> str:
+    """``at :00 and :30``: of an hour."""
+    if len(minutes) > _MAX_TIMES:
+        return f"at minutes {ranges(minutes)}"
+    return f"at {join([f':{minute:02}' for minute in minutes], 'and')}"
 
 
 def _spoken(parts: Parts) -> bool:
@@ -227,8 +251,9 @@ def _limits(parts: Parts, *, spoken: bool) -> list[str]:
 def _weekdays(parts: Parts, *, if_so: bool, spoken: bool) -> str:
     days = parts.byweekday
     if any(n for _, n in days):
-        names = ", ".join(
-            f"{_ordinal(n)} {DAYS[day]}" if n else f"every {DAYS[day]}" for day, n in days
+        names = join(
+            [f"the {_ordinal(n)} {DAYS[day]}" if n else f"every {DAYS[day]}" for day, n in days],
+            "or" if if_so else "and",
         )
         within = " of each month" if parts.freq == YEARLY and parts.bymonth else ""
         return f"{'if it is' if if_so else 'on'} {names}{within}"
@@ -274,14 +299,15 @@ def _ordinal(n: int) -> str:
         "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     )
     words = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
-    return words.get(n, f"{number}{suffix}") if n > 0 else f"{number}{suffix} last"
+    word = words.get(number, f"{number}{suffix}")
+    return word if n > 0 else f"{word} last"
 
 
 def _numbered(numbers: Sequence[int], unit: str) -> str:
     """``on day 1, 15 and the last day``."""
     late = [f"the {_ordinal(number)} {unit}" for number in numbers if number < 0]
     early = [number for number in numbers if number > 0]
-    shown = ([f"{unit} {ranges(early)}"] if early else []) + late
+    shown = ([f"{_plural(unit, early)} {ranges(early)}"] if early else []) + late
     return f"on {join(shown, 'and')}"
 
 
@@ -299,13 +325,14 @@ def _easter(distances: Sequence[int]) -> str:
 def _times(hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]) -> str:
     if len(hours) * len(minutes) * len(seconds) <= _MAX_TIMES:
         with_seconds = tuple(seconds) != (0,)
-        return ", ".join(
+        times = [
             f"{h:02}:{m:02}" + (f":{s:02}" if with_seconds else "")
             for h, m, s in product(hours, minutes, seconds)
-        )
-    text = f"hours {ranges(hours)}, minute{'s' * (len(minutes) > 1)} {ranges(minutes)}"
+        ]
+        return f"at {join(times, 'and')}"
+    text = f"{_past(minutes)} of {_plural('hour', hours)} {ranges(hours, '02')}"
     if tuple(seconds) != (0,):
-        text += f", second{'s' * (len(seconds) > 1)} {ranges(seconds)}"
+        text += f", {_plural('second', seconds)} {ranges(seconds)}"
     return text
 
 

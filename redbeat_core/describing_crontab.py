@@ -16,7 +16,9 @@ def describe_crontab(schedule: crontab) -> str:
     """As in "every 5 minutes on weekdays 09-17" or "on day 1 of the month at 00:00"."""
     days = _days(schedule)
     often, when = _times(sorted(schedule.minute), sorted(schedule.hour))
-    return " ".join(part for part in ((often or (days or "daily")), often and days, when) if part)
+    if not often and not days.startswith("on "):
+        days = f"daily {days}".rstrip()
+    return " ".join(part for part in (often or days, often and days, when) if part)
 
 
 def _times(minutes: Sequence[int], hours: Sequence[int]) -> tuple[str, str]:
@@ -36,13 +38,15 @@ def _times(minutes: Sequence[int], hours: Sequence[int]) -> tuple[str, str]:
         return "", f"{past or 'at :00'} of hours {ranges(hours, '02')}"
     if len(hours) == 24:
         return f"at minutes {ranges(minutes)} of every hour", ""
-    return "", f"at minutes {ranges(minutes)} of hours {ranges(hours)}"
+    return "", f"at minutes {ranges(minutes)} of hour{'s' * (len(hours) > 1)} {ranges(hours, '02')}"
 
 
 def _hours(hours: Sequence[int]) -> str:
     """``09-17``: these hours, with all their minutes."""
     text = ranges(hours, "02")
-    return f"in hour {text}" if len(hours) == 1 else text
+    if len(hours) > 2 and hours[-1] - hours[0] == len(hours) - 1:
+        return text
+    return f"in hour{'s' * (len(hours) > 1)} {text}"
 
 
 def _step(numbers: Sequence[int], size: int, unit: str) -> str:

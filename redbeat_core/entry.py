@@ -17,6 +17,7 @@ from .clock import Clock
 from .config import ensure_conf
 from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
 from .keys import check_name
+from .old_rules import meant_in_utc
 from .planning import Plan
 from .policy import Policy, as_members, encode_policy, members_of
 from .record import EntryRecord, bind, definition_of
@@ -262,6 +263,8 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         ]
         if (policy := self.checked_policy()) is not None:
             steps.append(("set", "policy", policy))
+        if (zone := meant_in_utc(self.schedule)) is not None:
+            steps.append(("set", "zone", zone))
         if self.enabled:
             # Enabling it in code ends an operator's pause.
             steps.append(("drop", "state", "paused"))

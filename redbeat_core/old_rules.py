@@ -16,7 +16,8 @@ from .rfc5545 import format_rule
 from .rfc5545_times import offset_name
 from .rrule_times import DAILY, MONTHLY, WEEKLY
 from .rules import FIELDS, WEEKDAYS, adopted, rrule
-from .words import MONTHS
+from .wire import to_timestamp
+from .words import MONTHS, duration
 from .zones import ZERO, iana_name, next_change, offset_at
 
 #: A zone that keeps its offset for so long has no daylight saving.
@@ -37,20 +38,40 @@ class ScheduleWarning:
     edit: str = ""
 
 
+def meant_in_utc(schedule: BaseSchedule | None) -> str | None:
+    """The field ``zone`` of an entry that is saved with a rule which starts in UTC; None for the
+    others.
+
+    celery-redbeat stores a rule of London in winter as one in UTC. In the definition, which it
+    reads, too, the two look alike; with this field the rule is one that was given as it is. It
+    names the start, so that it says nothing about what another program writes after it.
+    """
+    rule = adopted(schedule)
+    if rule is None or rule.read_as_offset:
+        return None
+    start = rule.recurrence.dtstart
+    if start.utcoffset() or iana_name(start.tzinfo) is not None:
+        return None
+    return f"UTC {to_timestamp(start)}"
+
+
 def warnings_of(
-    schedule: BaseSchedule | None, app_zone: tzinfo, now: datetime
+    schedule: BaseSchedule | None, app_zone: tzinfo, now: datetime, meant: str | None = None
 ) -> tuple[ScheduleWarning, ...]:
     """What an operator should look at in *schedule*; nothing for most.
 
     :param app_zone: the zone that the app is configured for.
     :param now: whose next change of the clock is told.
+    :param meant: the entry's field ``zone``.
     """
     rule = adopted(schedule)
     if rule is None:
         return ()
     start = rule.recurrence.dtstart
     offset = start.utcoffset() or ZERO
-    fixed = offset and iana_name(start.tzinfo) is None and _by_the_clock(rule)
+    if not offset and meant == f"UTC {to_timestamp(start)}":
+        return ()
+    fixed = iana_name(start.tzinfo) is None and _by_the_clock(rule)
     if not fixed and not _lost_number(rule):
         return ()
     found: list[ScheduleWarning] = []
@@ -100,6 +121,9 @@ def _of_offset(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
     name = offset_name(start.utcoffset() or ZERO)
     offset = f"fixed offset {name[:3]}:{name[3:5]}"
     if offset_at(start, zone) != start.utcoffset() or iana_name(zone) is None:
+        if not start.utcoffset():
+            # In no zone but UTC itself it ever showed the hours that were meant.
+            return None
         return ScheduleWarning(f"{offset}: does not follow daylight saving, nor the app's zone")
     now = datetime.fromordinal(today).replace(tzinfo=UTC)
     change = next_change(zone, now, now + _YEAR)
@@ -110,8 +134,21 @@ def _of_offset(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
     known = {name: getattr(rule, name) for name in FIELDS}
     known["dtstart"] = start.replace(tzinfo=zone, fold=start.astimezone(zone).fold)
     proposal = rrule(**known)
+    if not start.utcoffset():
+        return ScheduleWarning(_of_utc(zone, now, change, when), proposal, format_rule(proposal))
     if offset_at(now, zone) == start.utcoffset():
         text = f"{offset}: will move at the next daylight-saving change{when}"
     else:
         text = f"{offset}: runs at other hours now than its clock said, until the change{when}"
     return ScheduleWarning(f"{text}; {zone} was meant?", proposal, format_rule(proposal))
+
+
+def _of_utc(zone: tzinfo, now: datetime, change: datetime | None, when: str) -> str:
+    """Of a rule that may as well have been meant in UTC."""
+    if offset_at(now, zone) or change is None:
+        words = f"runs at other hours now than its clock said, until the change{when}"
+    else:
+        size = duration(abs(offset_at(change, zone)))
+        jump = "an hour" if size == "hour" else size
+        words = f"will move by {jump} at the next daylight-saving change{when}"
+    return f"stored in UTC: if {zone} was meant, it {words}; if UTC was, save it once more"

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 from . import events
 from .changing import Changing, default_actor, present
 from .decoder import DecodeError, encode_definition
+from .old_rules import meant_in_utc
 from .policy import PolicyError, decode_policy, edited
 from .record import EntryRecord, json_object
 from .refusals import (
@@ -125,6 +126,7 @@ class Operations(Changing):
                     f"this schedule has no run to come{limits}: nothing was written"
                 )
             score, mark = -1.0, score_text(-1)
+            zone = meant_in_utc(schedule)
             if definition["enabled"]:
                 score, mark = planned.score, planned.mark(self._clock())
             return {
@@ -132,6 +134,7 @@ class Operations(Changing):
                     ("set", "definition", text),
                     ("set", "due", mark),
                     *([("set", "state", json.dumps(state))] if state else []),
+                    *([("set", "zone", zone)] if zone else []),
                 ],
                 "score": score,
                 "types": (events.ENTRY_UPDATED, events.ENTRY_UPDATED),

@@ -5,21 +5,25 @@ Pure, with the clock passed in; for those who show schedules, the scheduler does
 
 from __future__ import annotations
 
-import time
+import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from celery.schedules import BaseSchedule, crontab, solar
 
 from .crontab_times import wall_times_of
+from .describing import describe
 from .once import once
 from .recurrence import occurrences, runs_after
 from .rule_sets import rrule_set
 from .rules import adopted
 from .zones import DEFAULT_DST, TICK, ZERO, DstPolicy, instants_of, next_change, offset_at
 
+#: Under which every local time has its runs.
+_ALL = DstPolicy(nonexistent="shift", ambiguous="both")
 #: Gives the naive local times of a schedule at or after one, ascending.
 LocalTimes = Callable[[datetime], Iterator[datetime]]
 
@@ -28,12 +32,14 @@ LocalTimes = Callable[[datetime], Iterator[datetime]]
 class Outlook:
     """What is to come.
 
+    :ivar words: the schedule in plain English; empty: not even these came in time.
     :ivar times: the next runs (UTC).
     :ivar average_gap: the mean time between them; None for fewer than two.
     :ivar complete: they are all that was asked for, or all that there are; False: the time that
         it may take was over.
     """
 
+    words: str
     times: tuple[datetime, ...]
     average_gap: timedelta | None
     complete: bool
@@ -47,24 +53,60 @@ def outlook(
     *,
     anchor: datetime | None = None,
     dst: DstPolicy = DEFAULT_DST,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Outlook:
     """The next *count* runs after *now*, or as many as *budget* seconds allow.
 
     :param anchor: the last run, from which intervals are counted; None: from *now*.
+    :raises Exception: whatever a schedule of the user's own raises.
     """
-    end = clock() + budget
-    times = occurrences(schedule, anchor=anchor, now=now, count=min(count, 1), dst=dst)
-    if times and count > 1:
-        for run in runs_after(schedule, times[0], dst):
-            times.append(run)
-            if len(times) == count or clock() > end:
-                break
-        else:
-            # It ended by itself.
-            count = len(times)
+
+    def runs() -> Iterator[datetime]:
+        first = occurrences(schedule, anchor=anchor, now=now, count=1, dst=dst)
+        yield from first
+        if first:
+            yield from runs_after(schedule, first[0], dst)
+
+    return outlook_of(schedule, runs(), count, budget)
+
+
+def outlook_of(
+    schedule: BaseSchedule, runs: Iterator[datetime], count: int, budget: float
+) -> Outlook:
+    """As :func:`outlook`, of runs that come from elsewhere.
+
+    They are sought in a thread of its own: one search may be long, and cannot be interrupted. The
+    one that is under way when *budget* seconds are over is left to its end; no other follows.
+    """
+    seeking = _Seeking(schedule, runs, count)
+    seeking.start()
+    seeking.join(budget)
+    seeking.stopped = True
+    if seeking.error is not None:
+        raise seeking.error
+    over = not seeking.is_alive()
+    times = tuple(seeking.times)
     gap = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
-    return Outlook(tuple(times), gap, complete=len(times) >= count or len(times) < 2)
+    return Outlook(seeking.words, times, gap, complete=over)
+
+
+class _Seeking(threading.Thread):
+    def __init__(self, schedule: BaseSchedule, runs: Iterator[datetime], count: int) -> None:
+        super().__init__(name="redbeat-outlook", daemon=True)
+        self._schedule, self._runs, self._count = schedule, runs, count
+        self.words = ""
+        self.times: list[datetime] = []
+        self.error: Exception | None = None
+        self.stopped = False
+
+    def run(self) -> None:
+        try:
+            self.words = describe(self._schedule)
+            for run in islice(self._runs, self._count):
+                if self.stopped:
+                    return
+                self.times.append(run)
+        except Exception as exc:
+            self.error = exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +137,23 @@ def clock_effects(
     """
     if not runs:
         return []
-    walls, end = _walls(schedule), runs[-1]
+    walls, end, made = _walls(schedule), runs[-1], frozenset(runs)
+
+    def told(effect: ClockEffect) -> bool:
+        if effect.runs:
+            return effect.at in made
+        # Left out all the same, whatever the policy makes of it.
+        return not isinstance(schedule, rrule_set) or not schedule.takes_away(effect.at, _ALL)
+
     found: dict[tuple[datetime, str], ClockEffect] = {}
     for wall_zone, local_from in walls:
         for change in _changes(wall_zone, start, end):
             for effect in _on_the_wall(wall_zone, local_from, change, dst):
-                if start < effect.at <= end and (not effect.runs or effect.at in runs):
+                if start < effect.at <= end and told(effect):
                     found[effect.at, effect.text] = effect
     if not walls and not isinstance(schedule, rrule_set | once | solar):
         for change in _changes(zone, start, end):
-            run = next(run for run in runs if run >= change)
+            run = runs[bisect_left(runs, change)]
             jump = offset_at(change, zone) - offset_at(change - TICK, zone)
             text = f"{_moved(jump)} this: elapsed time goes on evenly"
             if start < change:

@@ -30,6 +30,7 @@ from .crontab_text import (
     looks_like_crontab,
     parse_crontab,
 )
+from .meant import meant
 from .moment_text import EXAMPLE as MOMENT_EXAMPLE
 from .moment_text import format_moment, parse_moment
 from .once import anchored_interval, once
@@ -93,11 +94,24 @@ def parse_schedule(
         found = _parse(text.strip(), _zone(tz), moment)
     except ScheduleError as exc:
         column = None if exc.column is None else exc.column + lead
-        raise ScheduleError(str(exc), column) from None
+        raise ScheduleError(_with_guess(str(exc), text, tz, moment), column) from None
     except OverflowError:
         raise ScheduleError("the schedule goes past the year 9999") from None
-    _check_that_it_runs(found, moment)
+    _check_that_it_runs(found, moment, text)
     return found
+
+
+def _with_guess(error: str, text: str, tz: tzinfo | str | None, now: datetime) -> str:
+    """*error*, with what *text* may mean in place of what is advised to everybody."""
+    guess = meant(text)
+    try:
+        if not guess or not _parse(guess, _zone(tz), now):
+            return error
+    except ScheduleError:
+        # No better than what was typed.
+        return error
+    wrong = error.split(": try ")[0].split(": write a crontab")[0]
+    return f"{wrong}; did you mean {guess!r}?"
 
 
 def _zone(tz: tzinfo | str | None) -> tzinfo:
@@ -121,6 +135,10 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> BaseSchedule:
     first = Word(text.split(maxsplit=1)[0], 0)
     if looks_like_solar(first.text):
         return parse_solar(text)
+    if first.text.lower() == "once":
+        raise first.error(f"a single run is written as in 'at {MOMENT_EXAMPLE}'")
+    if re.fullmatch(r"[0-9]+(?:[:.][0-9]+)?", text):
+        raise first.error(f"{quoted(text)} is not a schedule: try {EXAMPLES}")
     if re.fullmatch(r"(?:[0-9.]+\s*[a-z]+\s*)+", text, re.IGNORECASE):
         raise ScheduleError(f"an interval begins with 'every': try 'every {text[:40]}'", 0)
     if looks_like_crontab(text):
@@ -128,19 +146,29 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> BaseSchedule:
     raise first.error(f"{quoted(first.text)} is not a schedule: try {EXAMPLES}")
 
 
-def _check_that_it_runs(found: BaseSchedule, now: datetime) -> None:
+def _part(text: str, name: str) -> int | None:
+    """Where the part of that name begins."""
+    column = text.upper().find(f"{name}=")
+    return None if column < 0 else column
+
+
+def _check_that_it_runs(found: BaseSchedule, now: datetime, text: str) -> None:
     # A copy, since asking a crontab for its zone would fix it before it gets its app.
     if isinstance(found, rrule):
         if next_occurrence(found, now) is not None:
             return
         until, start = found.recurrence.until, found.recurrence.dtstart.astimezone(UTC)
+        if found.count == 0:
+            raise ScheduleError("the rule has no run at all: its COUNT is 0", _part(text, "COUNT"))
         if until is not None and until <= now:
-            raise ScheduleError("the rule has no run to come: its UNTIL is in the past")
+            raise ScheduleError(
+                "the rule has no run to come: its UNTIL is in the past", _part(text, "UNTIL")
+            )
         if next_occurrence(found, start - timedelta(seconds=1)) is not None:
             why = "all of its COUNT are in the past"
             if found.count is None:
                 why = "its next run is past the year 9999"
-            raise ScheduleError(f"the rule has no run to come: {why}")
+            raise ScheduleError(f"the rule has no run to come: {why}", _part(text, "COUNT"))
         raise ScheduleError("the rule never runs: no date in the calendar matches all its parts")
     if isinstance(found, rrule_set):
         _check_set(found, now)
@@ -191,6 +219,8 @@ def _parse_once(text: str, zone: tzinfo) -> once:
 def _parse_interval(text: str, zone: tzinfo) -> schedule:
     rest = text.lower()
     position = len("every")
+    if found := re.search(r"\srelative\s+(?:starting\s+)?from\b", rest):
+        raise ScheduleError("an interval is either relative or from a time", found.start() + 1)
     relative = re.search(r"(?<!\s)\s+relative$", rest)
     start = re.search(r"(?<!\s)\s+(?:starting\s+)?from\b\s*", rest)
     end = relative.start() if relative else start.start() if start else len(rest)
@@ -203,7 +233,7 @@ def _parse_interval(text: str, zone: tzinfo) -> schedule:
         number, name = match.groups()
         unit = _UNITS.get(name)
         if unit is None:
-            raise _no_unit(Word(name, match.start(2)))
+            raise _no_unit(words(text[match.start(2) :], match.start(2))[0], name)
         if number is None and terms:
             word = words(text[position:end], position)[0]
             raise word.error(f"{quoted(name)} needs a number before it, as in 30s")
@@ -251,13 +281,23 @@ def _no_duration(word: Word) -> ScheduleError:
     return word.error(f"{quoted(word.text)} is no duration: try 'every 30s' or 'every 1h30m'")
 
 
-def _no_unit(word: Word) -> ScheduleError:
-    if word.text.startswith(("month", "year")):
+def _no_unit(word: Word, name: str) -> ScheduleError:
+    if name.startswith(("month", "year")):
+        cron, freq = ("0 0 1 1 *", "YEARLY") if name[0] == "y" else ("0 0 1 * *", "MONTHLY")
         return word.error(
-            f"a {word.text.rstrip('s')} has no fixed length: try '0 0 1 * *' or 'FREQ=MONTHLY'"
+            f"a {name.rstrip('s')} has no fixed length: try '{cron}' or 'FREQ={freq}'"
         )
-    hint = did_you_mean(word.text, [name.upper() for name in _UNITS]).lower()
-    return word.error(f"{quoted(word.text)} is no unit of time: s, m, h, d or w{hint}")
+    if "/" in word.text:
+        return word.error(f"an interval has no time zone: leave {quoted(word.text)} out")
+    if name in ("at", "on") or re.match(_WEEKDAY, name):
+        return word.error(
+            "an interval has no days and no times of day: write a crontab, as in '0 9 * * mon-fri'"
+        )
+    hint = did_you_mean(name, [unit.upper() for unit in _UNITS]).lower()
+    return word.error(f"{quoted(name)} is no unit of time: s, m, h, d or w{hint}")
+
+
+_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun|week)(?:day|end)"
 
 
 def format_schedule(schedule: BaseSchedule) -> str:

@@ -10,6 +10,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -106,7 +107,7 @@ def _is_one_of(choices: tuple[str, ...]) -> tuple[Check, str]:
 
 
 _SECONDS = "a number of seconds from 0 to 316224000 (ten years)"
-_MOMENT = "a time in Unix seconds, or null"
+_MOMENT = "a time in Unix seconds, from 1970 on, or null"
 #: What each member may be, and how that is said.
 ALLOWED: Mapping[str, tuple[Check, str]] = {
     "catchup": _is_one_of(CATCHUP),
@@ -135,11 +136,28 @@ def checked(members: Mapping[str, Any]) -> dict[str, Any]:
             raise PolicyError(f"the policy has no member {name!r}{hint}")
         check, allowed = ALLOWED[name]
         if not check(value):
-            raise PolicyError(f"the policy's {name!r} is {value!r}: it must be {allowed}")
+            raise PolicyError(
+                f"the policy's {name!r} is {_told(name, value)}: it must be {allowed}"
+            )
     start, end = members.get("start"), members.get("end")
     if start is not None and end is not None and end < start:
-        raise PolicyError(f"the policy's 'end' ({end}) is before its 'start' ({start})")
+        raise PolicyError(
+            f"the policy's 'end' ({_told('end', end)}) is before its 'start' "
+            f"({_told('start', start)})"
+        )
     return dict(members)
+
+
+def _told(name: str, value: Any) -> str:
+    """*value* for people: a moment as they read it."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in ("start", "end") and number:
+        try:
+            return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        except (ValueError, OverflowError, OSError):
+            # No clock shows it.
+            pass
+    return repr(value)
 
 
 def members_of(text: str | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from celery.schedules import BaseSchedule
 
 #: The fields of an entry's hash that are read, in the order in which the store asks for them.
-FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts")
+FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts", "zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class EntryRecord:
         written by another program. After it, where that is another time, the nominal time of
         the run that is due then; after -1, since when the entry is finished.
     :ivar counts: JSON of ours: how many nominal times got no run (``missed``, ``skipped``).
+    :ivar zone: what is known of the zone of a rule beyond its definition, see
+        :func:`.old_rules.meant_in_utc`.
     :ivar fault: why Redis could not give the hash (wrong type, missing), else None.
     """
 
@@ -55,6 +57,7 @@ class EntryRecord:
     outcome: str | None = None
     due: str | None = None
     counts: str | None = None
+    zone: str | None = None
     fault: str | None = None
 
     @property
@@ -259,7 +262,9 @@ def decode_record(
         bind(common["schedule"], app)
         if isinstance(common["schedule"], rrule):
             moment = datetime.now(UTC) if now is None else now
-            common["warnings"] = warnings_of(common["schedule"], app.timezone, moment)
+            common["warnings"] = warnings_of(
+                common["schedule"], app.timezone, moment, meant=record.zone
+            )
     try:
         meta = decode_meta(record.meta)
     except DecodeError as exc:

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from celery.schedules import BaseSchedule, crontab, schedule, solar
 from celery.utils.time import delta_resolution
@@ -120,11 +121,7 @@ def occurrences(
         start = first
     else:
         found, start = [], now
-    for run in _runs(schedule, start, dst):
-        if len(found) >= count:
-            break
-        found.append(run)
-    return found
+    return [*found, *islice(_runs(schedule, start, dst), count - len(found))]
 
 
 def never_runs(schedule: BaseSchedule, now: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:

@@ -5,6 +5,7 @@ Pure, with the clock passed in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,26 +58,25 @@ def after_policy_edit(
 
 
 def upcoming(
-    record: EntryRecord, timing: Any, runs: int, policy: Policy, now: datetime, count: int
-) -> list[datetime]:
-    """When the next *count* runs of an entry will be made (UTC), the first as Redis has it; fewer
-    when it will be finished by then.
+    record: EntryRecord, timing: Any, runs: int, policy: Policy, now: datetime
+) -> Iterator[datetime]:
+    """When the next runs of an entry will be made (UTC), the first as Redis has it, found one by
+    one; they end where it will be finished.
 
     :param runs: how many runs were made of it.
     """
     due, nominal = from_score(record.score), from_score(nominal_of(record))
     if due is None or nominal is None:
-        return []
-    found = [due]
-    while len(found) < count:
+        return
+    yield due
+    while True:
         runs += 1
         following = next_occurrence(timing, nominal, policy.dst)
         if following is not None and following <= now and policy.catchup != "all":
             # What is overdue is made up for by the run before.
             following = advance(timing, nominal, now, policy.dst).next
         if following is None or is_over(following, policy, runs):
-            break
+            return
         made = later(record.name, timing, following, policy, runs).due or following
-        found.append(max(made, now))
+        yield max(made, now)
         nominal = following
-    return found

@@ -1,8 +1,10 @@
 """Recurrence rules as text, both ways: RFC 5545's RRULE with its DTSTART, RDATE, EXRULE, EXDATE.
 
 Beyond the RFC: BYEASTER, as dateutil has it; a TZID that is an offset (``TZID=+0100``), since
-celery-redbeat stores such rules; and ``FOLD=1`` beside TZID for a DTSTART in the second pass of
-a repeated hour. A DATE as UNTIL means the end of that day.
+celery-redbeat stores such rules; ``FOLD=1`` beside TZID for a DTSTART in the second pass of a
+repeated hour; and ``COUNT=0`` for a rule without any run, which dateutil knows. A DATE as UNTIL
+means the end of that day, one as DTSTART midnight, and one as RDATE or EXDATE does so, too, where
+DTSTART is a DATE. Lines may be folded and names be of small letters, as the RFC has it.
 """
 
 from __future__ import annotations
@@ -25,8 +27,11 @@ _LISTS = {name.upper(): name for name in RANGES}
 _PARTS = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_LISTS)
 _NAMES = ("DTSTART", "RRULE", "RDATE", "EXRULE", "EXDATE")
 _TIMES = re.compile(r"\s*[^\s,]*(?:\s*,\s*[^\s,]*)*\s*")
-_SETTINGS = re.compile(r"((?:;[^:\s]*)?):")
+_SETTINGS = re.compile(r'((?:;[^:\s"]*(?:"[^"\r\n]*"[^:\s"]*)*)?):')
 _PROPERTY = re.compile(r"(?:^|(?<=\s))(DTSTART|RRULE|RDATE|EXDATE|EXRULE|DTEND|DURATION)\b", re.I)
+#: The end of a line that goes on in the next: a single blank is part of the end. What begins a
+#: line of its own is not the rest of another, however far it is moved in.
+_FOLD = re.compile(r"\r?\n[ \t](?![ \t]{0,99}(?:DTSTART|RRULE|RDATE|EXDATE|EXRULE)[:;])", re.I)
 _DAY = re.compile(r"([+-]?[0-9]{1,3})?([A-Z]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
@@ -46,6 +51,25 @@ def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
     :param zone: for local times without a TZID.
     :raises ScheduleError: with the column.
     """
+    plain = _FOLD.sub("", text)
+    try:
+        return _parse(plain, zone, now)
+    except ScheduleError as exc:
+        if exc.column is None or plain == text:
+            raise
+        raise ScheduleError(str(exc), _folded(text, exc.column)) from None
+
+
+def _folded(text: str, column: int) -> int:
+    """The place in *text* of a *column* that was counted without the ends of folded lines."""
+    for fold in _FOLD.finditer(text):
+        if fold.start() > column:
+            break
+        column += len(fold.group())
+    return column
+
+
+def _parse(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
     lines = _properties(text)
     named: dict[str, list[Property]] = {name: [] for name in _NAMES}
     for line in lines:
@@ -87,9 +111,9 @@ def _rule(word: Word, parts: dict[str, Word], start: datetime | None, now: datet
         arguments["byweekday"] = _weekdays(parts["BYDAY"], freq)
     if "WKST" in parts:
         arguments["wkst"] = _weekday(parts["WKST"], parts["WKST"].text)
-    for name in ("INTERVAL", "COUNT"):
+    for name, low in (("INTERVAL", 1), ("COUNT", 0)):
         if name in parts:
-            arguments[name.lower()] = _positive(name, parts[name])
+            arguments[name.lower()] = _within(low, name, parts[name])
     if start is None and "BYHOUR" in parts and "BYMINUTE" not in parts and freq < MINUTELY:
         arguments["byminute"] = 0
     dtstart = start or now
@@ -155,7 +179,7 @@ def _parts(rule: Word) -> dict[str, Word]:
                 else f"{quoted(pair[0].text)} is no part of a rule, which has {', '.join(_PARTS)}"
             )
         if len(pair) != 2 or not pair[1].text:
-            raise word.error(f"{name} needs one value, as in {EXAMPLE}")
+            raise word.error(f"{name} needs one value, and a semicolon behind it, as in {EXAMPLE}")
         if name in parts:
             raise word.error(f"{name} is given twice")
         parts[name] = pair[1]
@@ -181,9 +205,9 @@ def _integer(name: str, word: Word) -> int:
     return int(word.text)
 
 
-def _positive(name: str, word: Word) -> int:
+def _within(low: int, name: str, word: Word) -> int:
     number = _integer(name, word)
-    if not 1 <= number < 2**31:
+    if not low <= number < 2**31:
         raise word.error(f"{name} {number} is not within 1-{2**31 - 1}")
     return number
 
@@ -194,7 +218,7 @@ def _numbers(name: str, word: Word) -> list[int]:
     for piece in word.split(","):
         number = _integer(name, piece)
         if not (low <= number <= high or (signed and low <= -number <= high)):
-            also = f" or -{high}--{low}" if signed else ""
+            also = f" or -{high} to -{low}" if signed else ""
             raise piece.error(f"{name} {number} is not within {low}-{high}{also}")
         numbers.append(number)
     return numbers
@@ -219,7 +243,7 @@ def _weekdays(word: Word, freq: int) -> list[weekday]:
         n = int(match.group(1) or 0)
         if match.group(1) and not 1 <= abs(n) <= 53:
             raise piece.error(
-                f"BYDAY {quoted(piece.text)}: the number is not within 1-53 or -53--1"
+                f"BYDAY {quoted(piece.text)}: the number is not within 1-53 or -53 to -1"
             )
         if n and freq > MONTHLY:
             raise piece.error(

@@ -62,10 +62,13 @@ def read_times(line: Property, zone: tzinfo, *, dates: bool) -> list[datetime]:
             continue
         name, _, setting = word.text.partition("=")
         if name.upper() == "TZID":
-            zone, named = read_zone(Word(setting, word.column + len(name) + 1)), True
+            column = word.column + len(name) + 1
+            if len(setting) > 1 and setting[0] == setting[-1] == '"':
+                setting, column = setting[1:-1], column + 1
+            zone, named = read_zone(Word(setting, column)), True
         elif word.text.upper() == "FOLD=1":
             fold = 1
-        elif word.text.upper() not in ("VALUE=DATE", "VALUE=DATE-TIME", "FOLD=0"):
+        elif word.text.upper().replace('"', "") not in ("VALUE=DATE", "VALUE=DATE-TIME", "FOLD=0"):
             raise word.error(
                 f"{line.name} knows no {quoted(word.text)}: it takes TZID, as in TZID=Europe/Berlin"
             )

@@ -77,6 +77,8 @@ class rrule(Occurring):
 
     :ivar starts_when_made: no *dtstart* was given, so that it differs each time the same code
         makes the rule.
+    :ivar read_as_offset: it was read from celery-redbeat's format, which keeps of the zone of
+        *dtstart* no more than the offset.
     :raises ValueError: an argument that no calendar has, with the reason.
     """
 
@@ -115,6 +117,7 @@ class rrule(Occurring):
         super().__init__(nowfun=nowfun, app=app)
         self.freq = _freq(freq)
         self.starts_when_made = dtstart is None
+        self.read_as_offset = False
         self.dtstart: datetime = self._moment("dtstart", dtstart or self.now())
         self.interval = _whole("interval", interval, 1)
         self.wkst = wkst

@@ -16,7 +16,7 @@ from .looking_back import between, previous_occurrence
 from .occurring import Occurring
 from .old_rules import ScheduleWarning, warnings_of
 from .once import anchored_interval, once
-from .outlook import ClockEffect, Outlook, clock_effects, outlook
+from .outlook import ClockEffect, Outlook, clock_effects, outlook, outlook_of
 from .parsing import ScheduleError, format_schedule, parse_schedule
 from .recurrence import Advance, advance, never_runs, next_occurrence, occurrences
 from .rule_sets import rrule_set
@@ -53,6 +53,7 @@ __all__ = [
     "occurrences",
     "once",
     "outlook",
+    "outlook_of",
     "parse_schedule",
     "previous_occurrence",
     "rrule",

@@ -15,6 +15,7 @@ from .decoder import DecodeError, decode_definition, encode_definition
 from .entry import RedBeatSchedulerEntry
 from .explaining import is_passing
 from .keys import InvalidNameError
+from .old_rules import meant_in_utc
 from .record import EntryRecord, json_object
 from .schedules import format_schedule, parse_schedule, rrule
 from .store import MISSING, ConflictError, ScheduleStore
@@ -116,7 +117,10 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
     text = encode_definition(entry.definition)
     change: dict[str, Any] = {
         "name": entry.name,
-        "steps": _policy_steps(entry, record, state.get("policy_override")),
+        "steps": [
+            *_policy_steps(entry, record, state.get("policy_override")),
+            *_zone_steps(entry, record),
+        ],
         "expect": record.version,
         "data": {"actor": "beat_schedule"},
     }
@@ -145,6 +149,12 @@ def _policy_steps(
     if record.policy != policy:
         steps.append(("del", "policy", "") if policy is None else ("set", "policy", policy))
     return steps
+
+
+def _zone_steps(entry: RedBeatSchedulerEntry, record: EntryRecord) -> list[tuple[str, str, str]]:
+    """What marks a rule that the code gives in UTC as meant so."""
+    zone = meant_in_utc(entry.schedule)
+    return [] if zone in (None, record.zone) else [("set", "zone", zone or "")]
 
 
 def _started_as(of_the_code: Any, stored: Any) -> Any:

@@ -34,11 +34,14 @@ def parse_solar(text: str) -> solar:
     :raises ScheduleError: with the column.
     """
     first, *places = words(text.replace(",", " "))
+    if places and places[0].text.lower() == "at":
+        # As it is described.
+        places = places[1:]
     event = _event_of(first.text)
     if event not in EVENTS:
         hint = did_you_mean(event, [name.upper() for name in EVENTS]).lower()
         raise first.error(
-            f"{quoted(first.text)} is no event of the sun{hint}: it is one of {', '.join(EVENTS)}"
+            f"{quoted(first.text)} is no event of the sun, which are {', '.join(EVENTS)}{hint}"
         )
     # "52.52 N" as well as "52.52N".
     joined: list[Word] = []
@@ -47,6 +50,8 @@ def parse_solar(text: str) -> solar:
             joined[-1] = Word(joined[-1].text + word.text, joined[-1].column)
         else:
             joined.append(word)
+    if joined:
+        _degrees(joined[0], "NS", 89.9)
     if len(joined) != 2:
         raise ScheduleError(
             f"where? {event} needs degrees north and degrees east, as in {EXAMPLE}",

@@ -292,7 +292,9 @@ def _read_rule(fields: dict[str, Any]) -> rrule:
     _only(fields, (*_RULE_KEYS, "dtstart", "dtstart_tz", "until", "until_tz"), required=("freq",))
     fields["dtstart"] = _moment(fields, "dtstart")
     fields["until"] = _moment(fields, "until")
-    return rrule(**fields)
+    rule = rrule(**fields)
+    rule.read_as_offset = True
+    return rule
 
 
 def _read_zoned_rule(fields: dict[str, Any]) -> rrule:
@@ -330,7 +332,8 @@ def _moment(fields: dict[str, Any], name: str) -> datetime | None:
 def _offset(name: str, seconds: float) -> timezone:
     if not -86400 < seconds < 86400:
         raise DecodeError(f"{name} {shown(seconds)} is not within a day of UTC")
-    return timezone(timedelta(seconds=seconds))
+    # Of whole seconds, as a zone is written.
+    return timezone(timedelta(seconds=round(seconds)))
 
 
 _READERS = {

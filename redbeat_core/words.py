@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -41,8 +42,16 @@ def moment(local: datetime) -> str:
     return text
 
 
+#: So many numbers at the same distance are not all listed.
+_MANY = 8
+
+
 def ranges(numbers: Sequence[int], form: str = "") -> str:
-    """``1-5, 8`` for 1, 2, 3, 4, 5, 8."""
+    """``1-5, 8`` for 1, 2, 3, 4, 5, 8; ``1, 3, 5 ... 31`` for many at the same distance."""
+    steps = {high - low for low, high in pairwise(numbers)}
+    if len(numbers) >= _MANY and len(steps) == 1 and steps != {1}:
+        first = ", ".join(f"{number:{form}}" for number in numbers[:3])
+        return f"{first} ... {numbers[-1]:{form}}"
     return ", ".join(
         f"{low:{form}}-{high:{form}}" if high > low else f"{low:{form}}"
         for low, high in _runs(numbers)

@@ -84,7 +84,11 @@ def _no_such_zone(name: str) -> str:
         cities.setdefault(zone.rsplit("/", 1)[-1].casefold(), zone)
     close = [cities[match] for match in difflib.get_close_matches(folded, cities, n=3, cutoff=0.7)]
     close = list(dict.fromkeys(close))
-    hint = f"; did you mean {' or '.join(close)}?" if close else ", as in Europe/Berlin or UTC"
+    hint = (
+        f"; did you mean {' or '.join(close)}?"
+        if close
+        else ": write one as in Europe/Berlin or UTC"
+    )
     return f"there is no time zone {said}{hint}"
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from redbeat_core.events import Changes, Link
-from redbeat_core.record import EntryRecord
+from redbeat_core.record import EntryRecord, decode_record
 from redbeat_core.schedules import ScheduleError, describe, parse_schedule
 from redbeat_core.store import ScheduleStore
 from redbeat_core.stream import EventStream
@@ -21,6 +21,7 @@ from .cli_reading import zone_of
 from .config import Options
 from .following import FAILED, REQUESTED, Follower, Run
 from .format import countdown, timestamp
+from .policy_text import over_because
 from .requests import WAITS
 from .run_now import TypedWrongError, read_json
 from .sanitize import clean
@@ -204,7 +205,11 @@ def delete(name: str, yes: bool, note: str, if_version: str | None) -> None:
 def next_run(record: EntryRecord, store: ScheduleStore, options: Options) -> str:
     """When the entry runs next, in words."""
     if record.score is None or record.score < 0:
-        return "it has no run to come"
+        view = decode_record(record)
+        if view.pause is not None:
+            return "it is paused: no run until it is resumed"
+        because = over_because(view, time.time())
+        return f"it has no run to come{f': {because}' * bool(because)}"
     zone = zone_of(options, store)
     until = countdown(record.score, time.time())
     return f"it runs at {timestamp(record.score, zone)}, {until}"

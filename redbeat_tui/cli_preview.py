@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import click
@@ -15,22 +15,20 @@ from redbeat_core.scanning import Word
 from redbeat_core.schedules import (
     BaseSchedule,
     DstPolicy,
+    Outlook,
     ScheduleError,
     clock_effects,
-    describe,
     format_schedule,
     outlook,
     parse_schedule,
 )
-from redbeat_core.words import duration
 from redbeat_core.zones import find_zone
 
 from .cli import Refusal, common, sentences, the_options
 from .format import timestamp
+from .preview import BUDGET, pace
 from .sanitize import clean
 
-#: Seconds that working out the runs may take.
-BUDGET = 2.0
 MOST = 10_000
 
 
@@ -97,7 +95,7 @@ def preview_schedule(
         raise Refusal(str(exc)) from exc
     if not tz and not options.timezone:
         zone = options.app.timezone
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(microsecond=0)
     try:
         now = now if start is None else parse_moment(Word(start, 0), zone).astimezone(UTC)
     except ScheduleError as exc:
@@ -114,23 +112,22 @@ def preview_schedule(
     found = outlook(parsed, now, count, BUDGET, anchor=now, dst=dst)
     lines = preview_lines(parsed, zone, now, found.times, dst)
     if as_json:
-        click.echo(json.dumps(_as_json(parsed, lines, found.average_gap), indent=2))
+        click.echo(json.dumps(_as_json(parsed, lines, found), indent=2))
         return
-    click.echo(clean(describe(parsed)))
+    click.echo(clean(found.words or schedule))
     for line in lines:
         mark = "·" if line.runs else "✗"
         notes = f"  {'; '.join(line.notes)}" if line.notes else ""
         click.echo(
             f"  {mark if not line.notes or not line.runs else '▲'} "
-            f"{timestamp(line.at, zone):<29}{notes}".rstrip()
+            f"{timestamp(line.at, zone, fraction=True):<29}{notes}".rstrip()
         )
     if not found.complete:
         click.echo(f"  … only {len(found.times)} were worked out within {BUDGET:g} s")
     elif len(found.times) < count:
         click.echo("  that is all: then it is finished")
-    if found.average_gap is not None:
-        gap = timedelta(seconds=round(found.average_gap.total_seconds()))
-        click.echo(f"every {duration(gap or found.average_gap)} on average")
+    if told := pace(found):
+        click.echo(told)
 
 
 def preview_lines(
@@ -155,12 +152,14 @@ def preview_lines(
 
 
 def _as_json(
-    schedule: BaseSchedule, lines: Sequence[PreviewLine], gap: timedelta | None
+    schedule: BaseSchedule, lines: Sequence[PreviewLine], found: Outlook
 ) -> dict[str, Any]:
+    gap = found.average_gap
     return {
         "schedule": format_schedule(schedule),
-        "schedule_in_words": describe(schedule),
+        "schedule_in_words": found.words,
         "average_gap": None if gap is None else gap.total_seconds(),
+        "complete": found.complete,
         "times": [
             {
                 "at": line.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),

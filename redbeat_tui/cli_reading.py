@@ -22,8 +22,8 @@ from .filter import parse_filter
 from .format import ago, at, countdown, fit, status_text, timestamp, width
 from .listing import SORTS, Listing
 from .model import Model
-from .policy_text import counts_text, policy_lines
-from .preview import next_runs, schedule_text
+from .policy_text import counts_text, over_because, policy_lines
+from .preview import next_runs, pace, schedule_text
 from .row import Row
 from .sanitize import clean, clean_lines
 
@@ -173,11 +173,16 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
         if outcome.error:
             line("", clean(outcome.error))
     runs = next_runs(row.record, view, datetime.fromtimestamp(now, UTC))
-    for index, run in enumerate(runs):
+    for index, run in enumerate(runs.times):
         until = countdown(run.timestamp(), now)
         line("next runs" if not index else "", f"{timestamp(run, zone)}  {until}")
-    if not runs:
-        line("next runs", "none")
+    if not runs.complete:
+        line("" if runs.times else "next runs", "… no more were found in time")
+    elif not runs.times:
+        because = over_because(view, now)
+        line("next runs", f"none{f': {because}' * bool(because)}")
+    elif told := pace(runs):
+        line("", told)
     line("version", row.version)
     try:
         definition = json.dumps(json.loads(view.definition or ""), indent=2, ensure_ascii=False)
@@ -228,7 +233,9 @@ def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
         entry["missed"] = view.counts.missed
         entry["skipped"] = view.counts.skipped
         runs = next_runs(row.record, view, datetime.fromtimestamp(now, UTC))
-        entry["next_runs"] = [_iso(run) for run in runs]
+        entry["next_runs"] = [_iso(run) for run in runs.times]
+        gap = runs.average_gap
+        entry["average_gap"] = None if gap is None else gap.total_seconds()
         try:
             entry["definition"] = json.loads(view.definition or "null")
         except (ValueError, RecursionError):

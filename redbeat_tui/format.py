@@ -136,8 +136,13 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def timestamp(moment: datetime | float | None, zone: tzinfo = UTC) -> str:
-    """A moment in full, for a details screen: ``Mon 2025-11-24 09:00:00 CET``."""
+def timestamp(
+    moment: datetime | float | None, zone: tzinfo = UTC, *, fraction: bool = False
+) -> str:
+    """A moment in full, for a details screen: ``Mon 2025-11-24 09:00:00 CET``.
+
+    :param fraction: with the parts of a second, where there are any.
+    """
     if moment is None:
         return NOTHING
     try:
@@ -146,8 +151,9 @@ def timestamp(moment: datetime | float | None, zone: tzinfo = UTC) -> str:
         local = moment.astimezone(zone)
     except (ValueError, OverflowError, OSError):
         return NOTHING
+    parts = f".{local.microsecond:06}".rstrip("0").rstrip(".") if fraction else ""
     name = local.tzname() or ""
-    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M:%S} {name}".rstrip()
+    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M:%S}{parts} {name}".rstrip()
 
 
 def width(text: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from celery import Celery
 from celery.schedules import BaseSchedule
@@ -16,18 +16,22 @@ from redbeat_core.record import EntryRecord, EntryView, decode_record, json_obje
 from redbeat_core.rescheduling import upcoming
 from redbeat_core.schedules import (
     DstPolicy,
+    Outlook,
     ScheduleError,
-    describe,
     format_schedule,
-    occurrences,
+    outlook,
+    outlook_of,
     parse_schedule,
 )
+from redbeat_core.words import duration
 from redbeat_core.zones import DEFAULT_DST
 
 #: Put in place of a schedule that cannot be read, to see whether the rest can.
 _ANY_SCHEDULE = {"__type__": "interval", "every": 60.0, "relative": False}
 #: Next runs that are shown before a schedule is saved.
 RUNS = 5
+#: Seconds that working them out may take while somebody waits for them.
+BUDGET = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ class Preview:
 
     :ivar schedule: None when the text is no schedule.
     :ivar words: the schedule in plain English.
-    :ivar runs: the next runs (UTC); empty: it never runs.
+    :ivar runs: the next runs (UTC).
+    :ivar pace: how far they are apart, in words; empty: there are fewer than two.
+    :ivar complete: there are so many, or no more; False: the others were not found in time.
     :ivar error: what is wrong, in words; empty: nothing is.
     :ivar column: where in the text, from 0; None: nowhere in particular.
     """
@@ -45,6 +51,8 @@ class Preview:
     schedule: BaseSchedule | None = None
     words: str = ""
     runs: tuple[datetime, ...] = ()
+    pace: str = ""
+    complete: bool = True
     error: str = ""
     column: int | None = None
 
@@ -70,24 +78,42 @@ def preview(
         return Preview(text, error=str(exc), column=exc.column)
     schedule.app = app
     try:
-        runs = tuple(occurrences(schedule, anchor=last_run_at, now=now, count=RUNS, dst=dst))
-        words = describe(schedule)
+        found = outlook(schedule, now, RUNS, BUDGET, anchor=last_run_at, dst=dst)
     except Exception as exc:
         # Arithmetic at the edges of what a date can be; to the person it is one more wrong text.
         return Preview(text, error=f"this schedule cannot be computed: {exc}")
-    if not runs:
+    error = ""
+    if found.complete and not found.times:
         error = "this schedule never runs: no date from now on matches it"
-        return Preview(text, schedule, words, (), error)
-    return Preview(text, schedule, words, runs)
+    words = found.words or text
+    return Preview(text, schedule, words, found.times, pace(found), found.complete, error)
 
 
-def next_runs(record: EntryRecord, view: EntryView, now: datetime) -> tuple[datetime, ...]:
-    """When the next runs (UTC) will be made, as far as the policy allows any; empty when the
-    scheduler makes none."""
+def pace(found: Outlook) -> str:
+    """How far the runs are apart: ``every 23 hours 30 minutes on average``; empty for one."""
+    gap = found.average_gap
+    if gap is None:
+        return ""
+    # In two units or so: what follows says nothing.
+    unit = next((unit for least, unit in _UNITS if gap > least), gap)
+    return f"every {duration(round(gap / unit) * unit)} on average"
+
+
+_UNITS = (
+    (timedelta(days=100), timedelta(hours=1)),
+    (timedelta(days=1), timedelta(minutes=1)),
+    (timedelta(minutes=1), timedelta(seconds=1)),
+    (timedelta(seconds=1), timedelta(milliseconds=1)),
+)
+
+
+def next_runs(record: EntryRecord, view: EntryView, now: datetime) -> Outlook:
+    """When the next runs will be made, as far as the policy allows any; none when the scheduler
+    makes none."""
     if view.schedule is None or view.error or view.pause or not view.enabled:
-        return ()
-    runs = view.total_run_count
-    return tuple(upcoming(record, view.schedule, runs, view.policy, now, RUNS))
+        return Outlook("", (), None, complete=True)
+    runs = upcoming(record, view.schedule, view.total_run_count, view.policy, now)
+    return outlook_of(view.schedule, runs, RUNS, BUDGET)
 
 
 def repairable(record: EntryRecord) -> bool:

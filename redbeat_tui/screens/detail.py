@@ -16,12 +16,13 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from redbeat_core.record import EntryView
+from redbeat_core.schedules import Outlook
 
 from ..background import in_thread
 from ..format import ago, countdown, duration, status_text, timestamp
 from ..model import Delta
 from ..policy_text import counts_text, over_because, policy_lines
-from ..preview import next_runs, schedule_text
+from ..preview import next_runs, pace, schedule_text
 from ..row import Row
 from ..sanitize import clean, clean_lines
 from ..telling import clock, tell
@@ -52,7 +53,7 @@ class DetailScreen(Screen[None]):
         super().__init__()
         self.entry_name = row.name
         self._row: Row | None = row
-        self._runs: tuple[str, tuple[datetime, ...]] | None = None
+        self._runs: tuple[str, Outlook | None] | None = None
 
     def compose(self) -> ComposeResult:
         yield ConsoleHeader()
@@ -103,7 +104,7 @@ class DetailScreen(Screen[None]):
         self.query_one("#detail-definition", Static).update(_definition(view))
         key = f"{row.version} {view.next_run_at}"
         if self._runs is None or self._runs[0] != key:
-            self._runs = (key, ())
+            self._runs = (key, None)
             self.run_worker(self._work_out(key, view), exit_on_error=False, group="runs")
 
     async def _work_out(self, key: str, view: EntryView) -> None:
@@ -116,7 +117,7 @@ class DetailScreen(Screen[None]):
             runs = await in_thread(lambda: next_runs(record, view, now))
         except Exception:
             # The first is in Redis; what follows cannot be computed, and is left out.
-            runs = (first,)
+            runs = Outlook("", (first,), None, complete=True)
         if self._runs is not None and self._runs[0] == key:
             self._runs = (key, runs)
             self.tick()
@@ -217,10 +218,15 @@ class DetailScreen(Screen[None]):
             why = "no date from now on matches"
             line("next runs", f"none: {over_because(view, now) or why}")
         else:
-            runs = self._runs[1] if self._runs else ()
+            found = self._runs[1] if self._runs else None
+            runs = found.times if found is not None else ()
             for index, run in enumerate(runs or (view.next_run_at,)):
                 when = f"{timestamp(run, zone):<29} {countdown(run.timestamp(), now)}"
                 line("next runs" if index == 0 else "", when)
+            if found is not None and not found.complete:
+                line("", "… the others were not found in time", "dim")
+            elif found is not None and (told := pace(found)):
+                line("", told, "dim")
 
 
 def _override(override: Mapping[str, Any], now: float) -> str:

@@ -18,7 +18,7 @@ from redbeat_core.record import EntryView
 
 from ..background import in_thread
 from ..format import countdown, timestamp, truncate, width
-from ..preview import RUNS, Preview, preview, schedule_text
+from ..preview import BUDGET, RUNS, Preview, preview, schedule_text
 from ..sanitize import clean
 from ..widgets.field import Field
 from .dialog import Dialog, button, plain
@@ -26,7 +26,7 @@ from .dialog import Dialog, button, plain
 #: Seconds without a key before what was typed is worked out.
 PAUSE = 0.15
 
-EXAMPLES = "every 30s  ·  0 9 * * mon-fri  ·  FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9;BYMINUTE=0"
+EXAMPLES = "every 30s  ·  0 9 * * mon-fri  ·  FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9"
 
 #: Writes it: the preview, the note and the entry that the operator saw -> empty when it is
 #: saved, else why it is not, in a sentence.
@@ -168,6 +168,10 @@ class EditScreen(Dialog[bool]):
         ]
         count = len(lines)
         title = f"next {RUNS} runs" if count == RUNS else f"only {count} more to come"
+        if not found.complete:
+            title = f"no more than {count} of its runs were found in {BUDGET:g} s"
+        elif found.pace:
+            title += f" · {found.pace}"
         if self.view.pause is not None:
             title = "paused: none until it is resumed; then:"
         elif not self.view.enabled:

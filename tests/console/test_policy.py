@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from redbeat_core.decoder import encode_meta
 from redbeat_core.policy import ALLOWED, encode_policy
 from redbeat_core.record import Counts
 from redbeat_core.store import ScheduleStore
@@ -79,7 +80,11 @@ def test_a_policy_is_typed_shown_and_taken_back(
         (("--max-runs", "0"), "'max_runs' is 0"),
         (("--max-runs", "many"), "--max-runs 'many' is refused: a whole number"),
         (("--start", "tomorrow"), "--start 'tomorrow' is refused: 'tomorrow' is no time"),
-        (("--start", "2099-01-01 00:00", "--end", "2098-01-01 00:00"), "is before its 'start'"),
+        (
+            ("--start", "2099-01-01 00:00", "--end", "2098-01-01 00:00"),
+            "is before its 'start' (2099-01-01 00:00:00 UTC)",
+        ),
+        (("--start", "1900-01-01 00:00"), "'start' is 1900-01-01 00:00:00 UTC: it must be"),
         (("--keep-finished", "inf"), "'keep_finished' is inf"),
     ],
 )
@@ -91,6 +96,21 @@ def test_a_policy_that_cannot_be_is_a_sentence(
     assert refused.exit_code == 1
     assert reason in refused.stderr
     assert policy(store) == {}
+
+
+def test_a_policy_that_leaves_no_run_to_come_says_why(
+    run: Run, store: ScheduleStore, add: Callable[..., None]
+) -> None:
+    add("report")
+    ended = run("policy", "report", "--end", "2020-01-01 00:00").stdout
+    assert "report is saved; it has no run to come: its policy ended it " in ended
+    assert "none: its policy ended it " in run("show", "report").stdout
+    store.client.hset(store.keys.entry("report"), "meta", encode_meta(RAN_TWICE))
+    limited = run("policy", "report", "--end", "none", "--max-runs", "2").stdout
+    assert "no run to come: it has made the 2 runs that its policy allows" in limited
+
+
+RAN_TWICE = {"last_run_at": datetime(2026, 1, 1, tzinfo=UTC), "total_run_count": 2}
 
 
 def test_a_policy_is_changed_on_the_version_seen(

@@ -11,10 +11,11 @@ from celery import Celery
 from redbeat.schedulers import RedBeatSchedulerEntry as TheirEntry
 from redbeat.schedules import rrule as their_rrule
 
+from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.record import decode_record
 from redbeat_core.schedules import parse_schedule, rrule
 from redbeat_core.store import ScheduleStore
-from redbeat_tui import cli_preview
+from redbeat_tui import preview
 from tests.console.conftest import Add, Opened, Run, shown, until
 
 #: Not over before long, and typed in the zone of the console.
@@ -79,6 +80,33 @@ def test_an_old_rule_is_flagged_and_repaired_by_an_ordinary_edit(
     assert decode_record(record).schedule == rrule("DAILY", dtstart=offset)
 
 
+def warned(run: Run, name: str) -> list[str]:
+    shown = json.loads(run("show", name, "--json", "--timezone", "Europe/London").stdout)
+    return [warning["text"] for warning in shown["warnings"]]
+
+
+def test_a_rule_meant_in_utc_is_not_flagged_for_ever(run: Run, app: Celery, url: str) -> None:
+    app.conf.timezone = "UTC"
+    app.conf.redbeat_redis_url = url
+    start = datetime(2026, 1, 5, 9, tzinfo=UTC)
+    TheirEntry("old", "shop.record", their_rrule("DAILY", dtstart=start), app=app).save()
+    assert "if Europe/London was meant" in warned(run, "old")[0]
+    # Read and written again by a program that knows no more about it than we do.
+    entry = RedBeatSchedulerEntry.from_key("redbeat:old", app=app)
+    entry.args = ["other"]
+    entry.save()
+    assert "if Europe/London was meant" in warned(run, "old")[0]
+    text = json.loads(run("show", "old", "--json").stdout)["schedule"]
+    assert run("edit", "old", text, "--timezone", "Europe/London").exit_code == 0
+    assert warned(run, "old") == []
+    # What celery-redbeat makes of it later is flagged anew.
+    other = their_rrule("DAILY", dtstart=start.replace(hour=10))
+    TheirEntry("old", "shop.record", other, app=app).save()
+    assert "if Europe/London was meant" in warned(run, "old")[0]
+    RedBeatSchedulerEntry("new", "shop.record", rrule("DAILY", dtstart=start), app=app).save()
+    assert warned(run, "new") == []
+
+
 def test_preview_marks_what_a_change_of_the_clock_touches(run: Run) -> None:
     words = ("preview", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28 12:00")
     done = run(*words, "--count", "2")
@@ -115,4 +143,37 @@ def test_preview_asks_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     done = run("preview", "at 2990-12-24 18:00", "--tz", "UTC")
     assert done.exit_code == 0
     assert "that is all: then it is finished" in done.stdout
-    assert cli_preview.BUDGET <= 5
+    assert preview.BUDGET <= 5
+
+
+def test_preview_tells_parts_of_a_second(run: Run) -> None:
+    done = run("preview", "every 0.25s", "--from", "2026-03-28 12:00", "--count", "2")
+    assert [line.split()[2:4] for line in done.stdout.splitlines()[1:3]] == [
+        ["2026-03-28", "12:00:00.25"],
+        ["2026-03-28", "12:00:00.5"],
+    ]
+
+
+async def test_the_editor_tells_how_far_the_next_runs_are_apart(opened: Opened, add: Add) -> None:
+    add("first")
+    console = opened()
+    async with console.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: console.selected_row() is not None, "the entry")
+        await pilot.press("e")
+        await until(pilot, lambda: "next 5 runs · every hour on average" in shown(console), "it")
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: "every hour on average" in shown(console), "the details")
+
+
+async def test_the_editor_says_when_it_did_not_find_the_next_runs_in_time(
+    opened: Opened, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("first")
+    # More than can be found in that time.
+    monkeypatch.setattr(preview, "RUNS", 10**9)
+    monkeypatch.setattr(preview, "BUDGET", 0.05)
+    console = opened()
+    async with console.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: console.selected_row() is not None, "the entry")
+        await pilot.press("e")
+        await until(pilot, lambda: "of its runs were found" in shown(console), "the bound")

@@ -97,7 +97,7 @@ def rules(draw: st.DrawFn) -> rrule:
     arguments = draw(rule_arguments())
     start = draw(moments(2015, 2030)).astimezone(draw(zones))
     if draw(st.booleans()):
-        arguments["count"] = draw(st.integers(1, 50))
+        arguments["count"] = draw(st.integers(0, 50))
     elif draw(st.booleans()):
         arguments["until"] = start.astimezone(UTC) + timedelta(seconds=draw(st.integers(0, 10**9)))
     return rrule(dtstart=start, **arguments)
@@ -177,7 +177,10 @@ suns = st.builds(
 def sets(draw: st.DrawFn) -> rrule_set:
     """Sets with all that a set may have; those of rules share one start."""
     start = draw(moments(2015, 2030)).astimezone(draw(zones))
-    one = rule_arguments().map(lambda arguments: rrule(dtstart=start, **arguments))
+    counts = st.none() | st.none() | st.integers(0, 20)
+    one = st.tuples(rule_arguments(), counts).map(
+        lambda pair: rrule(dtstart=start, count=pair[1], **pair[0])
+    )
     dates = st.lists(local_moments(), max_size=4)
     rdates = draw(dates)
     rules = draw(st.lists(one, min_size=0 if rdates else 1, max_size=3))

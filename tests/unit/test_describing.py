@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given, settings
 from redbeat.schedules import rrule as their_rrule
 
+from redbeat_core.recurrence import runs_after
 from redbeat_core.schedules import ScheduleError, describe, occurrences, parse_schedule
 
 from .strategies import schedules
@@ -31,7 +34,7 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
         ("* * * * *", "every minute"),
         ("*/5 * * * *", "every 5 minutes"),
         ("*/5 9-17 * * monday-friday", "every 5 minutes on weekdays 09-17"),
-        ("*/5 9,13 * * *", "every 5 minutes 09, 13"),
+        ("*/5 9,13 * * *", "every 5 minutes in hours 09, 13"),
         ("*/5 9 * * *", "every 5 minutes in hour 09"),
         ("0 9 * * *", "daily at 09:00"),
         ("0 9,17 * * *", "daily at 09:00 and 17:00"),
@@ -41,14 +44,14 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
         ("0 9 * * sat,sun", "on weekends at 09:00"),
         ("0 0 1 * *", "on day 1 of the month at 00:00"),
         ("0 0 24 12 *", "on 24 Dec at 00:00"),
-        ("0 9 * 6-8 *", "in Jun-Aug at 09:00"),
+        ("0 9 * 6-8 *", "daily in Jun-Aug at 09:00"),
         ("0 * * * *", "every hour"),
         ("15 * * * *", "every hour at :15"),
         ("0,30 * * * *", "every 30 minutes"),
         ("5,35 9-17 * * *", "every hour 09-17 at :05 and :35"),
         ("0 */2 * * *", "every 2 hours"),
         ("10 */6 * * sun", "every 6 hours on Sunday at :10"),
-        ("1-10 3,4 * * *", "daily at minutes 1-10 of hours 3, 4"),
+        ("1-10 3,4 * * *", "daily at minutes 1-10 of hours 03, 04"),
         ("30 4 1,15 * 5", "on days 1, 15 of the month if it is a Friday at 04:30"),
         ("30 4 1-7 * 1,0", "on days 1-7 of the month if it is a Monday or Sunday at 04:30"),
         ("0 9 * * * Europe/Berlin", "daily at 09:00 Europe/Berlin"),
@@ -59,9 +62,9 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
             "once, on 24 Dec 2026 at 18:00 Europe/Berlin",
         ),
         ("at 2026-12-24 18:00:30+01:00", "once, on 24 Dec 2026 at 18:00:30 +0100"),
-        ("sunrise 52.52 13.40", "at sunrise in 52.52 N 13.40 E"),
-        ("dusk_civil -33.8688 -70.1", "at civil dusk in 33.8688 S 70.10 W"),
-        ("solar_noon 0 0", "at solar noon in 0.00 N 0.00 E"),
+        ("sunrise 52.52 13.40", "sunrise at 52.52 N 13.40 E"),
+        ("dusk_civil -33.8688 -70.1", "civil dusk at 33.8688 S 70.10 W"),
+        ("solar_noon 0 0", "solar noon at 0.00 N 0.00 E"),
         (
             (
                 "DTSTART;TZID=Europe/Berlin:20260101T090000 RRULE:FREQ=DAILY "
@@ -97,12 +100,12 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
         ("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=1", "last Sunday of Mar at 01:00 UTC"),
         ("FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=25;BYHOUR=8", "yearly on 25 Dec at 08:00 UTC"),
         ("FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=8", "monthly on the last day at 08:00 UTC"),
-        ("FREQ=MONTHLY;BYMONTHDAY=1,15;BYHOUR=8", "monthly on day 1, 15 at 08:00 UTC"),
+        ("FREQ=MONTHLY;BYMONTHDAY=1,15;BYHOUR=8", "monthly on days 1, 15 at 08:00 UTC"),
         ("FREQ=MINUTELY;INTERVAL=7", "every 7 minutes"),
-        ("FREQ=HOURLY;BYMINUTE=0,30", "every hour at minutes 0, 30 UTC"),
+        ("FREQ=HOURLY;BYMINUTE=0,30", "every hour at :00 and :30 UTC"),
         (
             "FREQ=DAILY;BYHOUR=9,10,11,12,13;BYMINUTE=0",
-            "daily at hours 9-13, minute 0 UTC",
+            "daily at :00 of hours 09-13 UTC",
         ),
         ("FREQ=DAILY;COUNT=3;BYHOUR=9", "daily at 09:00 UTC, 3 times"),
         (
@@ -126,7 +129,7 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
         ),
         (
             "FREQ=MONTHLY;BYDAY=FR;BYSETPOS=-1;BYHOUR=9;BYSECOND=0,30",
-            "every Friday at 09:00:00, 09:00:30 UTC, only the last of each month",
+            "every Friday at 09:00:00 and 09:00:30 UTC, only the last of each month",
         ),
         ("FREQ=MONTHLY;BYDAY=MO;BYHOUR=9", "every Monday at 09:00 UTC"),
         ("FREQ=YEARLY;BYDAY=MO,WE;BYHOUR=9", "on Mon, Wed at 09:00 UTC"),
@@ -159,10 +162,129 @@ NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
             "FREQ=YEARLY;BYYEARDAY=1,-1;BYHOUR=9",
             "yearly on day 1 and the last day of the year at 09:00 UTC",
         ),
+        ("FREQ=SECONDLY;BYSECOND=0,30", "every minute at seconds 0, 30 UTC"),
+        ("FREQ=MINUTELY;BYMINUTE=0,30", "every hour at :00 and :30 UTC"),
+        (
+            "FREQ=HOURLY;BYHOUR=9,10,11;BYDAY=MO,TU,WE,TH,FR",
+            "every hour on weekdays in hours 09-11 at :00 UTC",
+        ),
+        ("FREQ=MONTHLY;BYDAY=1MO,3MO;BYHOUR=8", "monthly on the first Mon and the third Mon at "),
+        ("FREQ=MONTHLY;BYDAY=MO,-1FR;BYHOUR=8", "monthly on every Mon and the last Fri at "),
+        (
+            "FREQ=MONTHLY;BYDAY=MO,WE;BYSETPOS=1,-1;BYHOUR=8",
+            "on Mon, Wed at 08:00 UTC, only the first and last of each month",
+        ),
+        ("FREQ=MONTHLY;BYMONTHDAY=-2;BYHOUR=8", "monthly on the second last day at "),
+        ("FREQ=YEARLY;BYWEEKNO=1,53;BYDAY=MO;BYHOUR=8", "yearly on Monday in weeks 1, 53 at "),
+        ("FREQ=DAILY;BYHOUR=8,20", "daily at 08:00 and 20:00 UTC"),
+        ("0 9 */2 * *", "on days 1, 3, 5 ... 31 of the month at 09:00"),
+        ("*/2 */2 * * *", "every 2 minutes in hours 00, 02, 04 ... 22"),
+        ("1,2,3,4,5,6 8 * * *", "daily at minutes 1-6 of hour 08"),
     ],
 )
 def test_words(text: str, words: str) -> None:
-    assert describe(parse_schedule(text, now=NOW)) == words
+    found = describe(parse_schedule(text, now=NOW))
+    assert found == (f"{words}08:00 UTC" if words.endswith(" ") else words)
+
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def days_told(words: str) -> set[int]:
+    """The weekdays, from Monday 0, that a description names; all where it names none."""
+    if "weekdays" in words:
+        return set(range(5))
+    if "weekends" in words:
+        return {5, 6}
+    found: set[int] = set()
+    for first, last in re.findall(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*(?:-(\w{3}))?", words):
+        low = DAYS.index(first)
+        found |= set(range(low, DAYS.index(last or first) + 1))
+    return found or set(range(7))
+
+
+def numbers_told(text: str) -> set[int]:
+    """``1-5, 8`` as numbers."""
+    found: set[int] = set()
+    for low, high in re.findall(r"(\d+)(?:-(\d+))?", text):
+        found |= set(range(int(low), int(high or low) + 1))
+    return found
+
+
+def times_told(words: str) -> set[tuple[int, int]]:
+    """The times of day that a description names, in any of its forms."""
+    if found := re.findall(r"\b(\d\d):(\d\d)\b", words):
+        return {(int(hour), int(minute)) for hour, minute in found}
+    hours = set(range(24))
+    # After the days or the frequency, where nothing stands between.
+    bare = r"(?:every (?:hour|minute|\d+ minutes)|day|days|ends|Mon|Tue|Wed|Thu|Fri|Sat|Sun) "
+    if told := re.search(rf"(?:(?:in|of) hours? |{bare})(\d\d[-\d, ]*)", words):
+        hours = numbers_told(told[1])
+    if step := re.search(r"every (\d+) hours", words):
+        hours = set(range(0, 24, int(step[1])))
+    minutes = {0}
+    if told := re.search(r"at minutes ([\d, -]+)", words):
+        minutes = numbers_told(told[1])
+    elif found := re.findall(r" :(\d\d)", words):
+        minutes = {int(minute) for minute in found}
+    elif step := re.search(r"every (\d+) minutes", words):
+        minutes = set(range(0, 60, int(step[1])))
+    elif "every minute" in words:
+        minutes = set(range(60))
+    return {(hour, minute) for hour in hours for minute in minutes}
+
+
+def some(dice: random.Random, size: int, most: int) -> str:
+    """Numbers as a field of a crontab: a few, a range or a step."""
+    kind = dice.randrange(4)
+    if kind == 0:
+        low = dice.randrange(size - 1)
+        return f"{low}-{dice.randrange(low + 1, size)}"
+    if kind == 1:
+        return f"*/{dice.choice([n for n in (2, 3, 4, 6, 12, 15, 20, 30) if n < size])}"
+    return ",".join(map(str, sorted(dice.sample(range(size), dice.randrange(1, most)))))
+
+
+def check_against_the_runs(made: BaseSchedule, days: set[int], runs: list[datetime]) -> None:
+    words = describe(made)
+    if " ... " in words:
+        return
+    assert {run.weekday() for run in runs} == days_told(words) == days, words
+    assert {(run.hour, run.minute) for run in runs} == times_told(words), words
+
+
+def within_weeks(made: BaseSchedule) -> list[datetime]:
+    end = NOW + timedelta(days=15)
+    found = []
+    for run in runs_after(made, NOW):
+        if run > end:
+            break
+        found.append(run)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_days_and_times_in_the_words_of_a_crontab_are_those_of_its_runs(seed: int) -> None:
+    dice = random.Random(seed)
+    days = dice.choice([{*range(7)}, {*range(5)}, {5, 6}, {*dice.sample(range(7), 2)}, {seed % 7}])
+    field = ",".join(str((day + 1) % 7) for day in days) if len(days) < 7 else "*"
+    minute = dice.choice(["0", "30", some(dice, 60, 7)])
+    made = parse_schedule(f"{minute} {dice.choice(['*', some(dice, 24, 7)])} * * {field}", now=NOW)
+    made.app = Celery(set_as_current=False)
+    check_against_the_runs(made, days, within_weeks(made))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_days_and_times_in_the_words_of_a_rule_are_those_of_its_runs(seed: int) -> None:
+    dice = random.Random(seed)
+    days = {*dice.sample(range(7), dice.randrange(1, 6))}
+    named = ",".join(("MO", "TU", "WE", "TH", "FR", "SA", "SU")[day] for day in days)
+    hours = ",".join(map(str, dice.sample(range(24), dice.randrange(1, 6))))
+    minutes = ",".join(map(str, dice.sample(range(60), dice.randrange(1, 6))))
+    freq = dice.choice(("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY"))
+    text = f"FREQ={freq};BYDAY={named};BYHOUR={hours};BYMINUTE={minutes}"
+    made = parse_schedule(text, now=NOW)
+    check_against_the_runs(made, days, within_weeks(made))
 
 
 def test_a_crontab_of_lists_has_words() -> None:
@@ -173,6 +295,13 @@ def test_celery_redbeats_own_rule_is_described() -> None:
     assert (
         describe(their_rrule("DAILY", dtstart=NOW, byhour=9, byminute=0)) == "daily at 09:00:42 UTC"
     )
+
+
+def test_what_is_said_of_the_sun_can_be_typed() -> None:
+    for text in ("sunrise 52.52 13.4", "dusk_civil -33.87 -70.25"):
+        made = parse_schedule(text, now=NOW)
+        event = text.split()[0]
+        assert parse_schedule(f"{event} at {describe(made).partition(' at ')[2]}") == made
 
 
 class Broken(BaseSchedule):

@@ -1,9 +1,9 @@
 """Whatever is typed or stored is read as a schedule or refused with a named error, at once.
 
-50,000 texts for people's way of writing and 50,000 definitions in JSON: valid ones, cut, spliced,
-repeated, with characters and numbers exchanged for nasty ones. The bound on each is of processor
-time, and what exceeds it is tried again before it counts: only work that is really done counts,
-not what else the machine does.
+50,000 texts for people's way of writing and 50,000 definitions in JSON of every type of schedule,
+and policies: valid ones, cut, spliced, repeated, with characters and numbers exchanged for nasty
+ones. The bound on each is of processor time, and what exceeds it is tried again before it counts:
+only work that is really done counts, not what else the machine does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import Any
 import pytest
 
 from redbeat_core.decoder import DecodeError, decode_definition, encode_definition
-from redbeat_core.schedules import ScheduleError, format_schedule, next_occurrence, parse_schedule
+from redbeat_core.policy import PolicyError, decode_policy, encode_policy, members_of
+from redbeat_core.record import EntryRecord, decode_record
+from redbeat_core.schedules import (
+    ScheduleError,
+    describe,
+    format_schedule,
+    next_occurrence,
+    parse_schedule,
+)
 
 from .test_recurrence import NOW
 
@@ -83,7 +91,25 @@ NASTY = [
     " a" * 7_500,
 ]
 
-DEFINITIONS = [
+MOMENT = {
+    "__type__": "datetime",
+    "year": 2030,
+    "month": 12,
+    "day": 24,
+    "hour": 18,
+    "minute": 0,
+    "second": 0,
+    "microsecond": 0,
+    "timezone": "Europe/Berlin",
+}
+RULE = {
+    "__type__": "rrule-tz",
+    "freq": 3,
+    "dtstart": "2026-01-05T09:00:00",
+    "tz": "Europe/Berlin",
+    "byhour": [9, 12],
+}
+DEFINITIONS: list[dict[str, Any]] = [
     {"__type__": "interval", "every": 5.5, "relative": False},
     {
         "__type__": "crontab",
@@ -117,6 +143,30 @@ DEFINITIONS = [
         "tz": "Europe/Berlin",
         "bymonthday": [30, -1],
     },
+    {
+        "__type__": "crontab-tz",
+        "minute": "*/15",
+        "hour": [9, 17],
+        "day_of_week": "mon-fri",
+        "day_of_month": "1-7",
+        "month_of_year": "*",
+        "tz": "America/New_York",
+    },
+    {
+        "__type__": "rrule-set",
+        "rule": [RULE, RULE | {"freq": 2}],
+        "rdate": [MOMENT],
+        "exrule": [RULE | {"freq": 1, "bymonthday": [1, -1]}],
+        "exdate": [MOMENT | {"day": 26}, MOMENT | {"timezone": 3600.0}],
+    },
+    {"__type__": "interval-from", "every": 300.0, "from": MOMENT},
+    {"__type__": "once", "at": MOMENT | {"hour": 2, "minute": 30, "fold": 1}},
+    {"__type__": "solar", "event": "sunrise", "lat": 52.52, "lon": 13.4},
+]
+POLICIES: list[dict[str, Any]] = [
+    {"catchup": "all", "catchup_limit": 100, "grace": 3600.0},
+    {"jitter": 30, "start": 1_700_000_000.0, "end": 1_800_000_000, "max_runs": 3},
+    {"nonexistent": "skip", "ambiguous": "both", "keep_finished": None},
 ]
 VALUES: list[Any] = [
     None,
@@ -142,6 +192,11 @@ VALUES: list[Any] = [
     {},
     {"__type__": "weekday"},
     {"__type__": "datetime", "year": 0},
+    MOMENT,
+    RULE,
+    [MOMENT, RULE],
+    [MOMENT] * 501,
+    {"__type__": "once", "at": MOMENT},
     {"__type__": ["interval"]},
 ]
 
@@ -166,28 +221,49 @@ def mutated_text(dice: random.Random, corpus: list[str]) -> str:
     return text
 
 
-def mutated_definition(dice: random.Random, schedules: list[object]) -> str:
-    schedule = json.loads(json.dumps(dice.choice(schedules)))
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """All the objects in *value*, at any depth."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = [one for part in inside for one in objects_in(part)]
+    return [value, *found] if isinstance(value, dict) else found
+
+
+def mutated_object(dice: random.Random, value: dict[str, Any], times: int) -> None:
+    """Change *value*, or what is in it, up to so many times."""
+    for _ in range(dice.randrange(times)):
+        target = dice.choice(objects_in(value))
+        key = dice.choice([*target, "n", "name", "tz"])
+        if dice.random() < 0.2:
+            target.pop(key, None)
+        elif dice.random() < 0.1:
+            # A type with the members of another.
+            target["__type__"] = dice.choice(DEFINITIONS)["__type__"]
+        else:
+            target[key] = json.loads(json.dumps(dice.choice(VALUES)))
+
+
+def mutated_definition(dice: random.Random, schedules: list[dict[str, Any]]) -> str:
     definition: dict[str, Any] = {
         "name": "a",
         "task": "b",
         "args": [1],
         "kwargs": {},
         "options": {},
+        "schedule": json.loads(json.dumps(dice.choice(schedules))),
+        "enabled": True,
     }
-    definition |= {"schedule": schedule, "enabled": True}
-    for _ in range(dice.randrange(4)):
-        inside = dice.random() < 0.8 and isinstance(schedule, dict)
-        target = schedule if inside else definition
-        key = dice.choice([*target, "n", "name", "tz"])
-        if dice.random() < 0.2:
-            target.pop(key, None)
-        else:
-            target[key] = dice.choice(VALUES)
+    mutated_object(dice, definition["schedule"] if dice.random() < 0.8 else definition, 4)
     text = json.dumps(definition)
     if dice.random() < 0.3:
         text = mutated_text(dice, [text])
     return text
+
+
+def mutated_policy(dice: random.Random) -> str:
+    policy = dict(dice.choice(POLICIES))
+    mutated_object(dice, policy, 4)
+    text = json.dumps(policy)
+    return mutated_text(dice, [text]) if dice.random() < 0.3 else text
 
 
 def within_bounds(read: Callable[[str], None], text: str) -> None:
@@ -258,8 +334,53 @@ def test_whatever_is_stored_is_a_schedule_or_a_named_error(shard: int) -> None:
             read.append(text)
 
     for _ in range(CASES):
-        within_bounds(check, mutated_definition(dice, list(DEFINITIONS)))
+        within_bounds(check, mutated_definition(dice, DEFINITIONS))
     assert len(read) > CASES / 50
-    for text in read[:200]:
+    kinds = set()
+    for text in read[:500]:
         made = decode_definition(text)
         assert decode_definition(encode_definition(made)) == made
+        kinds.add(type(made["schedule"]))
+    assert len(kinds) == len(DEFINITIONS) - 1, "rrule and rrule-tz are one type"
+
+
+def check_that_it_goes_on(text: str) -> None:
+    """What is read from Redis has a next run or none, words and a text."""
+    record = EntryRecord("a", score=NOW.timestamp(), definition=text)
+    view = decode_record(record, now=NOW)
+    if view.error is not None or view.schedule is None:
+        assert view.error
+        return
+    next_occurrence(view.schedule, NOW)
+    assert describe(view.schedule)
+    assert format_schedule(view.schedule)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_an_entry_of_whatever_is_stored_is_shown_and_runs_or_says_why_not(shard: int) -> None:
+    dice = random.Random(2000 + shard)
+    for _ in range(CASES // 5):
+        within_bounds(check_that_it_goes_on, mutated_definition(dice, DEFINITIONS))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_whatever_is_stored_as_a_policy_is_one_or_a_named_error(shard: int) -> None:
+    dice = random.Random(3000 + shard)
+    read: list[str] = []
+
+    def check(text: str) -> None:
+        try:
+            decode_policy(text)
+        except PolicyError as exc:
+            check_error(exc, 0)
+        else:
+            read.append(text)
+
+    for _ in range(CASES // 5):
+        within_bounds(check, mutated_policy(dice))
+    assert len(read) > CASES / 250
+    for text in read:
+        members = members_of(text)
+        assert members_of(encode_policy(members)) == members

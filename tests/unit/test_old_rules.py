@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from dateutil.rrule import FR, MO
 from redbeat.decoder import RedBeatJSONEncoder as TheirEncoder
 from redbeat.schedules import rrule as their_rrule
 
+from redbeat_core.old_rules import meant_in_utc
 from redbeat_core.record import EntryRecord, decode_record
 from redbeat_core.schedules import next_occurrence, parse_schedule, rrule, warnings_of
 
@@ -76,6 +78,55 @@ def test_what_says_all_that_was_meant_is_not_flagged(
 ) -> None:
     record = stored(**{"freq": "DAILY", "dtstart": start, **arguments})
     assert decode_record(record, app(zone), NOW).warnings == ()
+
+
+LONDON = datetime(2026, 1, 5, 9, tzinfo=ZoneInfo("Europe/London"))
+
+
+def test_a_rule_stored_in_utc_is_told_where_the_apps_clock_may_have_been_meant() -> None:
+    view = decode_record(stored(freq="DAILY", dtstart=LONDON), app("Europe/London"), NOW)
+    (warning,) = view.warnings
+    assert warning.text == (
+        "stored in UTC: if Europe/London was meant, it will move by an hour at the next "
+        "daylight-saving change on 2026-03-29; if UTC was, save it once more"
+    )
+    assert warning.proposal == rrule("DAILY", dtstart=LONDON)
+    summer = datetime(2026, 7, 1, tzinfo=UTC)
+    (late,) = decode_record(
+        stored(freq="DAILY", dtstart=LONDON), app("Europe/London"), summer
+    ).warnings
+    assert "runs at other hours now" in late.text
+
+
+@pytest.mark.parametrize(
+    ("zone", "arguments"),
+    [
+        ("UTC", {}),
+        ("Etc/UTC", {}),
+        ("Atlantic/Reykjavik", {}),
+        ("Europe/London", {"freq": "MINUTELY"}),
+    ],
+)
+def test_a_rule_stored_in_utc_is_not_flagged_where_no_clock_will_move_it(
+    zone: str, arguments: dict[str, Any]
+) -> None:
+    record = stored(**{"freq": "DAILY", "dtstart": LONDON, **arguments})
+    assert decode_record(record, app(zone), NOW).warnings == ()
+
+
+def test_a_rule_that_was_given_in_utc_is_not_flagged_until_another_program_writes_it() -> None:
+    meant = meant_in_utc(rrule("DAILY", dtstart=LONDON.astimezone(UTC)))
+    record = replace(stored(freq="DAILY", dtstart=LONDON), zone=meant)
+    assert decode_record(record, app("Europe/London"), NOW).warnings == ()
+    later = LONDON + timedelta(days=1)
+    other = replace(stored(freq="DAILY", dtstart=later), zone=meant)
+    assert decode_record(other, app("Europe/London"), NOW).warnings != ()
+
+
+def test_what_was_read_from_the_old_format_says_nothing_about_its_zone() -> None:
+    read = decode_record(stored(freq="DAILY", dtstart=LONDON)).schedule
+    assert meant_in_utc(read) is None
+    assert meant_in_utc(rrule("DAILY", dtstart=LONDON)) is None
 
 
 def test_an_offset_that_is_none_of_the_apps_has_no_repair() -> None:

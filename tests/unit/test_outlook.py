@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
+from threading import Event
+from threading import enumerate as enumerate_threads
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +13,7 @@ import pytest
 from celery import Celery
 
 from redbeat_core.schedules import (
+    BaseSchedule,
     DstPolicy,
     clock_effects,
     outlook,
@@ -85,9 +89,56 @@ def test_a_schedule_that_ends_is_complete() -> None:
     assert (over.times, over.complete) == ((), True)
 
 
-def test_when_the_time_is_over_it_says_so() -> None:
-    clock = iter(range(100))
-    made = parse_schedule("every 1s", now=SPRING)
-    found = outlook(made, SPRING, 1000, 5, clock=lambda: next(clock))
-    assert not found.complete
-    assert 2 <= len(found.times) < 20
+def test_one_search_that_takes_long_does_not_exceed_the_bound() -> None:
+    asked: list[datetime] = []
+    go_on = Event()
+
+    class Slow(BaseSchedule):
+        """A schedule of a user's own that thinks for long about its third run."""
+
+        def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+            asked.append(last_run_at)
+            if len(asked) == 3:
+                go_on.wait(60)
+            now: datetime = self.now()
+            return last_run_at + timedelta(minutes=1) - now
+
+    started = time.monotonic()
+    found = outlook(Slow(), datetime.now(UTC), 10, 0.5)
+    took = time.monotonic() - started
+    assert (len(found.times), found.complete) == (2, False)
+    assert found.average_gap is not None
+    assert took < 10
+    # When it has come to its end no other follows.
+    threads = [thread for thread in enumerate_threads() if thread.name == "redbeat-outlook"]
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(asked) == 3
+
+
+def test_what_a_schedule_raises_is_not_swallowed() -> None:
+    class Faulty(BaseSchedule):
+        def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+            raise RuntimeError("no tide tables")
+
+    with pytest.raises(RuntimeError, match="no tide tables"):
+        outlook(Faulty(), SPRING, 5, 10)
+
+
+def test_it_says_what_the_schedule_is_in_words() -> None:
+    assert outlook(parse_schedule("0 9 * * mon-fri"), SPRING, 5, 10).words == (
+        "on weekdays at 09:00"
+    )
+
+
+@pytest.mark.parametrize(
+    "excluded",
+    ["EXDATE;TZID=Europe/Berlin:20260329T023000", "EXRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU"],
+)
+def test_a_skipped_time_that_is_excluded_anyway_is_not_told(excluded: str) -> None:
+    start = "DTSTART;TZID=Europe/Berlin:20260101T023000 RRULE:FREQ=DAILY"
+    (skipped,) = effects(start, SPRING, nonexistent="skip")
+    assert skipped[1] == "02:30 does not exist: skipped"
+    assert effects(f"{start} {excluded}", SPRING, nonexistent="skip") == []
+    assert effects(f"{start} {excluded}", SPRING) == []

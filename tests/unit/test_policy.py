@@ -81,7 +81,10 @@ def test_what_an_entry_does_not_set_is_as_the_settings_say() -> None:
         ('{"max_runs": 0}', "'max_runs' is 0: it must be a whole number from 1"),
         ('{"max_runs": 1.5}', "'max_runs' is 1.5"),
         ('{"start": "tomorrow"}', "'start' is 'tomorrow': it must be a time in Unix seconds"),
-        ('{"start": 2, "end": 1}', "'end' (1) is before its 'start' (2)"),
+        (
+            '{"start": 2, "end": 1}',
+            "'end' (1970-01-01 00:00:01 UTC) is before its 'start' (1970-01-01 00:00:02 UTC)",
+        ),
         ('{"nonexistent": "first"}', "'shift' or 'skip'"),
         ('{"ambiguous": "shift"}', "'first', 'last' or 'both'"),
     ],

@@ -17,7 +17,7 @@ from dateutil.rrule import weekday
 
 from .rfc5545_times import Property, read_times, read_until, stamp, write_times
 from .rrule_times import MINUTELY, MONTHLY
-from .rule_sets import rrule_set
+from .rule_sets import MAX_RULES, rrule_set
 from .rules import RANGES, WEEKDAYS, rrule
 from .scanning import ScheduleError, Word, did_you_mean, quoted
 
@@ -76,6 +76,11 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
         named[line.name].append(line)
     if not named["RRULE"] and not named["RDATE"]:
         raise ScheduleError(f"the rule is missing: write one as in {EXAMPLE}", len(text))
+    for name in ("RRULE", "EXRULE"):
+        if len(named[name]) > MAX_RULES:
+            raise named[name][MAX_RULES].value.error(
+                f"there are {len(named[name])} {name}s; at most {MAX_RULES} are read"
+            )
     every = [(line.value, _parts(line.value)) for line in named["RRULE"] + named["EXRULE"]]
     start, dates = None, False
     if named["DTSTART"]:

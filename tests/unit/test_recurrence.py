@@ -46,10 +46,10 @@ def test_a_second_interval_runs_3600_times_an_hour_however_late_each_run_is() ->
 
 
 def test_missed_runs_of_an_interval_are_counted_at_once_however_many() -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     step = advance(schedule(0.001), NOW - timedelta(days=3650), NOW + timedelta(microseconds=5))
     assert step == Advance(NOW + timedelta(milliseconds=1), 3650 * 86400 * 1000)
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 def test_a_nominal_time_to_come_is_the_next() -> None:
@@ -155,10 +155,10 @@ def test_times_at_the_ends_of_the_calendar_raise_nothing(year: int) -> None:
 
 
 def test_a_crontab_on_a_day_that_seldom_comes_is_found_at_once() -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     found = next_occurrence(crontab(0, 0, day_of_week=1, day_of_month=29, month_of_year=2), NOW)
     assert found == datetime(2044, 2, 29, tzinfo=UTC)
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 def test_celery_redbeats_own_rules_are_understood() -> None:

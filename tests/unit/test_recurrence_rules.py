@@ -113,11 +113,11 @@ def test_a_rule_that_only_runs_at_its_start_runs_at_its_start() -> None:
 def test_the_cost_of_the_next_run_does_not_grow_with_the_age_of_the_rule(freq: int) -> None:
     rule = rrule(freq, dtstart=datetime(1990, 1, 1, 9, tzinfo=UTC), interval=1)
     assert next_occurrence(rule, NOW) is not None
-    start = time.perf_counter()
+    start = time.thread_time()
     for day in range(100):
         next_occurrence(rule, NOW + timedelta(days=day))
     # dateutil takes 11 minutes for one of these; this machine 2 ms for all.
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_the_cost_of_the_next_run_does_not_grow_with_the_age_of_the_rule(freq: i
 )
 def test_a_rule_that_never_runs_is_found_out_within_a_second(arguments: dict[str, Any]) -> None:
     rule = rrule(dtstart=datetime(2024, 1, 1, tzinfo=UTC), **arguments)
-    start = time.perf_counter()
+    start = time.thread_time()
     assert never_runs(rule, NOW)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_a_rule_that_never_runs_is_found_out_within_a_second(arguments: dict[str
 )
 def test_a_rule_that_runs_seldom_is_found_at_once(arguments: dict[str, Any], expected: str) -> None:
     rule = rrule(dtstart=datetime(2024, 1, 1, tzinfo=UTC), **arguments)
-    start = time.perf_counter()
+    start = time.thread_time()
     assert next_occurrence(rule, NOW) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_the_end_of_the_calendar_ends_every_rule() -> None:

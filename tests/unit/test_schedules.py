@@ -119,12 +119,12 @@ def test_copies_and_pickles_are_equal(rule: rrule) -> None:
 
 def test_a_copy_costs_nothing_however_long_the_rule_is() -> None:
     rule = rrule("SECONDLY", dtstart=START)
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(100):
         copy.copy(rule)
         copy.deepcopy(rule)
         pickle.loads(pickle.dumps(rule))
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_a_subclass_stays_one_when_copied() -> None:

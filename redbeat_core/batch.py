@@ -17,7 +17,7 @@ from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent
 from .filling import Filling
 from .found import FIRST_BATCH, Found, Result
 from .in_a_row import run_in_a_row
-from .jobs import Job, failure, finish, moved, task_id_of
+from .jobs import Job, failure, finish, moved
 from .planning import counted, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed
@@ -25,7 +25,8 @@ from .published import Published
 from .record import EntryRecord, definition_of
 from .run_requests import RunRequests
 from .scripts import Ahead
-from .templates import Run, Templates
+from .sending import Sending
+from .templates import Templates
 from .unsent import Unsent, waiting_key
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class BatchRunner:
         self._unsent = Unsent(scheduler.store, self.postponed)
         self._templates = Templates(scheduler)
         self._filling = Filling(scheduler, self._templates)
+        self._sending = Sending(scheduler, self._templates, self.postponed)
         self._published = Published(scheduler)
 
     def forget(self) -> None:
@@ -256,7 +258,7 @@ class BatchRunner:
             lost = dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held
             if lost:
                 break
-            tried.append(self._published.known(job) or self._send(job))
+            tried.append(self._published.known(job) or self._sending.send(job))
             if tried[-1].broker_down:
                 break
         done: list[tuple[Job, Sent]] = []
@@ -279,44 +281,6 @@ class BatchRunner:
         elif jobs:
             self.postponed.broker_works()
         return done
-
-    def _task_id(self, job: Job) -> str:
-        chosen = job.entry.options.get("task_id")
-        return chosen or task_id_of(self._store.keys.prefix + job.name, job.moment)
-
-    def _send(self, job: Job) -> Sent:
-        scheduler = self._scheduler
-        entry = job.entry
-        task_id = self._task_id(job)
-        trigger = job.request["id"] if job.request else None
-        header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
-        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
-        run = self._run(job, task_id)
-        filled = self._templates.fill(run) if run is not None else None
-        if filled is not None:
-            return filled
-        options = {**entry.options, "task_id": task_id}
-        # We try again by ourselves. kombu would wait here, and put in a channel that does not
-        # collect or does not confirm.
-        options["retry"] = False
-        options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
-        entry.options = options
-        sent = scheduler.dispatcher.publish(
-            task_id,
-            lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
-            alone=self.postponed.attempts(waiting_key(job)) > 0,
-        )
-        if run is not None and not sent.error:
-            self._templates.learn(run, sent.commands)
-        return sent
-
-    def _run(self, job: Job, task_id: str) -> Run | None:
-        """What a form of the message needs to know; None for requests, which are few."""
-        due = job.step.due
-        if due is None or due.record.definition is None:
-            return None
-        definition = definition_of(due.record)
-        return Run(due.record.definition, definition, task_id, job.nominal)
 
     def _commit(self, found: Found) -> bool:
         """Commit; False when the lease was lost."""
@@ -378,7 +342,8 @@ class BatchRunner:
     def _commit_first(self, jobs: list[Job], steps: list[Advance]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""
         scheduler = self._scheduler
-        advanced = [finish(self._store, job, Sent(self._task_id(job), [])) for job in jobs] + steps
+        task_id = self._sending.task_id
+        advanced = [finish(self._store, job, Sent(task_id(job), [])) for job in jobs] + steps
         if not advanced:
             return True
         results = self._store.commit(scheduler.lease.token, advanced, scheduler.lock_key)
@@ -388,7 +353,7 @@ class BatchRunner:
         for job, result in zip(jobs, results, strict=False):
             if result != "ok":
                 self._not_committed(job, result)
-        sent = scheduler.dispatcher.settle([self._send(job) for job in ready])
+        sent = scheduler.dispatcher.settle([self._sending.send(job) for job in ready])
         notes = [
             failure(self._store, job, f"{one.error} (at-most-once: it is not repeated)")
             for job, one in zip(ready, sent, strict=True)

@@ -28,6 +28,7 @@ from kombu.utils import json as kombu_json
 from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
 from .dispatch import EXACTLY_ONCE, Sent
+from .lazy import has_lazy
 from .plain_repr import argument_text
 
 if TYPE_CHECKING:
@@ -244,6 +245,8 @@ class Templates:
         if not _CONSTANT.issuperset(options) or len(_seconds(options)) < len(
             _SECONDS.intersection(options)
         ):
+            return False
+        if has_lazy(definition.get("args"), definition.get("kwargs")):
             return False
         task = self.scheduler.app.tasks.get(definition["task"])
         return task is None or is_called_as_celerys(task)

@@ -261,9 +261,10 @@ class BatchRunner:
             tried.append(self._published.known(job) or self._sending.send(job))
             if tried[-1].broker_down:
                 break
+        lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held)
         done: list[tuple[Job, Sent]] = []
         waiting, down = jobs[len(tried) :], ""
-        for job, sent in zip(jobs, dispatcher.settle(tried), strict=False):
+        for job, sent in zip(jobs, dispatcher.settle(tried, push=not lost), strict=False):
             if not sent.error:
                 done.append((job, sent))
                 self.postponed.succeeded(waiting_key(job))

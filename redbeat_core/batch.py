@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celery.utils.log import get_logger
+from redis import exceptions
 
 from . import events
 from .claims import Advance, Claim, Due, Filled, ServerChangedError, digest
@@ -27,6 +28,7 @@ from .run_requests import RunRequests
 from .scripts import Ahead
 from .sending import Sending
 from .templates import Templates
+from .too_large import LARGE, may_be_for_size, refusal
 from .unsent import Unsent, waiting_key
 
 if TYPE_CHECKING:
@@ -59,8 +61,38 @@ class BatchRunner:
     #: How many are claimed next; whether all that was claimed last went as it was meant to.
     _limit, _settled = FIRST_BATCH, False
 
+    #: What the last claim was not to bring; and the commit that has no answer yet.
+    _passed_over: Set[str] = frozenset()
+    _asked: Found | None = None
+
     def run(self) -> Result:
         """One batch."""
+        self._asked = None
+        try:
+            return self._run()
+        except (exceptions.ConnectionError, exceptions.ResponseError, OSError) as exc:
+            if self._asked is None or not self._was_too_large(self._asked, exc):
+                raise
+            return Result(held=True, more=True)
+
+    def _was_too_large(self, found: Found, exc: Exception) -> bool:
+        """Whether *exc* may have come of the size of the commit: then it is done in parts, and a
+        single run waits.
+
+        :raises RedisError: the server is away altogether.
+        """
+        made, size = found.made, self._store.last_size
+        if not made or size < LARGE or not may_be_for_size(exc):
+            return False
+        reason = refusal(self._store.client, size, str(exc))
+        self._limit = max(len(made) // 2, 1)
+        if len(made) == 1:
+            self._not_committed(made[0], reason)
+        else:
+            logger.info("beat: %d runs at once are too much (%s), making fewer", len(made), reason)
+        return True
+
+    def _run(self) -> Result:
         now = self._scheduler.clock.now()
         if now < self.postponed.broker_until:
             return Result(held=True, next_at=self.postponed.broker_until)
@@ -83,7 +115,7 @@ class BatchRunner:
         if not claim.more:
             came = {due.name for due in claim.due}
             came |= {request.stream_id for request in claim.requests}
-            self.postponed.keep_only(came)
+            self.postponed.keep_only(came | self._passed_over)
             self._published.keep_only(came.union(self.postponed.held_back()))
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
@@ -107,6 +139,7 @@ class BatchRunner:
         """Ask for what is due; see :meth:`ClaimStore.claim` for *ahead*."""
         scheduler = self._scheduler
         known = {**self._bad, **self.postponed.held_back()}
+        self._passed_over = known.keys()
         token, length, lock = scheduler.lease.token, scheduler.lock_timeout, scheduler.lock_key
         return self._store.claim(token, length, now, limit, known, lock, **ahead)
 
@@ -299,6 +332,7 @@ class BatchRunner:
     ) -> list[str] | None:
         """Commit what is ready; see :meth:`ClaimStore.commit`."""
         scheduler = self._scheduler
+        self._asked = found
         return self._store.commit(
             scheduler.lease.token,
             ready,
@@ -317,6 +351,7 @@ class BatchRunner:
             self._scheduler.dispatcher.close()
             self._settled = False
             return True
+        self._asked = None
         if results is None:
             return False
         for one, result in zip(found.made, results, strict=False):

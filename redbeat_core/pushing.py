@@ -14,7 +14,7 @@ from typing import Any
 from redis import Redis, exceptions
 
 from .collecting import Commands
-from .too_large import LARGE, refusal
+from .too_large import LARGE, may_be_for_size, refusal
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ def push(pool: Any, messages: Sequence[Commands]) -> tuple[list[Push], Exception
                 _send(client, together)
                 said = large.refusal if large else ""
             except (exceptions.ConnectionError, OSError) as exc:
-                if large is None or isinstance(exc, TimeoutError):
+                if large is None or not may_be_for_size(exc):
                     raise
                 said = str(exc) or repr(exc)
             if large and said:

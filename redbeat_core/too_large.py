@@ -17,6 +17,13 @@ LARGE = 512 * 1024
 _SETTINGS = ("proto-max-bulk-len", "client-query-buffer-limit")
 
 
+def may_be_for_size(exc: Exception) -> bool:
+    """Whether a server that was asked for too much may have ended the connection with *exc*."""
+    if isinstance(exc, exceptions.ResponseError):
+        return "Protocol error" in str(exc)
+    return not isinstance(exc, TimeoutError | exceptions.TimeoutError)
+
+
 def refusal(client: Any, size: int, said: str) -> str:
     """Why a server that answers again took no message of *size* bytes.
 

@@ -11,12 +11,11 @@ import pytest
 import redis
 from celery import Celery, signals
 
-from redbeat_core import RedBeatScheduler, dispatch, events
+from redbeat_core import RedBeatScheduler, dispatch, events, postponed
 from redbeat_core.dispatch import AT_LEAST_ONCE, Sent
 from tests.support.faulty import CONNECTION_FAULTS, LATE, REFUSALS, UNSENT, FaultProxy
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.stepping import due_entry, log, queued, run
-from tests.support.waiting import wait_for
 
 Make = Callable[..., RedBeatScheduler]
 NAMES = [f"e{number:02}" for number in range(30)]
@@ -160,8 +159,14 @@ def test_a_queue_that_is_none_keeps_its_own_messages_back_only(
 @pytest.mark.parametrize("kind", [VALKEY, REDIS])
 @pytest.mark.parametrize("setting", ["proto-max-bulk-len", "client-query-buffer-limit"])
 def test_a_message_that_is_too_large_for_the_broker_is_said_to_be_and_delays_no_other(
-    setting: str, kind: str, app: Celery, new_server: Callable[..., Server], make_scheduler: Make
+    setting: str,
+    kind: str,
+    app: Celery,
+    new_server: Callable[..., Server],
+    make_scheduler: Make,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(postponed, "RETRY_FIRST", 30.0)
     broker = new_server(kind, options={setting: "1mb"})
     scheduler = make_scheduler(broker_url=broker.url())
     run(scheduler)
@@ -175,14 +180,13 @@ def test_a_message_that_is_too_large_for_the_broker_is_said_to_be_and_delays_no_
     assert len(failed) == 2
     for event in failed:
         assert "bytes, the server takes 1,048,576" in event.data["reason"]
-        assert event.data["retry_in"] == 1
-    # It waits, and longer each time.
+        assert event.data["retry_in"] == 30
+    # It waits.
     run(scheduler)
     assert len(log(app, events.RUN_FAILED)) == 2
     client = broker.client()
     client.config_set(setting, "512mb")
-    wait_for(lambda: not scheduler.batch.postponed.held_back(), what="the end of the wait")
-    run(scheduler)
+    again(scheduler)
     assert entries_in(queued(client)) == NAMES
 
 

@@ -21,7 +21,7 @@ from kombu.transport import pyamqp
 from redis import exceptions
 
 from .collecting import Collecting, Commands, declare_once
-from .confirming import PATIENCE, ConfirmingChannel, PatientConnection, Receipt
+from .confirming import HURRY, PATIENCE, ConfirmingChannel, PatientConnection, Receipt
 from .connection import UNREACHABLE, is_cluster
 from .interrupts import interrupts_let_through
 from .pushing import Push, push
@@ -327,6 +327,9 @@ class Dispatcher:
         if reason:
             _abandon(connection)
             return
+        if isinstance(channel.connection, PatientConnection):
+            # It may have fallen silent, and beat is to end.
+            channel.connection.patience = HURRY
         try:
             connection.release()
         except Exception as exc:

@@ -108,7 +108,8 @@ class RedBeatScheduler(Scheduler):
         self.lazy = LazyArguments()
         self.batch = BatchRunner(self)
         self._wakeup = Wakeup(self.store, self.store.source, self._event.set)
-        self._auditor = Auditor(self.store, self.batch)
+        plain = self.Entry is RedBeatSchedulerEntry
+        self._auditor = Auditor(self.store, self.batch, plain=plain)
         self._warn_of_unused_hooks()
         self._leading = False
         self._installed = False

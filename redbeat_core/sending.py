@@ -10,6 +10,7 @@ from .dispatch import Sent
 from .jobs import Job, task_id_of
 from .lazy import LazyArgumentError, has_lazy
 from .postponed import Postponed
+from .prepared import Prepared
 from .record import definition_of
 from .templates import Run, Templates
 from .unsent import waiting_key
@@ -28,6 +29,7 @@ class Sending:
     ) -> None:
         self._scheduler = scheduler
         self._templates = templates
+        self._prepared = Prepared(scheduler, templates)
         self._postponed = postponed
 
     def task_id(self, job: Job) -> str:
@@ -55,17 +57,22 @@ class Sending:
         filled = self._templates.fill(run) if run is not None else None
         if filled is not None:
             return filled
+        alone = self._postponed.attempts(waiting_key(job)) > 0
+        call = self._prepared.call(run, header) if run is not None and not alone else None
+        if call is not None:
+            return scheduler.dispatcher.publish(task_id, call)
         options = {**entry.options, "task_id": task_id}
         # We try again by ourselves. kombu would wait here, and put in a channel that does not
         # collect or does not confirm.
         options["retry"] = False
         options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
         entry.options = options
-        sent = scheduler.dispatcher.publish(
-            task_id,
-            lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
-            alone=self._postponed.attempts(waiting_key(job)) > 0,
-        )
+        with self._prepared.learning(run, header):
+            sent = scheduler.dispatcher.publish(
+                task_id,
+                lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
+                alone=alone,
+            )
         if run is not None and not sent.error:
             self._templates.learn(run, sent.commands)
         return sent

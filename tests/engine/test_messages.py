@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from kombu import serialization
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
+from redbeat_core.prepared import Prepared
 from tests.support.stepping import due_entry, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -288,7 +289,62 @@ def from_celery(app: Celery, case: Case, header: dict[str, Any], task_id: str) -
 def test_the_message_is_the_one_that_celery_sends(
     url: str, client: redis.Redis, make_scheduler: Make, filled: list[str], name: str
 ) -> None:
+    compare(CASES[name], url, client, make_scheduler)
+    assert (len(filled) == ROUNDS - 2) is CASES[name].fills
+
+
+def mark_all(
+    body: Any = None, headers: Any = None, properties: Any = None, declare: Any = None, **_: Any
+) -> None:
+    """As tracing does, and whatever else receivers may take a hand in."""
+    headers["marked"] = headers["id"]
+    headers["timelimit"].append("more") if "timelimit" in headers else None
+    properties["marked"] = "é"
+    if isinstance(body, tuple):
+        body[0].append("appended")
+        body[1]["marked"] = True
+        body[2]["marked"] = [len(body[0])]
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.around])
+def test_with_a_receiver_it_is_so_too(
+    url: str,
+    client: redis.Redis,
+    make_scheduler: Make,
+    filled: list[str],
+    prepared: list[str],
+    name: str,
+) -> None:
+    compare(replace(CASES[name], around=lambda: before(mark_all)), url, client, make_scheduler)
+    assert filled == []
     case = CASES[name]
+    timed = {"countdown", "expires"} & case.options.keys()
+    assert (len(prepared) == ROUNDS - 2) is ((case.fills and not timed) or name in ALSO_PREPARED)
+    assert prepared == prepared[:1] * len(prepared)
+
+
+#: What no form is made of, but for other reasons than that a time or another's hand is in it.
+ALSO_PREPARED = {"the app's compression", "a task that compresses"}
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the entries whose messages were handed to Celery's last step."""
+    names: list[str] = []
+    real = Prepared.call
+
+    def noting(self: Prepared, run: Any, header: Any) -> Any:
+        call = real(self, run, header)
+        if call is not None:
+            names.append(header["entry"])
+        return call
+
+    monkeypatch.setattr(Prepared, "call", noting)
+    return names
+
+
+def compare(case: Case, url: str, client: redis.Redis, make_scheduler: Make) -> None:
+    """Send it both ways, and see that it is the same."""
     conf = dict(case.conf)
     if case.static:
         content = {"args": case.args, "kwargs": case.kwargs, "options": case.options}
@@ -333,4 +389,3 @@ def test_the_message_is_the_one_that_celery_sends(
     theirs = [timeless(message) for message in sent]
     for messages in ours:
         assert [timeless(message) for message in messages] == theirs
-    assert (len(filled) == ROUNDS - 2) is case.fills

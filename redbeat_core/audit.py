@@ -14,25 +14,31 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .claims import ClaimStore
+from .decoder import DecodeError, decode_meta
 from .finished import FinishedEntries
 from .planning import first_due, score_is_ours
-from .record import EntryRecord
+from .record import EntryRecord, definition_of
 from .store import ConflictError, score_text
 
 if TYPE_CHECKING:
     from .batch import BatchRunner
 
-#: Seconds between looks.
-LOOK_EVERY = 1.0
-#: How many entries (about) one look reads, and how many it passes over that have not changed.
+#: How many entries (about) one look reads.
 LOOK_AT = 25
-PASS_OVER = 250
+#: Seconds between looks, and how many entries (about) each passes over that have not changed: as
+#: long as some change, and when in a whole round none had.
+LOOK_EVERY, PASS_OVER = 1.0, 250
+QUIET_EVERY, QUIET_OVER = 4.0, 750
 
 
 class Auditor:
-    """Looks at the entries in turn, for one scheduler."""
+    """Looks at the entries in turn, for one scheduler.
 
-    def __init__(self, store: ClaimStore, batch: BatchRunner) -> None:
+    :param plain: its entries are this project's own: what decodes gives one.
+    """
+
+    def __init__(self, store: ClaimStore, batch: BatchRunner, *, plain: bool = False) -> None:
+        self._plain = plain
         self._store = store
         self._batch = batch
         self._cursor = "0"
@@ -41,12 +47,15 @@ class Auditor:
         self._pages: dict[str, tuple[str, str]] = {}
         #: The same, of this round so far.
         self._met: dict[str, tuple[str, str]] = {}
+        #: Whether something had changed in the round before, and in this one so far.
+        self._changing, self._changed = True, False
         self._finished = FinishedEntries(store, batch, store.clock)
 
     def forget(self) -> None:
         """Read everything again: another beat led since."""
         self._cursor = "0"
         self._pages, self._met = {}, {}
+        self._changing = True
         self._finished.forget()
 
     def look(self) -> None:
@@ -54,29 +63,32 @@ class Auditor:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + LOOK_EVERY
-        known = self._come_next()
+        self._next = now + (LOOK_EVERY if self._changing else QUIET_EVERY)
+        most = PASS_OVER if self._changing else QUIET_OVER
+        known = self._come_next(most)
         digests = {cursor: digest for cursor, (digest, _) in known.items()}
-        page = self._store.changed_page(self._cursor, LOOK_AT, PASS_OVER, digests)
+        page = self._store.changed_page(self._cursor, LOOK_AT, most, digests)
         for record in page.records:
             self._check(record)
             self._finished.note(record)
         self._finished.delete()
         for cursor, as_it_was in known.items():
-            if cursor in (page.cursor, page.after):
+            # A round of one look ends where it began.
+            if cursor == page.cursor or (cursor == page.after and cursor != self._cursor):
                 break
             self._met[cursor] = as_it_was
         if page.cursor is not None:
             self._met[page.cursor] = page.digest, page.after
+            self._changing = self._changed = True
         self._cursor = page.after
         if self._cursor == "0":
             self._end_round()
 
-    def _come_next(self) -> dict[str, tuple[str, str]]:
+    def _come_next(self, most: int) -> dict[str, tuple[str, str]]:
         """The known pages that come next, as far as a look goes."""
         known: dict[str, tuple[str, str]] = {}
         cursor = self._cursor
-        while cursor in self._pages and len(known) * LOOK_AT < PASS_OVER:
+        while cursor in self._pages and len(known) * LOOK_AT < most:
             known[cursor] = self._pages[cursor]
             cursor = known[cursor][1]
             if cursor == "0":
@@ -86,12 +98,25 @@ class Auditor:
     def _end_round(self) -> None:
         # Cursors of another size of the schedule go with the round that met them last.
         self._pages, self._met = self._met, {}
+        self._changing, self._changed = self._changed, False
         bad = list(self._batch.known_invalid())
         records = self._store.records(bad)
         gone = {name for name, record in zip(bad, records, strict=True) if record.score is None}
         self._batch.forget_invalid(gone)
 
+    def _is_usual(self, record: EntryRecord) -> bool:
+        """Whether it is scheduled and can run, as nearly all are: then there is no more to see."""
+        if record.score is None or record.score < 0 or self._batch.is_known_invalid(record.name):
+            return False
+        try:
+            definition_of(record), decode_meta(record.meta), self._batch.policy_of(record)
+        except DecodeError:
+            return False
+        return self._plain
+
     def _check(self, record: EntryRecord) -> None:
+        if self._is_usual(record):
+            return
         was_bad = self._batch.is_known_invalid(record.name)
         entry = self._batch.entry_of(record)
         if entry is None:

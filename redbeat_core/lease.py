@@ -73,6 +73,8 @@ class Lease:
     clock: Clock = field(default_factory=Clock)
     token: str = field(default_factory=make_token)
     _until: float = field(default=0.0, init=False)
+    #: When this beat last looked for beats that are gone, Unix seconds.
+    _looked_at: float = field(default=0.0, init=False)
     _scripts: Scripts = field(init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
@@ -191,8 +193,11 @@ class Lease:
         facts = {**self._address(), **self.facts(), "token": self.token, "at": now}
         if self.clock.skew is not None:
             facts["skew"] = round(self.clock.skew.seconds, 3)
-        beats = self.store.client.hgetall(keys.beats)
-        silent = [token for token, text in beats.items() if _silent(text, now)]
+        silent: list[str] = []
+        if now - self._looked_at >= SILENT_AFTER / 2:
+            self._looked_at = now
+            beats = self.store.client.hgetall(keys.beats)
+            silent = [token for token, text in beats.items() if _silent(text, now)]
         asked = self.clock.local()
         reply = self._scripts.run(
             "heartbeat",
@@ -227,7 +232,10 @@ class Lease:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                if self._until and not self.renew():
+                # A claim that was made just now has renewed it: half of it is left the next time.
+                renewed = self._until - self.timeout
+                due = time.monotonic() - renewed > self.interval / 2
+                if self._until and due and not self.renew():
                     self.on_lost()
                 self.heartbeat()
             except UNREACHABLE as exc:

@@ -27,7 +27,8 @@ from kombu.utils import json as kombu_json
 
 from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
-from .dispatch import EXACTLY_ONCE, Sent
+from .dispatch import Sent
+from .lazy import has_lazy
 from .plain_repr import argument_text
 
 if TYPE_CHECKING:
@@ -55,11 +56,11 @@ _CONSTANT = frozenset(
     }
 )
 #: Seconds after which a form is made and compared anew: settings may change while beat runs.
-_FRESH = 60.0
+FRESH = 60.0
 #: How far a form is that there is not.
 NOTHING = "nothing"
 #: How many forms, and how many characters of entries' contents, are kept.
-_FORMS, _CONTENTS = 2000, 50_000_000
+FORMS, _CONTENTS = 2000, 50_000_000
 #: What varies in a message; the id is in it three times.
 _PARTS = ("body", "id", "argsrepr", "kwargsrepr", "header", "tag", "eta", "expires")
 #: By content type the serializers whose body is the same for the same arguments.
@@ -107,7 +108,7 @@ class Form:
 
     def holds_for(self, definition: Mapping[str, Any]) -> bool:
         """Whether it gives the messages with the arguments of *definition*."""
-        return self.only is None or self.only == _arguments(definition)
+        return self.only is None or self.only == arguments_of(definition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,28 +142,30 @@ class Templates:
     _encode: Any = None
     _serializers: tuple[str, ...] = ()
     _embed: tuple[Any, str] = (None, "null")
-    _limits: tuple[int, int, dict[str, int]] = (0, 0, {})
-    #: Whether forms may be used in this batch.
+    limits: tuple[int, int, dict[str, int]] = (0, 0, {})
+    #: Whether in this batch Celery alone makes messages, but for receivers; and forms may be used.
+    celerys: bool = False
     usable: bool = False
 
     def begin_batch(self) -> None:
         """Look whether forms may be used now; signal receivers may come and go."""
-        scheduler = self.scheduler
-        app = scheduler.app
-        conf = app.conf
-        self.usable = (
-            scheduler.dispatcher.mode == EXACTLY_ONCE
-            and not signals.before_task_publish.receivers
-            and not signals.after_task_publish.receivers
-            and not conf.task_always_eager
+        app, conf = self.scheduler.app, self.scheduler.app.conf
+        self.celerys = (
+            not conf.task_always_eager
             and not conf.task_send_sent_event
             and conf.task_protocol == 2
             and self._celery_sends()
         )
+        self.usable = (
+            self.celerys
+            and self.scheduler.dispatcher.collects
+            and not signals.before_task_publish.receivers
+            and not signals.after_task_publish.receivers
+        )
         amqp = app.amqp
         known = hasattr(conf, "task_repr_maxlevels")
         levels = {"maxlevels": conf.task_repr_maxlevels} if known else {}
-        self._limits = amqp.argsrepr_maxsize, amqp.kwargsrepr_maxsize, levels
+        self.limits = amqp.argsrepr_maxsize, amqp.kwargsrepr_maxsize, levels
         usual = serialization.registry._encoders["json"].encoder is kombu_json.dumps
         # Where nobody put in another: kombu makes one of these for each message.
         self._encode = kombu_json.JSONEncoder().encode if usual else None
@@ -196,9 +199,9 @@ class Templates:
         key = self.kind_of(run.definition)
         form = self._fresh(key)
         if form is None:
-            if len(self._forms) >= _FORMS:
+            if len(self._forms) >= FORMS:
                 del self._forms[next(iter(self._forms))]
-            form = self._forms[key] = Form(time.monotonic(), only=_arguments(run.definition))
+            form = self._forms[key] = Form(time.monotonic(), only=arguments_of(run.definition))
             self._make(form, run, commands)
         elif form.command is not None:
             known = form.holds_for(run.definition)
@@ -227,7 +230,7 @@ class Templates:
 
     def _fresh(self, kind: str) -> Form | None:
         form = self._forms.get(kind)
-        if form is not None and time.monotonic() - form.made_at > _FRESH:
+        if form is not None and time.monotonic() - form.made_at > FRESH:
             del self._forms[kind]
             return None
         return form
@@ -244,6 +247,8 @@ class Templates:
         if not _CONSTANT.issuperset(options) or len(_seconds(options)) < len(
             _SECONDS.intersection(options)
         ):
+            return False
+        if has_lazy(definition.get("args"), definition.get("kwargs")):
             return False
         task = self.scheduler.app.tasks.get(definition["task"])
         return task is None or is_called_as_celerys(task)
@@ -325,7 +330,7 @@ class Templates:
         if task is not None and task.typing:
             task.__header__(*args, **kwargs)
         body = self._body(args, kwargs, form)
-        most_args, most_kwargs, levels = self._limits
+        most_args, most_kwargs, levels = self.limits
         return Content(
             body=f'"{b2a_base64(body, newline=False).decode()}"',
             argsrepr=_quoted(argument_text(args, most_args, **levels)),
@@ -378,7 +383,8 @@ def _seconds(options: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _arguments(definition: Mapping[str, Any]) -> str:
+def arguments_of(definition: Mapping[str, Any]) -> str:
+    """The arguments as text, to tell whether they are the same."""
     return repr((definition.get("args") or (), definition.get("kwargs") or {}))
 
 

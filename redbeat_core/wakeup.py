@@ -9,8 +9,9 @@ from .connection import TROUBLE
 from .store import ScheduleStore
 from .stream import RETRY_FIRST, RETRY_MOST, close_quietly
 
-#: Seconds that a quiet subscription is waited on at a time.
-_POLL = 1.0
+#: Seconds that a quiet subscription is waited on at a time: longer than from one heartbeat to the
+#: next, which end the wait, too.
+_POLL = 5.0
 
 
 class Wakeup:
@@ -35,7 +36,7 @@ class Wakeup:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; it notices within a second or so."""
+        """End the thread; it notices at the next event."""
         self._stop.set()
 
     def _run(self) -> None:

@@ -11,7 +11,7 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.audit import LOOK_AT, PASS_OVER, Auditor
+from redbeat_core.audit import LOOK_AT, LOOK_EVERY, PASS_OVER, QUIET_EVERY, Auditor
 from redbeat_core.claims import Page
 from tests.support.stepping import due_entry, log, queued, run
 
@@ -75,6 +75,48 @@ def test_what_has_not_changed_is_not_read_again(
     pages.clear()
     assert round_(scheduler._auditor) <= 2 * MANY / PASS_OVER + 1
     assert names(pages) == set()
+
+
+@pytest.mark.parametrize("entries", [1, 200])
+def test_a_schedule_that_one_look_takes_is_not_read_again(
+    entries: int, app: Celery, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(entries):
+        RedBeatSchedulerEntry(f"entry {number}", "shop.record", 3600.0, app=app).save()
+    scheduler = make_scheduler()
+    run(scheduler)
+    round_(scheduler._auditor)
+    store = scheduler._auditor._store
+    read: list[set[str]] = []
+    real = store.changed_page
+
+    def noted(*args: Any) -> Page:
+        page = real(*args)
+        read.append(names([page]))
+        return page
+
+    monkeypatch.setattr(store, "changed_page", noted)
+    for _ in range(4):
+        round_(scheduler._auditor)
+    assert read == [set()] * 4
+
+
+def test_looks_are_rare_while_nothing_changes_and_as_often_as_ever_when_something_does(
+    app: Celery, scheduler: RedBeatScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auditor = scheduler._auditor
+    monkeypatch.setattr("redbeat_core.audit.time.monotonic", lambda: 1000.0)
+
+    def pace() -> float:
+        """Of the last look of a round."""
+        round_(auditor)
+        return auditor._next - 1000.0
+
+    auditor.forget()
+    assert [pace(), pace(), pace()] == [LOOK_EVERY, LOOK_EVERY, QUIET_EVERY]
+    RedBeatSchedulerEntry("entry 7", "shop.other", 3600.0, app=app).save()
+    pace()
+    assert [pace(), pace(), pace()] == [LOOK_EVERY, QUIET_EVERY, QUIET_EVERY]
 
 
 def test_a_run_is_no_change(

@@ -256,7 +256,7 @@ def test_what_is_remembered_of_kinds_is_bounded_and_the_oldest_goes_first(
     monkeypatch: pytest.MonkeyPatch,
     filled: list[str],
 ) -> None:
-    monkeypatch.setattr(templates, "_FORMS", 3)
+    monkeypatch.setattr(templates, "FORMS", 3)
     monkeypatch.setattr(filling, "_WAITED", 3)
     scheduler = make_scheduler()
     for number in range(4):

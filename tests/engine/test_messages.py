@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from kombu import serialization
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
+from redbeat_core.prepared import Prepared
 from tests.support.stepping import due_entry, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -126,6 +127,7 @@ class Case:
     :ivar around: what holds while the messages are sent.
     :ivar sent: how many messages a run comes to.
     :ivar fills: whether the later ones are to be filled.
+    :ivar static: the entry is one of ``beat_schedule``.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class Case:
     around: Callable[[], Any] | None = None
     sent: int = 1
     fills: bool = False
+    static: bool = False
 
 
 SPECIAL = "shop.special"
@@ -154,6 +157,9 @@ CASES: dict[str, Case] = {
     "no arguments": Case(args=[], kwargs={}, fills=True),
     "arguments": Case(args=[1, None, 2.5, True, TEXT], kwargs={"text": TEXT}, fills=True),
     "nested": Case(args=[[1, {"a": [[[["deep"]]]]}]], kwargs={"k": {"k": {}}}, fills=True),
+    "lazy arguments": Case(args=[1, beat.BeatLazyFunc(int, "12")], static=True),
+    "lazy keyword arguments": Case(args=[[1]], kwargs={
+        "day": beat.BeatLazyFunc(datetime, 2026, 1, 5), "n": 2}, static=True),
     "long": Case(args=["x" * 3000, *range(500)], fills=True),
     "half a character": Case(kwargs={"text": "\ud83d"}, fills=True),
     "queue": Case({"queue": "other"}, fills=True),
@@ -283,8 +289,66 @@ def from_celery(app: Celery, case: Case, header: dict[str, Any], task_id: str) -
 def test_the_message_is_the_one_that_celery_sends(
     url: str, client: redis.Redis, make_scheduler: Make, filled: list[str], name: str
 ) -> None:
+    compare(CASES[name], url, client, make_scheduler)
+    assert (len(filled) == ROUNDS - 2) is CASES[name].fills
+
+
+def mark_all(
+    body: Any = None, headers: Any = None, properties: Any = None, declare: Any = None, **_: Any
+) -> None:
+    """As tracing does, and whatever else receivers may take a hand in."""
+    headers["marked"] = headers["id"]
+    headers["timelimit"].append("more") if "timelimit" in headers else None
+    properties["marked"] = "é"
+    if isinstance(body, tuple):
+        body[0].append("appended")
+        body[1]["marked"] = True
+        body[2]["marked"] = [len(body[0])]
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.around])
+def test_with_a_receiver_it_is_so_too(
+    url: str,
+    client: redis.Redis,
+    make_scheduler: Make,
+    filled: list[str],
+    prepared: list[str],
+    name: str,
+) -> None:
+    compare(replace(CASES[name], around=lambda: before(mark_all)), url, client, make_scheduler)
+    assert filled == []
     case = CASES[name]
+    timed = {"countdown", "expires"} & case.options.keys()
+    assert (len(prepared) == ROUNDS - 2) is ((case.fills and not timed) or name in ALSO_PREPARED)
+    assert prepared == prepared[:1] * len(prepared)
+
+
+#: What no form is made of, but for other reasons than that a time or another's hand is in it.
+ALSO_PREPARED = {"the app's compression", "a task that compresses"}
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the entries whose messages were handed to Celery's last step."""
+    names: list[str] = []
+    real = Prepared.call
+
+    def noting(self: Prepared, run: Any, header: Any) -> Any:
+        call = real(self, run, header)
+        if call is not None:
+            names.append(header["entry"])
+        return call
+
+    monkeypatch.setattr(Prepared, "call", noting)
+    return names
+
+
+def compare(case: Case, url: str, client: redis.Redis, make_scheduler: Make) -> None:
+    """Send it both ways, and see that it is the same."""
     conf = dict(case.conf)
+    if case.static:
+        content = {"args": case.args, "kwargs": case.kwargs, "options": case.options}
+        conf["beat_schedule"] = {NAME: {"task": case.task, "schedule": 3600.0, **content}}
     broker = url.replace("/0", f"/{conf.pop('broker', 0)}")
     scheduler = make_scheduler(broker_url=broker, redbeat_redis_options={}, **conf)
     app = scheduler.app
@@ -298,7 +362,10 @@ def test_the_message_is_the_one_that_celery_sends(
             signals.before_task_publish.sender_receivers_cache.clear()
         ours = []
         for _ in range(ROUNDS):
-            due_entry(app, NAME, args=case.args, kwargs=case.kwargs, options=case.options)
+            if case.static:
+                run(scheduler)
+            else:
+                due_entry(app, NAME, args=case.args, kwargs=case.kwargs, options=case.options)
             key = f"redbeat:{NAME}"
             text = str(client.hget(key, "definition"))
             client.hset(key, "definition", text.replace("shop.record", case.task))
@@ -322,4 +389,3 @@ def test_the_message_is_the_one_that_celery_sends(
     theirs = [timeless(message) for message in sent]
     for messages in ours:
         assert [timeless(message) for message in messages] == theirs
-    assert (len(filled) == ROUNDS - 2) is case.fills

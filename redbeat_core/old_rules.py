@@ -14,7 +14,7 @@ from celery.schedules import BaseSchedule
 
 from .rfc5545 import format_rule
 from .rfc5545_times import offset_name
-from .rrule_times import DAILY, MONTHLY, WEEKLY
+from .rule_parts import DAILY, MONTHLY, WEEKLY
 from .rules import FIELDS, WEEKDAYS, adopted, rrule
 from .words import MONTHS
 from .zones import ZERO, iana_name, next_change, offset_at

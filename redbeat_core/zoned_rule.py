@@ -14,11 +14,12 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import islice
 
-from .rrule_times import DAILY, UNIT_SECONDS, Parts
-from .rule_counts import CountedRule
+from .rrule_times import Rule
+from .rule_parts import DAILY, UNIT_SECONDS, Parts
 from .zones import (
     DEFAULT_DST,
     TICK,
+    ZERO,
     DstPolicy,
     elapsed,
     is_repeated,
@@ -83,15 +84,23 @@ class Recurrence:
 
     def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
         def local_from(local: datetime, offset: timedelta) -> Iterator[datetime]:
-            times = self._with(offset).times_from(local)
-            if self.count is None:
-                return times
-            before = self._number_before((local - offset).replace(tzinfo=UTC), zone)
-            return islice(times, max(self.count - before, 0))
+            return self._with(offset).times_from(local)
 
-        return elapsed(zone, moment, local_from)
+        runs = elapsed(zone, moment, local_from)
+        if self.count is None:
+            yield from runs
+            return
+        # So many are left whatever the count is, which may be asked for no more.
+        days = (moment - self.dtstart.astimezone(UTC)).days + 2
+        left = max(self.count - 2 * days * self._with(ZERO).most_a_day, 0)
+        given = 0
+        for given, run in enumerate(islice(runs, left), 1):
+            yield run
+        if given == left:
+            left = self.count - self._number_before(moment + TICK, zone) - given
+            yield from islice(runs, max(left, 0))
 
-    def _with(self, offset: timedelta) -> CountedRule:
+    def _with(self, offset: timedelta) -> Rule:
         """The rule on clocks that show this UTC offset all along."""
         return _rule(self.parts, (self.dtstart.astimezone(UTC) + offset).replace(tzinfo=None))
 
@@ -122,5 +131,5 @@ def _progress(recurrence: Recurrence, zone: str) -> list[tuple[datetime, int]]: 
 
 
 @lru_cache(maxsize=4096)
-def _rule(parts: Parts, start: datetime) -> CountedRule:
-    return CountedRule(parts, start)
+def _rule(parts: Parts, start: datetime) -> Rule:
+    return Rule(parts, start)

@@ -19,6 +19,7 @@ from .decoder import decode_definition, decode_meta, encode_definition, encode_m
 from .keys import check_name
 from .planning import Plan
 from .policy import Policy, as_members, encode_policy, members_of
+from .progress_text import take_up
 from .record import EntryRecord, bind, definition_of
 from .recurrence import next_look
 from .schedules import rrule
@@ -148,6 +149,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         :raises DecodeError: it cannot run, with the reason.
         """
         known = definition_of(record)
+        take_up(known["schedule"], record.progress)
         definition: dict[str, Any] = {name: known.get(name) for name in DEFINITION}
         definition["enabled"] = known.get("enabled", True)
         meta = decode_meta(record.meta)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .decoder import DecodeError, decode_definition, decode_meta
 from .old_rules import ScheduleWarning, warnings_of
 from .policy import PLAIN, Policy, decode_policy
+from .progress_text import take_up
 from .rules import rrule
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from celery.schedules import BaseSchedule
 
 #: The fields of an entry's hash that are read, in the order in which the store asks for them.
-FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts")
+FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts", "progress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class EntryRecord:
         written by another program. After it, where that is another time, the nominal time of
         the run that is due then; after -1, since when the entry is finished.
     :ivar counts: JSON of ours: how many nominal times got no run (``missed``, ``skipped``).
+    :ivar progress: JSON of ours: how far a rule with COUNT was counted.
     :ivar fault: why Redis could not give the hash (wrong type, missing), else None.
     """
 
@@ -55,6 +57,7 @@ class EntryRecord:
     outcome: str | None = None
     due: str | None = None
     counts: str | None = None
+    progress: str | None = None
     fault: str | None = None
 
     @property
@@ -257,6 +260,7 @@ def decode_record(
     }
     if app is not None:
         bind(common["schedule"], app)
+        take_up(common["schedule"], record.progress)
         if isinstance(common["schedule"], rrule):
             moment = datetime.now(UTC) if now is None else now
             common["warnings"] = warnings_of(common["schedule"], app.timezone, moment)

@@ -13,16 +13,16 @@ calendar does, or earlier, where what comes has been before: it repeats every 40
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from .rule_parts import DAILY, Parts, completed
 from .rule_periods import Periods
+from .rule_progress import Progress
 from .rule_ticks import Ticks
 
 #: A time without occurrences that is worth remembering.
 _LONG = timedelta(days=60)
-
-_LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59)
 
 
 class Rule:
@@ -39,8 +39,7 @@ class Rule:
         self._barren: datetime | None = None
         #: From the first to before the second nothing was found.
         self._gap = (start, start)
-        #: Up to here (exclusive) there were so many.
-        self._counted = (start, 0)
+        self.progress = Progress(start)
 
     def times_from(self, at: datetime) -> Iterator[datetime]:
         """The occurrences at or after *at*, ascending, none twice; ends when there are no more."""
@@ -66,12 +65,12 @@ class Rule:
         return self._occurrences.most_a_day
 
     def count_before(self, at: datetime) -> int:
-        """How many occurrences there are before *at*; goes on from where it last counted to."""
-        known, number = self._counted
-        if at < known:
-            known, number = self.start, 0
+        """How many occurrences there are before *at*; goes on from where it counted to before."""
+        if at <= self.start:
+            return 0
+        known, number = self.progress.up_to(at)
         number += self.count_between(known, at)
-        self._counted = (max(known, at), number)
+        self.progress.note(at, number)
         return number
 
     def count_between(self, low: datetime, high: datetime) -> int:
@@ -83,6 +82,7 @@ class Rule:
 def _whole(at: datetime) -> datetime:
     """The next whole second, which is when there may be an occurrence; in the last one of the
     calendar, *at* itself."""
-    if not at.microsecond or at.replace(microsecond=0) == _LAST_SECOND:
-        return at
-    return at.replace(microsecond=0) + timedelta(seconds=1)
+    if at.microsecond:
+        with suppress(OverflowError):
+            return at.replace(microsecond=0) + timedelta(seconds=1)
+    return at

@@ -75,4 +75,4 @@ local function json_number(score)
   return score
 end
 
-local FIELDS = {'definition', 'meta', 'policy', 'state', 'outcome', 'due', 'counts'}
+local FIELDS = {'definition', 'meta', 'policy', 'state', 'outcome', 'due', 'counts', 'progress'}

@@ -16,14 +16,17 @@ from celery import Celery
 
 from .occurring import Occurring
 from .once import zone_identity, zoned
+from .rule_exclusions import Exclusions
 from .rules import rrule
 from .zones import DEFAULT_DST, TICK, DstPolicy, instants_of
 
 _EVERY_PASS = DstPolicy(ambiguous="both")
 MAX_RULES = 20
 MAX_DATES = 500
-#: So many times in a row may be taken away by exclusions before the search is given up.
-MAX_EXCLUDED = 50_000
+#: So many times in a row may be looked at that are taken away by exclusions, before the search is
+#: given up; after some it is worked out where they end, so many times in a row.
+MAX_EXCLUDED = 5000
+_WALKED, _MAX_JUMPS = 20, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +114,57 @@ class rrule_set(Occurring):
         never = self._left_out(dst)
         # A rule that is excluded as a whole would be walked for nothing.
         rules = [rule for rule in self.rules if rule not in self.exrules]
-        streams = [_safely(rule.runs_after(moment, dst)) for rule in rules]
-        wanted = heapq.merge(*streams, (date for date in self._extra if date > moment))
+        streams = [self._left_of(rule, moment, dst, never, limit) for rule in rules]
         taken = [_Taken(rule, dst) for rule in self.exrules]
-        last, excluded = moment.astimezone(UTC), 0
-        for run in wanted:
-            if run <= last:
-                continue
-            last = run
-            if run in never or any(one.has(run) for one in taken):
-                excluded += 1
-                if excluded > limit:
+        dates = (
+            (date, True)
+            for date in self._extra
+            if date > moment and date not in never and not any(one.has(date) for one in taken)
+        )
+        last, found = moment.astimezone(UTC), False
+        for run, is_left in heapq.merge(*streams, dates):
+            if not is_left:
+                # Unless other rules have runs all the while.
+                if not found:
                     yield GivenUp(run)
                     return
-                continue
-            excluded = 0
-            yield run
+                found = False
+            elif run > last:
+                last, found = run, True
+                yield run
+
+    def _left_of(
+        self,
+        rule: rrule,
+        moment: datetime,
+        dst: DstPolicy,
+        never: frozenset[datetime],
+        limit: int,
+    ) -> Iterator[tuple[datetime, bool]]:
+        """The times of a rule that are not excluded, and with False each that is the last of
+        *limit* in a row that are."""
+        taken = [_Taken(one, dst) for one in self.exrules]
+        exclusions = Exclusions(rule.recurrence, [one.recurrence for one in self.exrules])
+        start: datetime | None = moment
+        excluded = jumps = 0
+        while start is not None:
+            runs, start = _safely(rule.runs_after(start, dst)), None
+            for run in runs:
+                if run not in never and not any(one.has(run) for one in taken):
+                    excluded = jumps = 0
+                    yield run, True
+                    continue
+                excluded += 1
+                if excluded > limit or jumps == _MAX_JUMPS:
+                    excluded = jumps = 0
+                    yield run, False
+                if excluded % _WALKED == 0 or jumps:
+                    end = exclusions.end(run)
+                    if end is None:
+                        return
+                    if end > run:
+                        start, jumps = end - TICK, jumps + 1
+                        break
 
     def takes_away(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
         """Whether *moment* (aware) is excluded."""

@@ -227,6 +227,11 @@ def _folded(row: bytes, step: int) -> Sequence[int]:
     return sum(int.from_bytes(part, "little") for part in parts).to_bytes(step, "little")
 
 
+def times_of_day(parts: Parts) -> bytes:
+    """A byte for each second of a day, 1 for those that a completed rule may have."""
+    return _row(parts, 1)
+
+
 def _row(parts: Parts, unit: int) -> bytes:
     """A byte for each unit of a day, 1 for those that BYHOUR, BYMINUTE and BYSECOND name."""
     seconds = _chosen(parts.bysecond, 60, b"\1") if unit == 1 else b"\1"

@@ -108,25 +108,6 @@ def test_the_next_run_is_the_one_that_a_walk_from_the_start_comes_to(shard: int)
     check()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(random_rules())
-def test_the_next_run_is_the_same_from_every_second_before_it(
-    made: tuple[dict[str, Any], datetime],
-) -> None:
-    arguments, start = made
-    rule = rrule(dtstart=start, **arguments)
-    before = next_occurrence(rule, start - SECOND)
-    after = before and next_occurrence(rule, before)
-    if before is None or after is None:
-        return
-    between = int((after - before).total_seconds())
-    # Every second of a short gap, and of a long one every second of its two ends.
-    seconds = {*range(min(between, 150)), *range(max(between - 150, 0), between)}
-    for second in seconds:
-        assert next_occurrence(rule, before + second * SECOND) == after
-    assert next_occurrence(rule, after - timedelta(microseconds=1)) == after
-
-
 @pytest.mark.parametrize("number", [1, 2, 51, 52, 53])
 def test_the_weeks_of_a_year_are_those_of_iso_8601(number: int) -> None:
     start = datetime(1990, 1, 1, 9, tzinfo=UTC)

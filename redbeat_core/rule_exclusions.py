@@ -7,7 +7,7 @@ take, so that what is left is found without looking at what is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from .rule_days import CYCLE_DAYS, LAST_DAY, lowest
@@ -16,8 +16,8 @@ from .rule_ticks import times_of_day
 from .zoned_rule import Recurrence
 from .zones import DAY, next_change, offset_at
 
-#: Kinds of days, by what is left of them, up to which they are told apart.
-_MAX_KINDS = 64
+#: Exclusions that are put together, and steps of that, up to which it is cheaper than to walk.
+_MAX_TAKEN, _MAX_STEPS = 8, 200
 _FAR = datetime.max.replace(tzinfo=UTC) - DAY
 
 
@@ -40,7 +40,7 @@ class Exclusions:
             and _covers(one.parts, wanted.parts)
             and not one.parts.bysetpos
             and (fixed or one.by_wall == wanted.by_wall)
-        ]
+        ][:_MAX_TAKEN]
         self._left: dict[timedelta, list[tuple[int, int]] | None] = {}
 
     def end(self, run: datetime) -> datetime | None:
@@ -84,12 +84,7 @@ class Exclusions:
                 )
                 for one in parts
             ]
-            found: list[tuple[int, int]] = []
-            for kind in _kinds(days, times, taken):
-                found.append(kind)
-                if len(found) > _MAX_KINDS:
-                    break
-            self._left[offset] = found if len(found) <= _MAX_KINDS else None
+            self._left[offset] = _kinds(days, times, taken)
         return self._left[offset]
 
 
@@ -99,15 +94,20 @@ def _covers(one: Parts, other: Parts) -> bool:
     return one.interval == 1 or (same and other.interval % one.interval == 0)
 
 
-def _kinds(days: int, times: int, taken: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    if not days or not times:
-        return
-    if not taken:
-        yield days, times
-        return
-    (their_days, their_times), *others = taken
-    yield from _kinds(days & their_days, times & ~their_times, others)
-    yield from _kinds(days & ~their_days, times, others)
+def _kinds(days: int, times: int, taken: list[tuple[int, int]]) -> list[tuple[int, int]] | None:
+    """Days, and what is left of times of day on them; None: there are too many kinds of days."""
+    left, steps = [(days, times)], 0
+    for their_days, their_times in taken:
+        parts = [
+            part
+            for days, times in left
+            for part in ((days & their_days, times & ~their_times), (days & ~their_days, times))
+        ]
+        steps += len(parts)
+        if steps > _MAX_STEPS:
+            return None
+        left = [(days, times) for days, times in parts if days and times]
+    return [(days, times) for days, times in left if days and times]
 
 
 def _first(left: list[tuple[int, int]], seconds: int) -> int | None:

@@ -23,10 +23,11 @@ from .zones import DEFAULT_DST, TICK, DstPolicy, instants_of
 _EVERY_PASS = DstPolicy(ambiguous="both")
 MAX_RULES = 20
 MAX_DATES = 500
-#: So many times in a row may be looked at that are taken away by exclusions, before the search is
-#: given up; after some it is worked out where they end, so many times in a row.
+#: So many times in a row may be looked at that are taken away by an exclusion, before the search is
+#: given up; where there are more exclusions, the fewer.
 MAX_EXCLUDED = 5000
-_WALKED, _MAX_JUMPS = 20, 200
+#: After so many it is worked out where they end, which costs as much as so many.
+_WALKED, _JUMP = 20, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,11 @@ class GivenUp:
     """The end of a search that found nothing but excluded times.
 
     :ivar at: the last of them (UTC); a run may come after it.
+    :ivar times: how many were looked at before it.
     """
 
     at: datetime
+    times: int
 
 
 class rrule_set(Occurring):
@@ -117,16 +120,16 @@ class rrule_set(Occurring):
         streams = [self._left_of(rule, moment, dst, never, limit) for rule in rules]
         taken = [_Taken(rule, dst) for rule in self.exrules]
         dates = (
-            (date, True)
+            (date, 0)
             for date in self._extra
             if date > moment and date not in never and not any(one.has(date) for one in taken)
         )
         last, found = moment.astimezone(UTC), False
-        for run, is_left in heapq.merge(*streams, dates):
-            if not is_left:
+        for run, excluded in heapq.merge(*streams, dates):
+            if excluded:
                 # Unless other rules have runs all the while.
                 if not found:
-                    yield GivenUp(run)
+                    yield GivenUp(run, excluded)
                     return
                 found = False
             elif run > last:
@@ -140,30 +143,36 @@ class rrule_set(Occurring):
         dst: DstPolicy,
         never: frozenset[datetime],
         limit: int,
-    ) -> Iterator[tuple[datetime, bool]]:
-        """The times of a rule that are not excluded, and with False each that is the last of
-        *limit* in a row that are."""
+    ) -> Iterator[tuple[datetime, int]]:
+        """The times of a rule that are not excluded, with 0; and when it took as much as to look
+        whether one rule excludes *limit* in a row, the last that is excluded and how many were
+        before it."""
         taken = [_Taken(one, dst) for one in self.exrules]
         exclusions = Exclusions(rule.recurrence, [one.recurrence for one in self.exrules])
         start: datetime | None = moment
-        excluded = jumps = 0
+        excluded = spent = 0
+        jumping = False
         while start is not None:
             runs, start = _safely(rule.runs_after(start, dst)), None
             for run in runs:
                 if run not in never and not any(one.has(run) for one in taken):
-                    excluded = jumps = 0
-                    yield run, True
+                    excluded = spent = 0
+                    jumping = False
+                    yield run, 0
                     continue
+                if spent >= limit:
+                    yield run, excluded
+                    excluded = spent = 0
                 excluded += 1
-                if excluded > limit or jumps == _MAX_JUMPS:
-                    excluded = jumps = 0
-                    yield run, False
-                if excluded % _WALKED == 0 or jumps:
+                spent += len(taken) or 1
+                if excluded % _WALKED == 0 or jumping:
                     end = exclusions.end(run)
                     if end is None:
                         return
-                    if end > run:
-                        start, jumps = end - TICK, jumps + 1
+                    jumping = end > run
+                    if jumping:
+                        start = end - TICK
+                        spent += _JUMP * len(taken)
                         break
 
     def takes_away(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:

@@ -22,6 +22,7 @@ from .jobs import Job, failure, finish, moved
 from .planning import counted, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed
+from .progress_text import progress_text
 from .published import Published
 from .record import EntryRecord, definition_of
 from .run_requests import RunRequests
@@ -200,16 +201,18 @@ class BatchRunner:
         entry = self.entry_of(record)
         if entry is None:
             return None
+        at = datetime.fromtimestamp(now, UTC)
         try:
             planned = plan(
                 record,
                 definition_of(record),
                 entry.last_run_at,
-                datetime.fromtimestamp(now, UTC),
+                at,
                 self._scheduler.app.conf.beat_cron_starting_deadline,
                 self.policy_of(record),
                 entry.total_run_count,
             )
+            progress = progress_text(entry.schedule, planned.next and min(planned.next, at))
         except MemoryError as exc:
             self._unsent.not_read(record, exc)
             return None
@@ -217,11 +220,9 @@ class BatchRunner:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
             self.found_invalid(record, f"its next run cannot be computed: {exc}")
             return None
+        counts = counted(record.counts, planned.gaps) if planned.gaps else ""
         step = Advance(
-            due=due,
-            score=planned.score,
-            mark=planned.mark(now),
-            counts=counted(record.counts, planned.gaps) if planned.gaps else "",
+            due, score=planned.score, mark=planned.mark(now), counts=counts, progress=progress
         )
         if planned.nominal is None:
             return replace(step, events=moved(self._store, step, planned))

@@ -92,6 +92,7 @@ class Advance:
     :ivar mark: the entry's new ``due`` field; empty: the score.
     :ivar meta: the entry's new meta; None leaves it.
     :ivar counts: the entry's new counts; empty leaves them.
+    :ivar progress: how far a rule with COUNT was counted; empty leaves it.
     :ivar commands: broker commands of the same server: (database, words).
     :ivar events: JSON texts without closing brace.
     """
@@ -103,6 +104,7 @@ class Advance:
     mark: str = ""
     meta: str | None = None
     counts: str = ""
+    progress: str = ""
     commands: Sequence[tuple[int, Sequence[str]]] = ()
     events: Sequence[str] = field(default=())
 
@@ -318,6 +320,8 @@ class ClaimStore(ScheduleStore):
             fields = ["due", step.mark or score, *self._counted(step)]
             if step.counts:
                 fields += ["counts", step.counts]
+            if step.progress:
+                fields += ["progress", step.progress]
             key = self._key(record.name)
             head = ["entry", commands, notes, key]
             return [*head, step.due.score, record.version, score, fields, record.due or ""]

@@ -16,7 +16,7 @@ from celery.schedules import BaseSchedule, crontab, schedule, solar
 from .describing_crontab import describe_crontab, weekday_names
 from .once import anchored_interval, once
 from .rfc5545_times import offset_name
-from .rrule_times import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
+from .rule_parts import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, Parts
 from .rule_sets import rrule_set
 from .rules import adopted, rrule
 from .words import DAYS, LONG_DAYS, MONTHS, duration, join, moment, named_ranges, ranges

@@ -20,6 +20,7 @@ from .keys import check_name
 from .old_rules import meant_in_utc
 from .planning import Plan
 from .policy import Policy, as_members, encode_policy, members_of
+from .progress_text import take_up
 from .record import EntryRecord, bind, definition_of
 from .recurrence import next_look
 from .schedules import rrule
@@ -149,6 +150,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         :raises DecodeError: it cannot run, with the reason.
         """
         known = definition_of(record)
+        take_up(known["schedule"], record.progress)
         definition: dict[str, Any] = {name: known.get(name) for name in DEFINITION}
         definition["enabled"] = known.get("enabled", True)
         meta = decode_meta(record.meta)

@@ -24,6 +24,7 @@ from .entry import RedBeatSchedulerEntry
 from .jobs import Job, task_id_of
 from .planning import plan, plan_interval, score_is_ours
 from .policy import PLAIN
+from .progress_text import counted_rules
 from .record import bind, definition_of, named_definition, version_of
 from .run_forms import PARTS, RunForms
 from .store import score_text
@@ -180,6 +181,8 @@ class Filling:
             return None
         if decided.gaps or decided.finished or decided.due or decided.next is None:
             return None
+        if job.step.progress:
+            return None
         database, words = commands[0]
         score = score_text(job.step.score)
         _, event_id = self._ids()
@@ -210,6 +213,8 @@ class Filling:
             definition = definition_of(due.record)
         except DecodeError:
             return False
+        if counted_rules(definition["schedule"]):
+            return False
         kind = self._templates.kind_of(definition)
         so_far = self._templates.learning(kind, definition)
         if not so_far or not self._templates.fits(definition):
@@ -236,6 +241,9 @@ class Filling:
         kind = self._templates.kind_of(definition)
         form = self._templates.ready(kind)
         if form is None or not definition["enabled"] or not form.holds_for(definition):
+            return None
+        if counted_rules(definition["schedule"]):
+            # How far it was counted is put down with each run.
             return None
         if self._refused.get(text) is form:
             return None

@@ -65,6 +65,8 @@ def _moved_to(step: Advance, **fields: str) -> dict[str, Any]:
     fields["due"] = step.mark or repr(step.score)
     if step.counts:
         fields["counts"] = step.counts
+    if step.progress:
+        fields["progress"] = step.progress
     return {"fields": fields, "score": step.score}
 
 

@@ -14,7 +14,7 @@ from celery.schedules import BaseSchedule
 
 from .rfc5545 import format_rule
 from .rfc5545_times import offset_name
-from .rrule_times import DAILY, MONTHLY, WEEKLY
+from .rule_parts import DAILY, MONTHLY, WEEKLY
 from .rules import FIELDS, WEEKDAYS, adopted, rrule
 from .wire import to_timestamp
 from .words import MONTHS, duration

@@ -193,7 +193,7 @@ def _check_set(found: rrule_set, now: datetime) -> None:
     run = next(found.search(now, limit=_MAX_EXCLUDED), found)
     if isinstance(run, GivenUp):
         raise ScheduleError(
-            f"EXDATE and EXRULE take away the next {_MAX_EXCLUDED} times of the rules, up to "
+            f"EXDATE and EXRULE take away the next {run.times} times of the rules, up to "
             f"{run.at:%Y-%m-%d %H:%M:%S} UTC: name the times that are left instead"
         )
     if run is found:

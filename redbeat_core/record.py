@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .decoder import DecodeError, decode_definition, decode_meta
 from .old_rules import ScheduleWarning, warnings_of
 from .policy import PLAIN, Policy, decode_policy
+from .progress_text import take_up
 from .rules import rrule
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from celery.schedules import BaseSchedule
 
 #: The fields of an entry's hash that are read, in the order in which the store asks for them.
-FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts", "zone")
+FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts", "zone", "progress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class EntryRecord:
     :ivar counts: JSON of ours: how many nominal times got no run (``missed``, ``skipped``).
     :ivar zone: what is known of the zone of a rule beyond its definition, see
         :func:`.old_rules.meant_in_utc`.
+    :ivar progress: JSON of ours: how far a rule with COUNT was counted.
     :ivar fault: why Redis could not give the hash (wrong type, missing), else None.
     """
 
@@ -58,6 +60,7 @@ class EntryRecord:
     due: str | None = None
     counts: str | None = None
     zone: str | None = None
+    progress: str | None = None
     fault: str | None = None
 
     @property
@@ -260,6 +263,7 @@ def decode_record(
     }
     if app is not None:
         bind(common["schedule"], app)
+        take_up(common["schedule"], record.progress)
         if isinstance(common["schedule"], rrule):
             moment = datetime.now(UTC) if now is None else now
             common["warnings"] = warnings_of(

@@ -16,7 +16,7 @@ from typing import Any
 from dateutil.rrule import weekday
 
 from .rfc5545_times import Property, read_times, read_until, stamp, write_times
-from .rrule_times import MINUTELY, MONTHLY
+from .rule_parts import MINUTELY, MONTHLY
 from .rule_sets import MAX_RULES, rrule_set
 from .rules import RANGES, WEEKDAYS, rrule
 from .scanning import ScheduleError, Word, did_you_mean, quoted

@@ -16,14 +16,18 @@ from celery import Celery
 
 from .occurring import Occurring
 from .once import zone_identity, zoned
+from .rule_exclusions import Exclusions
 from .rules import rrule
 from .zones import DEFAULT_DST, TICK, DstPolicy, instants_of
 
 _EVERY_PASS = DstPolicy(ambiguous="both")
 MAX_RULES = 20
 MAX_DATES = 500
-#: So many times in a row may be taken away by exclusions before the search is given up.
-MAX_EXCLUDED = 50_000
+#: So many times in a row may be looked at that are taken away by an exclusion, before the search is
+#: given up; where there are more exclusions, the fewer.
+MAX_EXCLUDED = 5000
+#: After so many it is worked out where they end, which costs as much as so many.
+_WALKED, _JUMP = 20, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,11 @@ class GivenUp:
     """The end of a search that found nothing but excluded times.
 
     :ivar at: the last of them (UTC); a run may come after it.
+    :ivar times: how many were looked at before it.
     """
 
     at: datetime
+    times: int
 
 
 class rrule_set(Occurring):
@@ -111,22 +117,63 @@ class rrule_set(Occurring):
         never = self._left_out(dst)
         # A rule that is excluded as a whole would be walked for nothing.
         rules = [rule for rule in self.rules if rule not in self.exrules]
-        streams = [_safely(rule.runs_after(moment, dst)) for rule in rules]
-        wanted = heapq.merge(*streams, (date for date in self._extra if date > moment))
+        streams = [self._left_of(rule, moment, dst, never, limit) for rule in rules]
         taken = [_Taken(rule, dst) for rule in self.exrules]
-        last, excluded = moment.astimezone(UTC), 0
-        for run in wanted:
-            if run <= last:
-                continue
-            last = run
-            if run in never or any(one.has(run) for one in taken):
-                excluded += 1
-                if excluded > limit:
-                    yield GivenUp(run)
+        dates = (
+            (date, 0)
+            for date in self._extra
+            if date > moment and date not in never and not any(one.has(date) for one in taken)
+        )
+        last, found = moment.astimezone(UTC), False
+        for run, excluded in heapq.merge(*streams, dates):
+            if excluded:
+                # Unless other rules have runs all the while.
+                if not found:
+                    yield GivenUp(run, excluded)
                     return
-                continue
-            excluded = 0
-            yield run
+                found = False
+            elif run > last:
+                last, found = run, True
+                yield run
+
+    def _left_of(
+        self,
+        rule: rrule,
+        moment: datetime,
+        dst: DstPolicy,
+        never: frozenset[datetime],
+        limit: int,
+    ) -> Iterator[tuple[datetime, int]]:
+        """The times of a rule that are not excluded, with 0; and when it took as much as to look
+        whether one rule excludes *limit* in a row, the last that is excluded and how many were
+        before it."""
+        taken = [_Taken(one, dst) for one in self.exrules]
+        exclusions = Exclusions(rule.recurrence, [one.recurrence for one in self.exrules])
+        start: datetime | None = moment
+        excluded = spent = 0
+        jumping = False
+        while start is not None:
+            runs, start = _safely(rule.runs_after(start, dst)), None
+            for run in runs:
+                if run not in never and not any(one.has(run) for one in taken):
+                    excluded = spent = 0
+                    jumping = False
+                    yield run, 0
+                    continue
+                if spent >= limit:
+                    yield run, excluded
+                    excluded = spent = 0
+                excluded += 1
+                spent += len(taken) or 1
+                if excluded % _WALKED == 0 or jumping:
+                    end = exclusions.end(run)
+                    if end is None:
+                        return
+                    jumping = end > run
+                    if jumping:
+                        start = end - TICK
+                        spent += _JUMP * len(taken)
+                        break
 
     def takes_away(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
         """Whether *moment* (aware) is excluded."""

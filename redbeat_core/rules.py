@@ -14,7 +14,8 @@ from dateutil.rrule import rrule as dateutil_rrule
 from dateutil.rrule import weekday
 
 from .occurring import Occurring
-from .rrule_times import (
+from .rule_days import Numbers
+from .rule_parts import (
     DAILY,
     HOURLY,
     MINUTELY,
@@ -24,7 +25,6 @@ from .rrule_times import (
     YEARLY,
     Parts,
 )
-from .rule_days import Numbers
 from .zoned_rule import Recurrence
 from .zones import DEFAULT_DST, DstPolicy, iana_name, in_named_zone
 

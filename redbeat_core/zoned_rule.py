@@ -14,11 +14,14 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import islice
 
-from .rrule_times import DAILY, UNIT_SECONDS, Parts
-from .rule_counts import CountedRule
+from .rrule_times import Rule
+from .rule_parts import DAILY, UNIT_SECONDS, Parts
+from .rule_progress import Progress
 from .zones import (
+    DAY,
     DEFAULT_DST,
     TICK,
+    ZERO,
     DstPolicy,
     elapsed,
     is_repeated,
@@ -73,7 +76,7 @@ class Recurrence:
     def local_times(self, local: datetime) -> Iterator[datetime]:
         """The naive local times at or after *local*, ascending, of a rule by the wall; UNTIL is
         left to the caller."""
-        rule = _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
+        rule = self._by_wall()
         if self.count is None:
             return rule.times_from(local)
         return islice(rule.times_from(local), max(self.count - rule.count_before(local), 0))
@@ -83,15 +86,24 @@ class Recurrence:
 
     def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
         def local_from(local: datetime, offset: timedelta) -> Iterator[datetime]:
-            times = self._with(offset).times_from(local)
-            if self.count is None:
-                return times
-            before = self._number_before((local - offset).replace(tzinfo=UTC), zone)
-            return islice(times, max(self.count - before, 0))
+            return self._with(offset).times_from(local)
 
-        return elapsed(zone, moment, local_from)
+        runs = elapsed(zone, moment, local_from)
+        if self.count is None:
+            yield from runs
+            return
+        # So many are left whatever the count is, which may be asked for no more.
+        days = (moment - self.dtstart.astimezone(UTC)).days + 2
+        left = max(self.count - 2 * days * self._with(ZERO).most_a_day, 0)
+        given = 0
+        for run in islice(runs, left):
+            given += 1
+            yield run
+        if given == left:
+            left = self.count - self._number_before(moment + TICK, zone) - given
+            yield from islice(runs, max(left, 0))
 
-    def _with(self, offset: timedelta) -> CountedRule:
+    def _with(self, offset: timedelta) -> Rule:
         """The rule on clocks that show this UTC offset all along."""
         return _rule(self.parts, (self.dtstart.astimezone(UTC) + offset).replace(tzinfo=None))
 
@@ -100,27 +112,57 @@ class Recurrence:
         start = self.dtstart.astimezone(UTC)
         if self.parts.plain:
             step = self.parts.interval * UNIT_SECONDS[self.parts.freq]
-            return max(-((start - instant) // timedelta(seconds=step)), 0)
-        progress = _progress(self, getattr(zone, "key", None) or repr(zone))
-        at, number = progress[0]
-        if instant < at:
-            at, number = start, 0
+            number = max(-((start - instant) // timedelta(seconds=step)), 0)
+            if number:
+                self._progress(zone).note(instant, number)
+            return number
+        if instant <= start:
+            return 0
+        progress = self._progress(zone)
+        at, number = progress.up_to(instant)
         while at < instant and number < (self.count or 0):
             offset = offset_at(at, zone)
             change = next_change(zone, at, instant) or instant
             low, high = ((edge + offset).replace(tzinfo=None) for edge in (at, change))
             number += self._with(offset).count_between(low, high)
             at = change
-        progress[0] = (at, number)
+        progress.note(at, number)
         return number
 
+    def _progress(self, zone: tzinfo) -> Progress:
+        return _progress(self, getattr(zone, "key", None) or repr(zone))
+
+    def counted(self, moment: datetime) -> tuple[datetime, int]:
+        """How far it was counted, for COUNT, when that was asked for up to *moment* (aware), and
+        how many occurrences there are before: by the clock on the wall or in UTC, as it goes."""
+        zone = self.dtstart.tzinfo or UTC
+        if self.by_wall:
+            # Near a change of the clock the next runs are sought from up to a day before.
+            local = moment.astimezone(zone).replace(tzinfo=None, fold=0) - DAY
+            self._by_wall().count_before(local)
+            return self._by_wall().progress.up_to(local)
+        self._number_before(moment, zone)
+        return self._progress(zone).up_to(moment.astimezone(UTC))
+
+    def take_up(self, at: datetime, number: int) -> bool:
+        """Go on counting from what :meth:`counted` gave; False: that cannot be of this rule."""
+        start = self._by_wall().start if self.by_wall else self.dtstart.astimezone(UTC)
+        if (at.tzinfo is None) is not self.by_wall or at < start or number < 0:
+            return False
+        zone = self.dtstart.tzinfo or UTC
+        (self._by_wall().progress if self.by_wall else self._progress(zone)).note(at, number)
+        return True
+
+    def _by_wall(self) -> Rule:
+        return _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
+
 
 @lru_cache(maxsize=4096)
-def _progress(recurrence: Recurrence, zone: str) -> list[tuple[datetime, int]]:  # noqa: ARG001
-    """How far COUNT was counted: one pair, replaced by a later one."""
-    return [(recurrence.dtstart.astimezone(UTC), 0)]
+def _progress(recurrence: Recurrence, zone: str) -> Progress:  # noqa: ARG001
+    """How far COUNT was counted on elapsed time."""
+    return Progress(recurrence.dtstart.astimezone(UTC))
 
 
 @lru_cache(maxsize=4096)
-def _rule(parts: Parts, start: datetime) -> CountedRule:
-    return CountedRule(parts, start)
+def _rule(parts: Parts, start: datetime) -> Rule:
+    return Rule(parts, start)

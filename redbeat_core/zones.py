@@ -15,7 +15,7 @@ import calendar
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -216,18 +216,17 @@ def wall_clock(
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
 _LATEST = datetime.max.replace(tzinfo=UTC) - 3 * DAY
+_END = datetime.max.replace(tzinfo=UTC) - DAY
 
 
-#: Further ahead the clock changes are not looked at one by one.
-_FURTHEST = 400 * 366 * DAY
+#: So many times in a row that a clock would show, but does not then, before there are none.
+_MAX_UNSHOWN = 1000
 
 
 def elapsed(
     zone: tzinfo,
     after: datetime,
     local_from: Callable[[datetime, timedelta], Iterator[datetime]],
-    *,
-    horizon: timedelta = 5 * 366 * DAY,
 ) -> Iterator[datetime]:
     """Instants (UTC) that run on elapsed time, strictly after *after*, ascending, none twice.
 
@@ -236,47 +235,68 @@ def elapsed(
 
     :param local_from: gives the naive local times at or after a naive local time, ascending,
         for clocks that show a given UTC offset all along.
-    :param horizon: how far to look for a stretch in which there is an occurrence, when one
-        stretch has none at all.
     """
-    start = seen = after + TICK
-    furthest = _plus(start, _FURTHEST)
-    #: By offset: the first local time that was found too late for its stretch; None: no more.
-    ahead: dict[timedelta, datetime | None] = {}
-    while start <= min(_plus(seen, horizon), furthest):
-        offset = offset_at(start, zone)
-        here = (start + offset).replace(tzinfo=None)
-        change, checked = None, start
-        known = ahead.get(offset, here)
-        if known is None or known > here:
-            # What is ahead stays ahead: the same search again would be for nothing.
-            instant = None if known is None else _minus(known, offset)
-            change = next_change(zone, start, instant or _plus(seen, horizon))
-            if change is not None:
-                start = change
-                continue
-            if instant is None:
-                return
-        local = None
-        for local in local_from(here, offset):
+    at: datetime | None = after + TICK
+    while at is not None:
+        offset, checked = offset_at(at, zone), at
+        change = instant = None
+        for local in local_from((at + offset).replace(tzinfo=None), offset):
             instant = _minus(local, offset)
             if instant is None:
-                return
+                break
             change = next_change(zone, checked, instant)
             if change is not None:
-                # By other offsets it will not be far from there.
-                seen = max(seen, instant)
-                ahead[offset] = local
                 break
-            seen = checked = instant
-            furthest = _plus(instant, _FURTHEST)
+            checked = instant
             yield instant
         else:
-            ahead[offset] = None
-            change = next_change(zone, checked, _plus(seen, horizon))
+            instant, change = None, next_change(zone, checked, _END)
         if change is None:
             return
+        at = _first_shown(zone, change, local_from, {offset: instant})
+
+
+def _first_shown(
+    zone: tzinfo,
+    start: datetime,
+    local_from: Callable[[datetime, timedelta], Iterator[datetime]],
+    ahead: dict[timedelta, datetime | None],
+) -> datetime | None:
+    """The first of those instants at or after *start*; None: there is none.
+
+    :param ahead: by offset, the first instant by clocks that show it all along, from a time
+        before *start*; None: there is none.
+    """
+
+    def first(offset: timedelta, start: datetime) -> datetime | None:
+        known = ahead.get(offset, start - TICK)
+        if known is not None and known < start:
+            # What is ahead stays ahead: the same search again would be for nothing.
+            local = next(local_from((start + offset).replace(tzinfo=None), offset), None)
+            known = ahead[offset] = None if local is None else _minus(local, offset)
+        return known
+
+    while start.year <= _EVENLY_FROM:
+        found = first(offset_at(start, zone), start)
+        change = next_change(zone, start, found or _END)
+        if change is None:
+            return found
         start = change
+    # From here on the clocks show the same offsets every year.
+    changes = (change for year in range(28) for change in _changes(zone, _EVENLY_FROM + year))
+    starts = dict.fromkeys((offset_at(change, zone) for change in changes), start)
+    starts[offset_at(start, zone)] = start
+    for _ in range(_MAX_UNSHOWN):
+        coming = [(at, offset) for offset in starts if (at := first(offset, starts[offset]))]
+        found, offset = min(coming, default=(None, ZERO))
+        if found is None or offset_at(found, zone) == offset:
+            return found
+        change = next_change(zone, found, _END)
+        if change is None:
+            del starts[offset]
+        else:
+            starts[offset] = change
+    return None
 
 
 def _minus(local: datetime, offset: timedelta) -> datetime | None:
@@ -286,27 +306,23 @@ def _minus(local: datetime, offset: timedelta) -> datetime | None:
         return None
 
 
-def _plus(instant: datetime, delta: timedelta) -> datetime:
-    try:
-        return instant + delta
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) - DAY
-
-
 def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
     """The first change of the UTC offset of *zone* in (after, until], to the second.
 
-    Two changes that cancel each other within a day are not seen; no zone has had that. (From
-    the year 2100 on: within ten days.)
+    Two changes that cancel each other within six days are not seen; no zone has had that.
     """
     if isinstance(zone, timezone) or getattr(zone, "key", None) in UTC_NAMES:
         return None
-    for year in range(after.year, until.year + 1):
+    known = isinstance(zone, ZoneInfo)
+    begin = max(after.year, _FIRST_CHANGES) if known else after.year
+    for year in range(begin, until.year + 1):
         for change in _changes(zone, year):
             if change > until:
                 return None
             if change > after:
                 return change
+        if known and year == _EVENLY_FROM + 28 and not _changes_evenly(zone):
+            break
     return None
 
 
@@ -318,8 +334,11 @@ def _changes(zone: tzinfo, year: int) -> tuple[datetime, ...]:
         return _changes_kept.__wrapped__(zone, year)
 
 
-#: From here on no zone has changes of its own; 28 years have years of all kinds.
-_EVENLY_FROM = 2104
+#: Before that year no zone had changes, and from here on no zone has changes of its own; 28 years
+#: have years of all kinds.
+_FIRST_CHANGES, _EVENLY_FROM = 1800, 2104
+#: Days between two looks at the offset; the time between two changes has never been as short.
+_STEP = 6
 
 
 @lru_cache(maxsize=1)
@@ -329,6 +348,12 @@ def _kinds() -> dict[tuple[int, bool], int]:
     return {(date(y, 1, 1).weekday(), calendar.isleap(y)): n for n, y in years.items()}
 
 
+@lru_cache(maxsize=1024)
+def _changes_evenly(zone: ZoneInfo) -> bool:
+    """Whether the offset of *zone* goes on changing for ever."""
+    return any(_changes_kept(zone, _EVENLY_FROM + number) for number in range(28))
+
+
 @lru_cache(maxsize=16384)
 def _changes_kept(zone: tzinfo, year: int) -> tuple[datetime, ...]:
     if year > _EVENLY_FROM + 28 and isinstance(zone, ZoneInfo):
@@ -336,22 +361,30 @@ def _changes_kept(zone: tzinfo, year: int) -> tuple[datetime, ...]:
         like = _EVENLY_FROM + _kinds()[date(year, 1, 1).weekday(), calendar.isleap(year)]
         later = date(year, 1, 1) - date(like, 1, 1)
         return tuple(change + later for change in _changes_kept(zone, like))
-    step = DAY if year < 2100 else 10 * DAY
     low = datetime(year, 1, 1, tzinfo=UTC)
-    end = _plus(low, (366 if calendar.isleap(year) else 365) * DAY)
+    end = datetime(year + 1, 1, 1, tzinfo=UTC) if year < MAXYEAR else _END
     offset, found = offset_at(low, zone), []
-    while low < end:
-        high = min(_plus(low, step), end)
-        after = offset_at(high, zone)
+    # By the clock on the wall, which is several times as quick as from UTC.
+    start = (low + offset).replace(tzinfo=zone)
+    for days in range(_STEP, 361, _STEP):
+        after = (start + timedelta(days)).utcoffset() or ZERO
         if after != offset:
-            found.append(_change_between(zone, low, high))
+            before, high = (
+                (start + timedelta(day) - at).replace(tzinfo=UTC)
+                for day, at in ((days - _STEP, offset), (days, after))
+            )
+            found.append(_change_between(zone, before, high, offset))
             offset = after
-        low = high
+    if offset != offset_at(end, zone):
+        last = (start + timedelta(360) - offset).replace(tzinfo=UTC)
+        found.append(_change_between(zone, last, end, offset))
     return tuple(found)
 
 
-def _change_between(zone: tzinfo, low: datetime, high: datetime) -> datetime:
-    offset = offset_at(low, zone)
+def _change_between(zone: tzinfo, low: datetime, high: datetime, offset: timedelta) -> datetime:
+    if offset_at(low, zone) != offset:
+        # The clock on the wall never showed the time that was looked at.
+        low -= DAY
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) / 2
         if offset_at(middle, zone) == offset:

@@ -75,4 +75,6 @@ local function json_number(score)
   return score
 end
 
-local FIELDS = {'definition', 'meta', 'policy', 'state', 'outcome', 'due', 'counts', 'zone'}
+local FIELDS = {
+  'definition', 'meta', 'policy', 'state', 'outcome', 'due', 'counts', 'zone', 'progress'
+}

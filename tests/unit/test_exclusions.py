@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from redbeat_core.planning import Plan, plan
 from redbeat_core.record import EntryRecord
 from redbeat_core.recurrence import next_look
 from redbeat_core.rule_sets import GivenUp
+from redbeat_core.rules import FIELDS
 from redbeat_core.schedules import (
     ScheduleError,
     next_occurrence,
@@ -30,6 +32,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 NOT_AT_THE_WEEKEND = (
     "DTSTART:20260101T000000Z RRULE:FREQ=SECONDLY EXRULE:FREQ=SECONDLY;BYDAY=FR,SA,SU"
 )
+#: Where an exclusion with a COUNT ends is not worked out.
+WALKED = f"{NOT_AT_THE_WEEKEND};COUNT=1000000000"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,7 @@ def test_a_set_is_what_its_rules_have_and_its_exclusions_have_not(
 
 def test_a_refused_set_is_told_how_far_its_exclusions_go() -> None:
     with pytest.raises(ScheduleError) as caught:
-        parse_schedule(NOT_AT_THE_WEEKEND, now=THURSDAY)
+        parse_schedule(WALKED, now=THURSDAY)
     assert "the next 5000 times of the rules, up to 2026-08-07 01:23:20 UTC" in str(caught.value)
     assert "never" not in str(caught.value)
 
@@ -90,7 +94,7 @@ def decided(made: rrule_set, nominal: datetime, now: datetime) -> Plan:
 
 
 def test_an_entry_goes_on_after_more_excluded_times_than_are_looked_at() -> None:
-    made = parse_schedule(NOT_AT_THE_WEEKEND, now=MONDAY)
+    made = parse_schedule(WALKED, now=MONDAY)
     assert isinstance(made, rrule_set)
     nominal, looks = THURSDAY - timedelta(seconds=1), 0
     made_runs: list[datetime] = []
@@ -110,12 +114,126 @@ def test_an_entry_goes_on_after_more_excluded_times_than_are_looked_at() -> None
     assert looks == 3 * 86400 // rule_sets.MAX_EXCLUDED
 
 
+def test_excluded_stretches_of_days_are_not_looked_through() -> None:
+    made = parse_schedule(NOT_AT_THE_WEEKEND, now=THURSDAY)
+    assert isinstance(made, rrule_set)
+    monday = datetime(2026, 8, 10, tzinfo=UTC)
+    assert next(made.search(THURSDAY)) == monday
+    step = decided(made, THURSDAY, THURSDAY)
+    assert (step.nominal, step.next) == (THURSDAY, monday)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        # A window of each day, months, the days of a month, and what all of them leave.
+        (
+            (
+                "RRULE:FREQ=SECONDLY EXRULE:FREQ=SECONDLY;BYHOUR=0,1,2,3,4,5,6,7,8,12,13,14,15,16,"
+                "17,18,19,20,21,22,23"
+            ),
+            "2026-08-04 09:00:00",
+        ),
+        ("RRULE:FREQ=MINUTELY EXRULE:FREQ=MINUTELY;BYMONTH=8,9,10,11,12", "2027-01-01 00:00:00"),
+        ("RRULE:FREQ=SECONDLY EXRULE:FREQ=MINUTELY;BYSECOND=0", "2026-08-03 12:00:01"),
+        (
+            (
+                "RRULE:FREQ=SECONDLY EXRULE:FREQ=SECONDLY;BYMONTH=8 EXRULE:FREQ=SECONDLY;BYDAY=TU "
+                "EXRULE:FREQ=SECONDLY;BYMONTHDAY=3,4,5,6 EXRULE:FREQ=SECONDLY;BYHOUR=0,1,2"
+            ),
+            "2026-09-02 03:00:00",
+        ),
+        (
+            "RRULE:FREQ=SECONDLY;INTERVAL=2 EXRULE:FREQ=SECONDLY;INTERVAL=2;BYMONTH=8",
+            "2026-09-01 00:00:00",
+        ),
+        ("RRULE:FREQ=SECONDLY EXRULE:FREQ=SECONDLY;UNTIL=20260901T000000Z", "2026-09-01 00:00:01"),
+        (
+            (
+                "RRULE:FREQ=DAILY EXRULE:FREQ=DAILY;BYDAY=MO,TU,WE,TH,"
+                "FR,SA EXRULE:FREQ=DAILY;BYMONTH=8,9,10"
+            ),
+            "2026-11-01 00:00:00",
+        ),
+        (
+            "RRULE:FREQ=SECONDLY RDATE:20260805T000000Z EXRULE:FREQ=SECONDLY;BYMONTH=8,9",
+            "2026-10-01 00:00:00",
+        ),
+        (
+            (
+                "RRULE:FREQ=SECONDLY RRULE:FREQ=WEEKLY;BYHOUR=12;BYMINUTE=1 "
+                "EXRULE:FREQ=SECONDLY;BYHOUR=12;BYMINUTE=0"
+            ),
+            "2026-08-03 12:01:00",
+        ),
+    ],
+)
+@pytest.mark.parametrize("zone", ["", ";TZID=Etc/GMT"])
+def test_what_exclusions_leave_is_found(text: str, first: str, zone: str) -> None:
+    start = f"DTSTART{zone}:20200101T000000{'' if zone else 'Z'}"
+    made = parse_schedule(f"{start} {text}", now=MONDAY)
+    found = next_occurrence(made, MONDAY)
+    assert found is not None
+    assert f"{found:%Y-%m-%d %H:%M:%S}" == first
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RRULE:FREQ=SECONDLY;BYHOUR=1 EXRULE:FREQ=SECONDLY",
+        "RRULE:FREQ=HOURLY EXRULE:FREQ=HOURLY;BYDAY=MO,TU EXRULE:FREQ=HOURLY;BYDAY=WE,TH,FR,SA,SU",
+        "RRULE:FREQ=DAILY;BYDAY=MO EXRULE:FREQ=WEEKLY;BYDAY=MO,TU",
+        (
+            "RRULE:FREQ=MINUTELY;INTERVAL=7 EXRULE:FREQ=MINUTELY;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11 "
+            "EXRULE:FREQ=MINUTELY;BYHOUR=12,13,14,15,16,17,18,19,20,21,22,23"
+        ),
+        "RRULE:FREQ=HOURLY;BYDAY=MO RRULE:FREQ=DAILY EXRULE:FREQ=HOURLY EXRULE:FREQ=DAILY;BYHOUR=0",
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_a_set_of_which_nothing_is_left_is_refused_as_one_that_never_runs(
+    text: str, zone: str
+) -> None:
+    with pytest.raises(ScheduleError, match="no run to come"):
+        parse_schedule(f"DTSTART;TZID={zone}:20260101T000000 {text}", now=MONDAY)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(rules, min_size=1, max_size=2),
+    st.lists(rules, max_size=3),
+    st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]),
+    st.sampled_from([datetime(2026, 3, 20), datetime(2026, 10, 1), datetime(2026, 10, 20)]),
+    st.integers(0, 10 * 1440),
+)
+def test_it_is_so_through_long_stretches_and_changes_of_the_clock(
+    wanted: list[rrule], unwanted: list[rrule], zone: str, start: datetime, minutes: int
+) -> None:
+    start = start.replace(tzinfo=ZoneInfo(zone))
+
+    def there(one: rrule, **more: object) -> rrule:
+        known = {name: getattr(one, name) for name in FIELDS} | more
+        return rrule(**known | {"dtstart": start})
+
+    wanted = [there(one) for one in wanted]
+    unwanted = [there(one, interval=1 + one.interval % 2) for one in unwanted]
+    begin = start.astimezone(UTC) + timedelta(minutes=minutes)
+    end = begin + timedelta(days=6)
+
+    def within(one: rrule | rrule_set) -> Iterable[datetime]:
+        return takewhile(lambda run: run <= end, one.runs_after(begin))
+
+    left = {run for rule in wanted for run in within(rule)}
+    left -= {run for rule in unwanted for run in within(rule)}
+    assert list(within(rrule_set(wanted, exrules=unwanted))) == sorted(left)
+
+
 def test_after_an_absence_too_it_goes_on_after_the_excluded_times() -> None:
-    made = parse_schedule(NOT_AT_THE_WEEKEND, now=MONDAY)
+    made = parse_schedule(WALKED, now=MONDAY)
     assert isinstance(made, rrule_set)
     now = datetime(2026, 8, 10, 0, 0, 30, tzinfo=UTC)
     nominal, made_runs = THURSDAY - timedelta(seconds=9), []
-    for _ in range(20):
+    for _ in range(80):
         step = decided(made, nominal, now)
         assert step.next is not None
         if step.nominal is not None:
@@ -137,9 +255,9 @@ def test_a_set_that_is_over_is_finished() -> None:
 
 
 def test_a_search_that_is_given_up_says_where() -> None:
-    made = parse_schedule(NOT_AT_THE_WEEKEND, now=MONDAY)
+    made = parse_schedule(WALKED, now=MONDAY)
     assert isinstance(made, rrule_set)
-    assert list(made.search(THURSDAY, limit=9)) == [GivenUp(THURSDAY + timedelta(seconds=10))]
+    assert list(made.search(THURSDAY, limit=9)) == [GivenUp(THURSDAY + timedelta(seconds=10), 9)]
     assert made.takes_away(THURSDAY + timedelta(seconds=10))
     assert not made.takes_away(THURSDAY)
 

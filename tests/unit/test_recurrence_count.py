@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from redbeat_core.rule_counts import CountedRule
+from redbeat_core.rrule_times import Rule
 from redbeat_core.schedules import DstPolicy, next_occurrence, occurrences, rrule
 
 from .strategies import rule_arguments
@@ -31,7 +31,7 @@ def test_counting_by_days_is_counting_one_by_one(
 ) -> None:
     start = start.replace(microsecond=0)
     parts = rrule(dtstart=start.replace(tzinfo=UTC), **arguments).recurrence.parts
-    rule = CountedRule(parts, start)
+    rule = Rule(parts, start)
     times = list(islice(rule.times_from(start), LISTED))
     for span in passed:
         at = start + span

@@ -17,7 +17,8 @@ from itertools import product
 
 from celery.schedules import crontab
 
-from .zones import DEFAULT_DST, DstPolicy, elapsed, wall_clock
+from .zone_walks import elapsed, wall_clock
+from .zones import DEFAULT_DST, DstPolicy
 
 #: The Gregorian calendar repeats after this many months (400 years).
 _CYCLE_MONTHS = 4800

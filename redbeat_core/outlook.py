@@ -22,6 +22,8 @@ from .rule_sets import rrule_set
 from .rules import adopted
 from .zones import DEFAULT_DST, TICK, ZERO, DstPolicy, instants_of, next_change, offset_at
 
+#: So many excluded runs are passed over to find one that a change of the clock comes before.
+_MAX_EXCLUDED = 1000
 #: Under which every local time has its runs.
 _ALL = DstPolicy(nonexistent="shift", ambiguous="both")
 #: Gives the naive local times of a schedule at or after one, ascending.
@@ -137,7 +139,7 @@ def clock_effects(
     """
     if not runs:
         return []
-    walls, end, made = _walls(schedule), runs[-1], frozenset(runs)
+    end, made = runs[-1], frozenset(runs)
 
     def told(effect: ClockEffect) -> bool:
         if effect.runs:
@@ -145,20 +147,37 @@ def clock_effects(
         # Left out all the same, whatever the policy makes of it.
         return not isinstance(schedule, rrule_set) or not schedule.takes_away(effect.at, _ALL)
 
+    def next_made(part: BaseSchedule, change: datetime) -> datetime | None:
+        """The first run that *part* has from *change* on."""
+        if part is schedule:
+            return runs[bisect_left(runs, change)]
+        own = takewhile(lambda run: run <= end, runs_after(part, change - TICK, dst))
+        return next((run for run in islice(own, _MAX_EXCLUDED) if run in made), None)
+
     found: dict[tuple[datetime, str], ClockEffect] = {}
-    for wall_zone, local_from in walls:
-        for change in _changes(wall_zone, start, end):
-            for effect in _on_the_wall(wall_zone, local_from, change, dst):
-                if start < effect.at <= end and told(effect):
-                    found[effect.at, effect.text] = effect
-    if not walls and not isinstance(schedule, rrule_set | once | solar):
-        for change in _changes(zone, start, end):
-            run = runs[bisect_left(runs, change)]
-            jump = offset_at(change, zone) - offset_at(change - TICK, zone)
-            text = f"{_moved(jump)} this: elapsed time goes on evenly"
-            if start < change:
-                found[run, text] = ClockEffect(run, text)
+    for part in schedule.rules if isinstance(schedule, rrule_set) else (schedule,):
+        wall = _wall(part)
+        if wall is not None:
+            for change in _changes(wall[0], start, end):
+                for effect in _on_the_wall(*wall, change, dst):
+                    if start < effect.at <= end and told(effect):
+                        found[effect.at, effect.text] = effect
+        elif not isinstance(part, once | solar):
+            for change in _changes(zone, start, end):
+                run = next_made(part, change) if start < change else None
+                if run is not None:
+                    jump = offset_at(change, zone) - offset_at(change - TICK, zone)
+                    text = f"{_moved(jump)} this: {_evenly(part)}"
+                    found[run, text] = ClockEffect(run, text)
     return sorted(found.values(), key=lambda effect: effect.at)
+
+
+def _evenly(part: BaseSchedule) -> str:
+    """What a schedule on elapsed time does about a change."""
+    rule = adopted(part)
+    if rule is not None and rule.recurrence.parts.byhour:
+        return "below a day, an hour shown twice runs twice, and one left out does not run"
+    return "elapsed time goes on evenly"
 
 
 def _changes(zone: tzinfo, start: datetime, end: datetime) -> Iterator[datetime]:
@@ -168,17 +187,15 @@ def _changes(zone: tzinfo, start: datetime, end: datetime) -> Iterator[datetime]
         at = change
 
 
-def _walls(schedule: BaseSchedule) -> list[tuple[tzinfo, LocalTimes]]:
-    """The clocks on the wall that *schedule* goes by; none: it runs on elapsed time."""
-    if isinstance(schedule, rrule_set):
-        return [wall for rule in schedule.rules for wall in _walls(rule)]
+def _wall(schedule: BaseSchedule) -> tuple[tzinfo, LocalTimes] | None:
+    """The clock on the wall that *schedule* goes by; None: it runs on elapsed time."""
     if isinstance(schedule, crontab):
         times = wall_times_of(schedule)
-        return [] if times is None else [(schedule.tz, times)]
+        return None if times is None else (schedule.tz, times)
     rule = adopted(schedule)
     if rule is None or not rule.recurrence.by_wall:
-        return []
-    return [(rule.recurrence.dtstart.tzinfo or UTC, rule.recurrence.local_times)]
+        return None
+    return rule.recurrence.dtstart.tzinfo or UTC, rule.recurrence.local_times
 
 
 def _on_the_wall(
@@ -193,8 +210,12 @@ def _on_the_wall(
             later = (local - before).replace(tzinfo=UTC)
             if dst.nonexistent == "skip":
                 yield ClockEffect(later, f"{shown} does not exist: skipped", runs=False)
-            else:
-                yield ClockEffect(later, f"{shown} does not exist: shifted by {_size(jump)}")
+                continue
+            (instant,) = instants_of(local, zone, dst)
+            done = f"shifted by {_size(jump)}"
+            if instant != later:
+                done = "runs in the last second before the gap, to stay within its day"
+            yield ClockEffect(instant, f"{shown} does not exist: {done}")
             continue
         instants = instants_of(local, zone, dst)
         for number, instant in enumerate(instants):

@@ -17,17 +17,16 @@ from itertools import islice
 from .rrule_times import Rule
 from .rule_parts import DAILY, UNIT_SECONDS, Parts
 from .rule_progress import Progress
+from .zone_walks import elapsed, wall_clock
 from .zones import (
     DAY,
     DEFAULT_DST,
     TICK,
     ZERO,
     DstPolicy,
-    elapsed,
     is_repeated,
     next_change,
     offset_at,
-    wall_clock,
 )
 
 

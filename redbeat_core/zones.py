@@ -1,10 +1,10 @@
-"""Time zones: finding one by name, and walking local times across a change of the clock.
+"""Time zones: finding one by name, when its clock changes, and what that does to a local time.
 
 Pure. The policy for daylight saving is applied here and nowhere else:
 
 - *wall clock* (anything that names hours of the day): what a :class:`DstPolicy` says; by default
-  a local time that does not exist is moved forward by the gap, and one that occurs twice counts
-  once, the first time.
+  a local time that does not exist is moved forward by the gap (or, to stay within its day, to the
+  last second before it), and one that occurs twice counts once, the first time.
 - *elapsed time* (anything that runs every hour or more often): the clock change neither
   stretches nor repeats the distance between two runs.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import calendar
 import difflib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
@@ -22,7 +21,10 @@ from zoneinfo import ZoneInfo, available_timezones
 
 ZERO = timedelta(0)
 DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
+#: Near the end of the calendar: later, a local time may be none.
+END = datetime.max.replace(tzinfo=UTC) - DAY
 
 #: Names that all mean UTC, so that a zone of this name says no more than an offset of zero.
 UTC_NAMES = frozenset(
@@ -39,7 +41,8 @@ class DstPolicy:
     """What a change of the clock does to schedules that go by the clock on the wall.
 
     :ivar nonexistent: of a local time that the clock jumps over: ``shift``, run later by the
-        length of the gap (02:30 at 03:30); ``skip``, do not run.
+        length of the gap (02:30 at 03:30), or in the last second before the gap where later is
+        the next day; ``skip``, do not run.
     :ivar ambiguous: of a local time that comes twice: run the ``first`` time, the ``last`` or
         ``both``.
     """
@@ -129,7 +132,7 @@ def to_utc(local: datetime, zone: tzinfo) -> datetime:
     return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
-def _offsets(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
+def offsets_of(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
     """The UTC offsets of the naive *local* time: in a gap the first is the smaller one, in a
     repeated hour the greater one, else they are equal."""
     return (
@@ -140,170 +143,46 @@ def _offsets(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
 
 def in_gap(local: datetime, zone: tzinfo) -> bool:
     """Whether the clocks of *zone* never show the naive *local* time."""
-    first, second = _offsets(local, zone)
+    first, second = offsets_of(local, zone)
     return first < second
 
 
 def is_repeated(local: datetime, zone: tzinfo) -> bool:
     """Whether the clocks of *zone* show the naive *local* time twice."""
-    first, second = _offsets(local, zone)
+    first, second = offsets_of(local, zone)
     return first > second
 
 
 def instants_of(local: datetime, zone: tzinfo, dst: DstPolicy = DEFAULT_DST) -> list[datetime]:
     """When (UTC) the naive *local* time of *zone* is under *dst*: never, once or twice."""
-    first, second = _offsets(local, zone)
+    first, second = offsets_of(local, zone)
     if first < second:
-        chosen = [first] if dst.nonexistent == "shift" else []
-    elif dst.ambiguous == "both" and first > second:
+        return [shifted(local, zone, first, second)] if dst.nonexistent == "shift" else []
+    if dst.ambiguous == "both" and first > second:
         chosen = [first, second]
     else:
         chosen = [second if dst.ambiguous == "last" else first]
     return [(local - offset).replace(tzinfo=UTC) for offset in chosen]
 
 
+def shifted(local: datetime, zone: tzinfo, before: timedelta, after: timedelta) -> datetime:
+    """When (UTC) the naive *local* time runs, which lies in a gap between these offsets.
+
+    02:30 by the offset before the gap is 03:30 by that after it. Where that is another day (clocks
+    that go forward at 23:00, as in Nuuk), a daily run would be none of its day and the second of
+    the next one: it runs in the last second before the gap.
+    """
+    later = (local - before).replace(tzinfo=UTC)
+    if (local - before + after).date() != local.date():
+        change = next_change(zone, (local - after).replace(tzinfo=UTC), later)
+        if change is not None and (change + before - SECOND).date() == local.date():
+            return change - SECOND
+    return later
+
+
 def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
     """The UTC offset in force in *zone* at *instant* (aware)."""
     return instant.astimezone(zone).utcoffset() or ZERO
-
-
-def wall_clock(
-    zone: tzinfo,
-    after: datetime,
-    local_from: Callable[[datetime], Iterator[datetime]],
-    dst: DstPolicy = DEFAULT_DST,
-) -> Iterator[datetime]:
-    """Instants (UTC) of local times, strictly after *after*, ascending, none twice.
-
-    :param after: UTC.
-    :param local_from: gives the naive local times at or after a naive local time, ascending.
-    """
-    # A time inside a gap is moved forward, past local times that sort after it, so start early
-    # enough to see one that lands after `after`.
-    now = offset_at(after, zone)
-    back = max(now - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
-    if dst.ambiguous != "first":
-        # Likewise for a second pass that is still to come of a time that has been once.
-        back = max(back, now - offset_at(min(after, _LATEST) + DAY, zone))
-    start = (after + now).replace(tzinfo=None) - back
-    waiting: list[datetime] = []
-    last = after
-    for local in local_from(start):
-        first, second = _offsets(local, zone)
-        if first < second:
-            # 02:30 by the offset before the gap is 03:30 by that after it.
-            if dst.nonexistent == "shift":
-                waiting.append((local - first).replace(tzinfo=UTC))
-            continue
-        instant = (local - (second if dst.ambiguous == "last" else first)).replace(tzinfo=UTC)
-        if waiting:
-            ready = [held for held in waiting if held <= instant]
-            waiting = [held for held in waiting if held > instant]
-            for held in ready:
-                if held > last:
-                    last = held
-                    yield held
-        if first > second and dst.ambiguous == "both":
-            waiting.append((local - second).replace(tzinfo=UTC))
-        if instant > last:
-            last = instant
-            yield instant
-    for held in waiting:
-        if held > last:
-            last = held
-            yield held
-
-
-_EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
-_LATEST = datetime.max.replace(tzinfo=UTC) - 3 * DAY
-_END = datetime.max.replace(tzinfo=UTC) - DAY
-
-
-#: So many times in a row that a clock would show, but does not then, before there are none.
-_MAX_UNSHOWN = 1000
-
-
-def elapsed(
-    zone: tzinfo,
-    after: datetime,
-    local_from: Callable[[datetime, timedelta], Iterator[datetime]],
-) -> Iterator[datetime]:
-    """Instants (UTC) that run on elapsed time, strictly after *after*, ascending, none twice.
-
-    Between two clock changes local time runs evenly, so each such stretch is walked on its
-    own, with its own offset.
-
-    :param local_from: gives the naive local times at or after a naive local time, ascending,
-        for clocks that show a given UTC offset all along.
-    """
-    at: datetime | None = after + TICK
-    while at is not None:
-        offset, checked = offset_at(at, zone), at
-        change = instant = None
-        for local in local_from((at + offset).replace(tzinfo=None), offset):
-            instant = _minus(local, offset)
-            if instant is None:
-                break
-            change = next_change(zone, checked, instant)
-            if change is not None:
-                break
-            checked = instant
-            yield instant
-        else:
-            instant, change = None, next_change(zone, checked, _END)
-        if change is None:
-            return
-        at = _first_shown(zone, change, local_from, {offset: instant})
-
-
-def _first_shown(
-    zone: tzinfo,
-    start: datetime,
-    local_from: Callable[[datetime, timedelta], Iterator[datetime]],
-    ahead: dict[timedelta, datetime | None],
-) -> datetime | None:
-    """The first of those instants at or after *start*; None: there is none.
-
-    :param ahead: by offset, the first instant by clocks that show it all along, from a time
-        before *start*; None: there is none.
-    """
-
-    def first(offset: timedelta, start: datetime) -> datetime | None:
-        known = ahead.get(offset, start - TICK)
-        if known is not None and known < start:
-            # What is ahead stays ahead: the same search again would be for nothing.
-            local = next(local_from((start + offset).replace(tzinfo=None), offset), None)
-            known = ahead[offset] = None if local is None else _minus(local, offset)
-        return known
-
-    while start.year <= _EVENLY_FROM:
-        found = first(offset_at(start, zone), start)
-        change = next_change(zone, start, found or _END)
-        if change is None:
-            return found
-        start = change
-    # From here on the clocks show the same offsets every year.
-    changes = (change for year in range(28) for change in _changes(zone, _EVENLY_FROM + year))
-    starts = dict.fromkeys((offset_at(change, zone) for change in changes), start)
-    starts[offset_at(start, zone)] = start
-    for _ in range(_MAX_UNSHOWN):
-        coming = [(at, offset) for offset in starts if (at := first(offset, starts[offset]))]
-        found, offset = min(coming, default=(None, ZERO))
-        if found is None or offset_at(found, zone) == offset:
-            return found
-        change = next_change(zone, found, _END)
-        if change is None:
-            del starts[offset]
-        else:
-            starts[offset] = change
-    return None
-
-
-def _minus(local: datetime, offset: timedelta) -> datetime | None:
-    try:
-        return (local - offset).replace(tzinfo=UTC)
-    except OverflowError:
-        return None
 
 
 def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
@@ -316,17 +195,17 @@ def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | No
     known = isinstance(zone, ZoneInfo)
     begin = max(after.year, _FIRST_CHANGES) if known else after.year
     for year in range(begin, until.year + 1):
-        for change in _changes(zone, year):
+        for change in changes_in(zone, year):
             if change > until:
                 return None
             if change > after:
                 return change
-        if known and year == _EVENLY_FROM + 28 and not _changes_evenly(zone):
+        if known and year == EVENLY_FROM + 28 and not _changes_evenly(zone):
             break
     return None
 
 
-def _changes(zone: tzinfo, year: int) -> tuple[datetime, ...]:
+def changes_in(zone: tzinfo, year: int) -> tuple[datetime, ...]:
     """The changes of the UTC offset of *zone* in a year of UTC."""
     try:
         return _changes_kept(zone, year)
@@ -336,7 +215,7 @@ def _changes(zone: tzinfo, year: int) -> tuple[datetime, ...]:
 
 #: Before that year no zone had changes, and from here on no zone has changes of its own; 28 years
 #: have years of all kinds.
-_FIRST_CHANGES, _EVENLY_FROM = 1800, 2104
+_FIRST_CHANGES, EVENLY_FROM = 1800, 2104
 #: Days between two looks at the offset; the time between two changes has never been as short.
 _STEP = 6
 
@@ -344,25 +223,25 @@ _STEP = 6
 @lru_cache(maxsize=1)
 def _kinds() -> dict[tuple[int, bool], int]:
     """How far behind that year the first one is that begins on a weekday and is leap, or not."""
-    years = {number: _EVENLY_FROM + number for number in reversed(range(28))}
+    years = {number: EVENLY_FROM + number for number in reversed(range(28))}
     return {(date(y, 1, 1).weekday(), calendar.isleap(y)): n for n, y in years.items()}
 
 
 @lru_cache(maxsize=1024)
 def _changes_evenly(zone: ZoneInfo) -> bool:
     """Whether the offset of *zone* goes on changing for ever."""
-    return any(_changes_kept(zone, _EVENLY_FROM + number) for number in range(28))
+    return any(_changes_kept(zone, EVENLY_FROM + number) for number in range(28))
 
 
 @lru_cache(maxsize=16384)
 def _changes_kept(zone: tzinfo, year: int) -> tuple[datetime, ...]:
-    if year > _EVENLY_FROM + 28 and isinstance(zone, ZoneInfo):
+    if year > EVENLY_FROM + 28 and isinstance(zone, ZoneInfo):
         # By then zones go by rules for the year, and these look alike.
-        like = _EVENLY_FROM + _kinds()[date(year, 1, 1).weekday(), calendar.isleap(year)]
+        like = EVENLY_FROM + _kinds()[date(year, 1, 1).weekday(), calendar.isleap(year)]
         later = date(year, 1, 1) - date(like, 1, 1)
         return tuple(change + later for change in _changes_kept(zone, like))
     low = datetime(year, 1, 1, tzinfo=UTC)
-    end = datetime(year + 1, 1, 1, tzinfo=UTC) if year < MAXYEAR else _END
+    end = datetime(year + 1, 1, 1, tzinfo=UTC) if year < MAXYEAR else END
     offset, found = offset_at(low, zone), []
     # By the clock on the wall, which is several times as quick as from UTC.
     start = (low + offset).replace(tzinfo=zone)

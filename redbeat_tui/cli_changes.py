@@ -101,7 +101,7 @@ def resume(name: str, note: str, if_version: str | None) -> None:
 @click.option("--count-run", is_flag=True, help="Let it count as the entry's last run.")
 @sentences
 def trigger(name: str, note: str, if_version: str | None, wait: float | None, **asked: Any) -> None:
-    r"""Run an entry once now, beside its schedule, which stays as it is.
+    """Run an entry once now, beside its schedule, which stays as it is.
 
     \b
     redbeat-tui trigger "send report" --wait 10
@@ -163,7 +163,7 @@ def _follow(
 @change_options
 @sentences
 def edit(name: str, schedule: str, note: str, if_version: str | None) -> None:
-    r"""Give an entry another SCHEDULE, typed as text.
+    """Give an entry another SCHEDULE, typed as text.
 
     \b
     redbeat-tui edit "send report" "every 30s"

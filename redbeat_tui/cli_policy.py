@@ -57,7 +57,7 @@ def _choice(*choices: str) -> click.Choice[str]:
 @change_options
 @sentences
 def policy(name: str, reset: bool, note: str, if_version: str | None, **given: str | None) -> None:
-    r"""Show or change what an entry does about time beside its schedule.
+    """Show or change what an entry does about time beside its schedule.
 
     For each option `default` leaves it to the scheduler's settings (redbeat_catchup, ...).
 

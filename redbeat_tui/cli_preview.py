@@ -82,7 +82,7 @@ def preview_schedule(
     ambiguous: Any,
     as_json: bool,
 ) -> None:
-    r"""Show when SCHEDULE would run, and what changes of the clock do to it. No server is asked.
+    """Show when SCHEDULE would run, and what changes of the clock do to it. No server is asked.
 
     \b
     redbeat-tui preview "30 2 * * *" --tz Europe/Berlin --from "2026-03-27 12:00" --count 4

@@ -73,7 +73,7 @@ def preview(
     if not text.strip():
         return Preview(text, error="Type a schedule, for example: every 30s", column=0)
     try:
-        schedule = parse_schedule(text, app.timezone)
+        schedule = parse_schedule(text, app.timezone, now=now)
     except ScheduleError as exc:
         return Preview(text, error=str(exc), column=exc.column)
     schedule.app = app

@@ -15,8 +15,10 @@ from celery import Celery
 from celery.schedules import BaseSchedule, crontab
 
 from redbeat_core.schedules import DstPolicy, next_occurrence, occurrences, rrule
+from redbeat_core.zones import TICK, next_change, offset_at
 
 DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 
 #: Zone; a local time that does not exist; the same time shifted; it on the day after (UTC).
 GAPS = [
@@ -127,6 +129,52 @@ def test_a_local_time_that_comes_twice_runs_as_the_policy_says(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ambiguous", ["last", "both"])
+def test_a_second_pass_is_found_from_after_its_first(
+    kind: str, ambiguous: Literal["last", "both"]
+) -> None:
+    made = daily(kind, "Europe/Berlin", datetime(2026, 10, 25, 2, 30))
+    for asked in ("00:45", "01:00", "01:29"):
+        found = next_occurrence(made, utc(f"2026-10-25 {asked}"), DstPolicy(ambiguous=ambiguous))
+        assert found == utc("2026-10-25 01:30")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("zone", ["America/Nuuk", "America/Scoresbysund"])
+def test_a_shift_does_not_leave_the_day(kind: str, zone: str) -> None:
+    # The clock goes from 23:00 to midnight, so that an hour later is the next day.
+    there = ZoneInfo(zone)
+    made = daily(kind, zone, datetime(2026, 3, 28, 23, 30))
+    now = datetime(2026, 3, 27, 12, tzinfo=there)
+    found = occurrences(made, anchor=None, now=now, count=4)
+    assert [f"{run.astimezone(there):%d %H:%M:%S}" for run in found] == [
+        "27 23:30:00",
+        "28 22:59:59",
+        "29 23:30:00",
+        "30 23:30:00",
+    ]
+    # From any second it is the same.
+    for run, before in zip(found[1:], found, strict=False):
+        for asked in (before, before + timedelta(minutes=10), run - timedelta(seconds=1)):
+            assert next_occurrence(made, asked) == run
+    skipping = occurrences(made, anchor=None, now=now, count=3, dst=DstPolicy("skip"))
+    assert skipping == [found[0], found[2], found[3]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_day_that_is_left_out_as_a_whole_has_no_run_of_its_own(kind: str) -> None:
+    there = ZoneInfo("Pacific/Apia")
+    made = daily(kind, "Pacific/Apia", datetime(2011, 12, 30, 9, 30))
+    now = datetime(2011, 12, 29, 0, tzinfo=there)
+    found = occurrences(made, anchor=None, now=now, count=3)
+    assert [f"{run.astimezone(there):%d %H:%M}" for run in found] == [
+        "29 09:30",
+        "31 09:30",
+        "01 09:30",
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_zone_without_changes_runs_at_the_same_time_all_the_year(kind: str) -> None:
     made = daily(kind, "Asia/Kolkata", datetime(2026, 5, 5, 2, 30))
     found = occurrences(made, anchor=None, now=utc("2026-01-01 00:00"), count=366)
@@ -178,3 +226,25 @@ def test_a_daily_entry_runs_once_on_every_local_day_of_ten_years_in_every_zone(
         ):
             found = occurrences(made, anchor=None, now=now, count=len(expected))
             assert [run.astimezone(there).date() for run in found] == expected, (zone, made)
+
+
+@pytest.mark.thorough
+def test_a_daily_entry_at_a_time_that_is_left_out_runs_once_on_that_day_in_every_zone() -> None:
+    gaps = 0
+    for zone in sorted(available_timezones()):
+        there, at = ZoneInfo(zone), datetime(FIRST.year, 1, 1, tzinfo=UTC)
+        while change := next_change(there, at, datetime(LAST.year + 1, 1, 1, tzinfo=UTC)):
+            at = change
+            before, after = offset_at(change - TICK, there), offset_at(change, there)
+            if after <= before:
+                continue
+            gaps += 1
+            low = (change + before).replace(tzinfo=None)
+            for local in (low, low + (after - before) / 2, low + (after - before) - MINUTE):
+                for kind in KINDS:
+                    made = daily(kind, zone, local)
+                    now = (local - 2 * DAY).replace(hour=0, minute=0, tzinfo=there) - TICK
+                    found = occurrences(made, anchor=None, now=now, count=5)
+                    days = [run.astimezone(there).date() for run in found]
+                    assert days == [local.date() + n * DAY for n in range(-2, 3)], (zone, local)
+    assert gaps > 1000

@@ -165,3 +165,10 @@ def test_the_end_of_the_calendar_ends_every_rule() -> None:
     last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     for freq in range(7):
         assert next_occurrence(rrule(freq, dtstart=NOW, interval=1), last) is None
+
+
+def test_a_run_at_the_first_tick_of_a_day_is_found_after_thousands_of_other_days() -> None:
+    start = datetime(2000, 1, 1, 9, tzinfo=UTC)
+    days = {"bymonth": 3, "bymonthday": 13, "byweekday": 4, "byhour": 9}
+    rule = rrule("HOURLY", dtstart=start, interval=24 * 818, **days)
+    assert next_occurrence(rule, start) == datetime(9339, 3, 13, 9, tzinfo=UTC)

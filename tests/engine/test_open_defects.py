@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
-from kombu import Exchange, Producer, Queue
+from kombu.entity import Exchange, Queue
+from kombu.messaging import Producer
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.operations import Operations
@@ -24,8 +25,9 @@ new_queue: Any = Queue
 new_exchange: Any = Exchange
 
 
-def lists(client: redis.Redis) -> set[str]:
-    return {key for key in client.keys("*") if client.type(key) == "list"}
+def lists(client: redis.Redis) -> set[Any]:
+    keys: Any = client.keys("*")
+    return {key for key in keys if client.type(key) == "list"}
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -115,7 +117,8 @@ def test_a_user_that_may_not_ask_the_server_about_itself_can_run_a_schedule(
     """celery-redbeat needs no command of the category @dangerous, such as INFO and CONFIG."""
     server = new_server(REDIS)
     may = ["~redbeat:*", "~shop*", "~_kombu*", "&redbeat:*", "+@all", "-@admin", "-@dangerous"]
-    server.client().execute_command("ACL", "SETUSER", "beat", "on", ">pw", *may)
+    client: Any = server.client()
+    client.execute_command("ACL", "SETUSER", "beat", "on", ">pw", *may)
     app = make_app(server.url().replace("redis://", "redis://beat:pw@"))
     due_entry(app)
     scheduler = RedBeatScheduler(app)

@@ -112,38 +112,33 @@ def test_the_thread_keeps_a_lease_past_its_length(client: redis.Redis, make_leas
     assert lease.held
 
 
-def renewed_by_hand(lease: Lease, claims: ClaimStore) -> object:
-    return lease.renew()
+@pytest.fixture(params=["by itself", "by a claim"])
+def renew(
+    request: pytest.FixtureRequest, store: ScheduleStore, client: redis.Redis
+) -> Callable[[Lease], bool]:
+    claims = ClaimStore(client, store.keys)
+
+    def by_a_claim(lease: Lease) -> bool:
+        return claims.claim(lease.token, lease.timeout, 0.0, 1, lock=LOCK).held
+
+    return by_a_claim if request.param == "by a claim" else Lease.renew
 
 
-def renewed_by_a_claim(lease: Lease, claims: ClaimStore) -> object:
-    return claims.claim(lease.token, lease.timeout, 0.0, 1, lock=LOCK).held
-
-
-@pytest.mark.parametrize("renewed", [renewed_by_hand, renewed_by_a_claim])
 def test_a_renewed_lease_lasts_its_whole_length_again(
-    store: ScheduleStore,
-    client: redis.Redis,
-    make_lease: Make,
-    renewed: Callable[[Lease, ClaimStore], object],
+    client: redis.Redis, make_lease: Make, renew: Callable[[Lease], bool]
 ) -> None:
-    lease, claims = make_lease(timeout=600.0), ClaimStore(client, store.keys)
+    lease = make_lease(timeout=600.0)
     lease.acquire()
     client.pexpire(LOCK, 60_000)
-    assert renewed(lease, claims)
+    assert renew(lease)
     assert 60_000 < client.pttl(LOCK) <= 600_000
 
 
-@pytest.mark.parametrize("renewed", [renewed_by_hand, renewed_by_a_claim])
-def test_who_renews_a_lease_of_another_lengthens_nothing(
-    store: ScheduleStore,
-    client: redis.Redis,
-    make_lease: Make,
-    renewed: Callable[[Lease, ClaimStore], object],
+def test_who_would_renew_the_lease_of_another_lengthens_nothing(
+    client: redis.Redis, make_lease: Make, renew: Callable[[Lease], bool]
 ) -> None:
-    lease, claims = make_lease(timeout=600.0), ClaimStore(client, store.keys)
     client.set(LOCK, "somebody else", px=60_000)
-    assert not renewed(lease, claims)
+    assert not renew(make_lease(timeout=600.0))
     assert client.get(LOCK) == "somebody else"
     assert client.pttl(LOCK) <= 60_000
 

@@ -59,15 +59,12 @@ def find_outages(
     :param locked: whether one at a time led; where all do, the end of one is no outage.
     """
     changes = [
-        (note.at, note.entry)
-        for note in notes
-        if note.type == LEADER_CHANGED and note.reason == _ACQUIRED
+        note.at for note in notes if note.type == LEADER_CHANGED and note.reason == _ACQUIRED
     ]
-    changes.sort()
     spans = [*_of_redis(strikes)]
     if locked:
         # A lease may also run out on a machine that has too much to do.
-        spans += [(at - lease, at) for at, _ in changes]
+        spans += [(at - lease, at) for at in changes]
         spans += _of_leaders(strikes, changes)
     return Outages.of(spans)
 
@@ -80,14 +77,12 @@ def _of_redis(strikes: Sequence[Strike]) -> Iterator[tuple[float, float]]:
 
 
 def _of_leaders(
-    strikes: Sequence[Strike], changes: Sequence[tuple[float, str]]
+    strikes: Sequence[Strike], changes: Sequence[float]
 ) -> Iterator[tuple[float, float]]:
     """From the end of each leader to the next one; or until it goes on itself."""
     for place, strike in enumerate(strikes):
         if strike.what in ("kill", "freeze"):
-            ends = [
-                at for at, token in changes if at > strike.at and f":{strike.pid}:" not in token
-            ]
+            ends = [at for at in changes if at > strike.at]
             ends += [
                 one.at for one in strikes[place:] if one.what == "thaw" and one.pid == strike.pid
             ]

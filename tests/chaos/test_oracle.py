@@ -203,6 +203,9 @@ def test_times_that_no_run_stands_for_are_found() -> None:
     late = SENT[:1] + SENT[5:]
     notes = [TOLD[0], TOLD[5], given_up(1, 4)]
     assert kinds(verdict(late, notes, Causes(outages=out(0, 5)))) == [UNDUE]
+    stands = replace(TOLD[0], at=at(5) / SECOND)
+    twofold = [stands, TOLD[5], given_up(1, 1), given_up(2, 4)]
+    assert kinds(verdict(late, twofold, Causes(outages=out(0, 5)))) == [UNDUE]
     first = verdict(SENT[2:], [*TOLD[2:], given_up(0, 1)], Causes(outages=out(0, 5)))
     assert kinds(first) == [UNDUE]
 
@@ -223,7 +226,9 @@ def test_who_gives_up_too_much_while_nothing_is_out_of_order_is_found() -> None:
     assert kinds(found) == [FEW]
     assert (found.quiet_dispatched, found.quiet) == (3, 6)
     assert verdict(messages, notes, Causes({"tick"}, least=0.5)).clean
-    quieter = verdict(messages, notes, Causes({"tick"}, out(2, 3), least=0.8))
+    quieter = verdict(
+        messages, notes, Causes({"tick"}, out(2, 3), margin=EVERY / SECOND, least=0.8)
+    )
     assert kinds(quieter) == [FEW]
     assert (quieter.quiet_dispatched, quieter.quiet) == (3, 4)
 

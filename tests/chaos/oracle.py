@@ -1,16 +1,18 @@
 """The verdict over a run: what became of each nominal time. Pure.
 
 It compares three things that know nothing of each other: the times that the load's arithmetic
-gives, the messages that came out of the broker's queue, and the events in the log.
+gives, the messages that came out of the broker's queue, and the events in the log. A run may be
+given up only if there was a cause: a policy of its entry, or an outage.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .pattern import Pattern
+from .outages import Outages
+from .pattern import SECOND, Pattern
 
 #: The events that the verdict reads.
 RUN_DISPATCHED = "redbeat.run.dispatched"
@@ -26,7 +28,32 @@ UNEXPECTED = "unexpected"
 MISREPORTED = "misreported"
 UNTOLD = "untold"
 IDS = "ids"
-OFFENCES = (LOST, TWICE, UNEXPECTED, MISREPORTED, UNTOLD, IDS)
+UNDUE = "undue"
+FEW = "few"
+OFFENCES = (LOST, TWICE, UNEXPECTED, MISREPORTED, UNTOLD, IDS, UNDUE, FEW)
+
+#: Seconds after which a request that nobody took is given up, where nothing else is said.
+REQUEST_EXPIRES = 3600.0
+#: Seconds by which an event may be dated before what it tells of: it is dated roundly.
+_ROUND = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """What may keep runs from being made.
+
+    :ivar ruled: the entries with a policy of their own; what it gives up is not looked into.
+    :ivar outages: when nothing could be dispatched.
+    :ivar margin: seconds before each outage in which a batch was cut off by it, and after it in
+        which what had piled up may still be waiting.
+    :ivar least: the share of the nominal times outside of the outages that must be dispatched, of
+        all entries.
+    """
+
+    ruled: Container[str] = ()
+    outages: Outages = field(default_factory=Outages)
+    margin: float = 0.0
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +124,8 @@ class Verdict:
     :ivar missed: how many were reported as missed.
     :ivar skipped: how many were reported as skipped.
     :ivar requested: how many runs were requested beside the schedule.
+    :ivar quiet: how many of the nominal times lie outside of all outages.
+    :ivar quiet_dispatched: how many of these were enqueued.
     """
 
     expected: int = 0
@@ -104,6 +133,8 @@ class Verdict:
     missed: int = 0
     skipped: int = 0
     requested: int = 0
+    quiet: int = 0
+    quiet_dispatched: int = 0
     offences: list[Offence] = field(default_factory=list)
 
     def count(self, kind: str) -> int:
@@ -121,16 +152,21 @@ def judge(
     until: int,
     messages: Iterable[Message],
     notes: Iterable[Note],
+    causes: Causes,
 ) -> Verdict:
     """Every nominal time up to *until* must be enqueued once or be given up once with a reason.
 
     Later ones may be there too: at most once, and only where the pattern has them. Likewise every
     run that was requested must be enqueued or be given up, once.
 
+    Times of an entry without a policy may be given up only where the run of the time before them
+    stands for them, which was made after they had come; and only if an outage lasted all the time
+    for which that run was waited for.
+
     :param patterns: the nominal times of each entry, by its name.
     :param until: the end of the window, microseconds.
     """
-    court = _Court(patterns)
+    court = _Court(patterns, causes)
     for message in messages:
         court.hear_message(message)
     for note in notes:
@@ -140,21 +176,28 @@ def judge(
 
 
 class _Court:
-    def __init__(self, patterns: Mapping[str, Pattern]) -> None:
+    def __init__(self, patterns: Mapping[str, Pattern], causes: Causes) -> None:
         self.verdict = Verdict()
-        self._patterns = patterns
+        self._patterns, self._causes = patterns, causes
+        self._excused = causes.outages.lengthened(causes.margin)
         self._enqueued: dict[str, Counter[int]] = defaultdict(Counter)
         self._given_up: dict[str, Counter[int]] = defaultdict(Counter)
         self._skipped: set[tuple[str, int]] = set()
         self._ids: dict[tuple[str, int], str] = {}
-        self._runs: dict[str, tuple[str, int]] = {}
+        self._runs: dict[str, tuple[str, int | str]] = {}
         self._told: Counter[tuple[str, int, str]] = Counter()
-        self._requested: dict[str, str] = {}
+        #: When the run of a nominal time was told of.
+        self._made_at: dict[tuple[str, int], float] = {}
+        self._missed: list[Note] = []
+        self._requested: dict[str, Note] = {}
         self._answers: dict[str, Counter[str]] = defaultdict(Counter)
+        #: Entry, request and id of the runs that were requested: the messages, and the events.
+        self._answered: Counter[tuple[str, str, str]] = Counter()
+        self._answered_told: Counter[tuple[str, str, str]] = Counter()
 
     def hear_message(self, message: Message) -> None:
         if message.trigger:
-            self._answers[message.trigger][message.entry] += 1
+            self._hear_answer(message)
             return
         entry, nominal = message.entry, message.nominal
         if nominal is None or not self._expects(entry, nominal):
@@ -169,15 +212,27 @@ class _Court:
         if self._runs.setdefault(message.id, run) != run:
             self._find(IDS, entry, nominal, f"has the id of another run: {self._runs[message.id]}")
 
+    def _hear_answer(self, message: Message) -> None:
+        run = (message.entry, message.trigger)
+        self._answers[message.trigger][message.entry] += 1
+        self._answered[*run, message.id] += 1
+        if self._runs.setdefault(message.id, run) != run:
+            text = f"has the id of another run: {self._runs[message.id]}"
+            self._find(IDS, message.entry, 0, f"the requested run {message.trigger} {text}")
+
     def hear_note(self, note: Note) -> None:
         if note.type == RUN_REQUESTED:
             self.verdict.requested += 1
-            self._requested[note.trigger] = note.entry
+            self._requested[note.trigger] = note
         elif note.trigger:
             if note.type == RUN_MISSED:
                 self._answers[note.trigger][note.entry] += 1
+                self._missed.append(note)
+            elif note.type == RUN_DISPATCHED:
+                self._answered_told[note.entry, note.trigger, note.id] += 1
         elif note.type == RUN_DISPATCHED and note.nominal is not None:
             self._told[note.entry, note.nominal, note.id] += 1
+            self._made_at[note.entry, note.nominal] = note.at
         elif note.type in (RUN_MISSED, RUN_SKIPPED):
             self._hear_of_given_up(note)
 
@@ -197,12 +252,17 @@ class _Court:
         if note.type == RUN_SKIPPED:
             self._skipped.update((note.entry, nominal) for nominal in times)
         self._given_up[note.entry].update(times)
+        if note.entry not in self._causes.ruled:
+            self._missed.append(note)
 
     def close(self, until: int) -> None:
         for entry, pattern in self._patterns.items():
             enqueued, given_up = self._enqueued[entry], self._given_up[entry]
             for nominal in pattern.between(pattern.first, until):
                 self.verdict.expected += 1
+                if not self._causes.outages.cover(nominal / SECOND, nominal / SECOND):
+                    self.verdict.quiet += 1
+                    self.verdict.quiet_dispatched += bool(enqueued[nominal])
                 if enqueued[nominal]:
                     self.verdict.dispatched += 1
                 elif (entry, nominal) in self._skipped:
@@ -218,16 +278,53 @@ class _Court:
                     self._find(MISREPORTED, entry, nominal, f"reported as given up {times} times")
         self._close_requests()
         self._compare_with_log()
+        self._ask_for_causes()
+
+    def _ask_for_causes(self) -> None:
+        for note in self._missed:
+            why = self._undue_request(note) if note.trigger else self._undue(note)
+            if why:
+                text = f"event {note.seq} gives up {note.count}: {why}"
+                self._find(UNDUE, note.entry, note.nominal or 0, text)
+        quiet, made = self.verdict.quiet, self.verdict.quiet_dispatched
+        if made < self._causes.least * quiet:
+            text = f"only {made} of {quiet} nominal times outside of all outages were enqueued"
+            self._find(FEW, "", 0, text)
+
+    def _undue(self, note: Note) -> str:
+        """Why an entry without a policy must not give these times up; empty: it may."""
+        if note.nominal is None or note.last is None:
+            return ""
+        if note.type == RUN_SKIPPED:
+            return "it has no policy that skips any"
+        before = self._patterns[note.entry].before(note.nominal)
+        made_at = None if before is None else self._made_at.get((note.entry, before))
+        if before is None or made_at is None:
+            return "no run stands for them"
+        waited_since, last = before / SECOND, note.last / SECOND
+        if made_at < last - _ROUND:
+            return "the run before them was made before they came"
+        if not self._excused.cover(waited_since, last):
+            return f"no outage explains why nothing ran for {last - waited_since:.3f} s"
+        return ""
+
+    def _undue_request(self, note: Note) -> str:
+        asked = self._requested.get(note.trigger)
+        if asked is not None and note.at - asked.at < REQUEST_EXPIRES - _ROUND:
+            return f"it was asked for only {note.at - asked.at:.3f} s before"
+        return ""
 
     def _close_requests(self) -> None:
-        for trigger, entry in self._requested.items():
+        for trigger, asked in self._requested.items():
+            entry = asked.entry
             answers = self._answers[trigger][entry]
             if answers == 0:
                 self._find(LOST, entry, 0, f"the requested run {trigger} was never made")
             elif answers > 1:
                 self._find(TWICE, entry, 0, f"the requested run {trigger} came {answers} times")
         for trigger, entries in self._answers.items():
-            for entry in entries.keys() - {self._requested.get(trigger)}:
+            asked_for = self._requested.get(trigger)
+            for entry in entries.keys() - {asked_for and asked_for.entry}:
                 self._find(UNEXPECTED, entry, 0, f"nobody requested the run {trigger} of it")
 
     def _compare_with_log(self) -> None:
@@ -238,6 +335,12 @@ class _Court:
         for entry, nominal, id_ in self._told:
             if self._ids.get((entry, nominal)) != id_:
                 self._find(UNTOLD, entry, nominal, f"the log tells of {id_}, which did not come")
+        for run in self._answered.keys() | self._answered_told.keys():
+            came, told = self._answered[run], self._answered_told[run]
+            if came != told:
+                entry, trigger, id_ = run
+                text = f"the requested run {trigger} came {came} times as {id_}"
+                self._find(UNTOLD, entry, 0, f"{text}, and the log tells {told} times of it")
 
     def _expects(self, entry: str, nominal: int) -> bool:
         return entry in self._patterns and self._patterns[entry].contains(nominal)

@@ -44,9 +44,16 @@ class Pattern:
 
     def between(self, first: int, last: int) -> Iterator[int]:
         """Those from *first* to *last*, both included."""
-        for number in range(self.count(first - 1), self.count(last)):
-            cycles, place = divmod(number, len(self.offsets))
-            yield self.anchor + cycles * self.cycle + self.offsets[place]
+        yield from map(self._at, range(self.count(first - 1), self.count(last)))
+
+    def before(self, moment: int) -> int | None:
+        """The last one before *moment*; None: there is none."""
+        number = self.count(moment - 1) - 1
+        return self._at(number) if number >= 0 else None
+
+    def _at(self, number: int) -> int:
+        cycles, place = divmod(number, len(self.offsets))
+        return self.anchor + cycles * self.cycle + self.offsets[place]
 
     def per_second(self) -> float:
         """How many there are in a second, on the average."""

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from .adversary import Strike
 from .oracle import (
+    FEW,
     IDS,
     LOST,
     MISREPORTED,
     RUN_DISPATCHED,
     TWICE,
+    UNDUE,
     UNEXPECTED,
     UNTOLD,
     Message,
@@ -39,6 +41,7 @@ class Outcome:
     :ivar standbys: how many stood by.
     :ivar peer: what there is in place of the verdict when celery-redbeat was run.
     :ivar died: beats that ended without having been killed.
+    :ivar least_rate: messages a second that must be reached.
     :ivar problem: why there is no full verdict; empty when there is.
     """
 
@@ -55,12 +58,18 @@ class Outcome:
     messages: list[Message] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     died: list[str] = field(default_factory=list)
+    least_rate: float = 0.0
     problem: str = ""
 
     @property
     def clean(self) -> bool:
         """Whether all that must hold did."""
-        return self.verdict.clean and not self.died and not self.problem
+        return self.verdict.clean and not (self.died or self.problem or self.too_slow)
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether fewer messages a second came than were asked for."""
+        return self.rate < self.least_rate
 
     @property
     def rate(self) -> float:
@@ -87,7 +96,7 @@ class Outcome:
             ("Redis restarts", f"{len(restarts)} ({hard} of them SIGKILL)"),
             ("Redis stalls (SIGSTOP)", str(len(self.strikes_of("stall")))),
             ("failover", _spread(self.failovers)),
-            ("messages a second", f"{self.rate:.0f}"),
+            ("messages a second", f"{self.rate:.0f}{self._missing_rate()}"),
             *(self.peer.rows() if self.peer else self._verdict_rows()),
             ("beats that ended by themselves", str(len(self.died))),
         ]
@@ -95,6 +104,9 @@ class Outcome:
         if self.problem:
             lines.append(f"  NO VERDICT: {self.problem}")
         return "\n".join(lines)
+
+    def _missing_rate(self) -> str:
+        return f", BELOW the {self.least_rate:g} that it must reach" if self.too_slow else ""
 
     def _verdict_rows(self) -> list[tuple[str, str]]:
         verdict = self.verdict
@@ -108,6 +120,7 @@ class Outcome:
             ("dispatched", str(verdict.dispatched)),
             ("missed, reported", str(verdict.missed)),
             ("skipped, reported", str(verdict.skipped)),
+            ("outside of outages: dispatched", f"{verdict.quiet_dispatched} of {verdict.quiet}"),
             ("requested beside the schedule", str(verdict.requested)),
             ("lateness", _spread(lateness)),
             ("lost", str(verdict.count(LOST))),
@@ -116,11 +129,15 @@ class Outcome:
             ("misreported", str(verdict.count(MISREPORTED))),
             ("queue and log differ", str(verdict.count(UNTOLD))),
             ("wrong task ids", str(verdict.count(IDS))),
+            ("given up without a cause", str(verdict.count(UNDUE))),
+            ("too few outside of outages", str(verdict.count(FEW))),
         ]
 
     def explain(self) -> str:
         """The first offences, with what happened around each."""
         lines = list(self.died[:_SHOWN])
+        if self.too_slow:
+            lines.append(f"{self.rate:.0f} messages a second, fewer than {self.least_rate:g}")
         for offence in self.verdict.offences[:_SHOWN]:
             lines += ["", f"{offence.kind}: {offence.entry!r} at {_time(offence.nominal)}"]
             lines += [f"  {offence.text}", *self._around(offence)]

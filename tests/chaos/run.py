@@ -18,7 +18,8 @@ from tests.support.waiting import wait_for
 from .adversary import Adversary, Plan, StuckError
 from .fleet import Fleet, PeerFleet, UnlockedFleet
 from .load import Entry, make_load, write_load
-from .oracle import judge
+from .oracle import Causes, judge
+from .outages import find_outages
 from .pattern import SECOND
 from .peer import count
 from .recording import Recorder, RecordingError
@@ -47,6 +48,9 @@ class Options:
     :ivar lease: seconds.
     :ivar delivery: ``redbeat_delivery``.
     :ivar server: which program.
+    :ivar rate_share: the part of *rate* that must be reached.
+    :ivar margin: seconds before and after each outage in which runs may be late because of it.
+    :ivar least: the part of the nominal times outside of all outages that must be dispatched.
     """
 
     kills: int = 300
@@ -62,6 +66,9 @@ class Options:
     peer: bool = False
     delivery: str = "auto"
     server: str = REDIS
+    rate_share: float = 1.0
+    margin: float = 2.0
+    least: float = 0.8
 
     @property
     def title(self) -> str:
@@ -82,6 +89,8 @@ def chaos(options: Options, directory: Path, tell: Callable[[str], None] = print
     :param directory: where the beats' logs go, and the whole record when something is wrong.
     """
     outcome = Outcome(options.title, options.seed, standbys=options.standbys)
+    if not options.peer:
+        outcome.least_rate = options.rate * options.rate_share
     with Server(options.server, persistent=True) as server:
         run = _Run(options, server, directory, outcome, tell)
         try:
@@ -194,7 +203,19 @@ class _Run:
         if self.options.peer:
             outcome.peer = count(patterns, until, outcome.messages, self._last_runs(load))
             return
-        outcome.verdict = judge(patterns, until, outcome.messages, outcome.notes)
+        causes = self._causes(load)
+        outcome.verdict = judge(patterns, until, outcome.messages, outcome.notes, causes)
+
+    def _causes(self, load: list[Entry]) -> Causes:
+        options = self.options
+        outages = find_outages(
+            self.adversary.strikes,
+            self.recorder.notes,
+            options.lease,
+            locked=options.lock,
+        )
+        ruled = {entry.name for entry in load if entry.policy}
+        return Causes(ruled, outages, options.margin, options.least)
 
     def _last_runs(self, load: list[Entry]) -> dict[str, int]:
         """What celery-redbeat left as each entry's last run; microseconds."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import celery
@@ -200,8 +202,18 @@ def bodies(client: redis.Redis) -> dict[str, Any]:
     return found
 
 
+def after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all forms be a minute old, and what is made of now on be new."""
+    later = time.monotonic() + 61
+    clock = SimpleNamespace(monotonic=lambda: later)
+    monkeypatch.setattr(templates, "time", clock)
+
+
 def test_settings_that_change_hold_once_a_form_is_made_anew(
-    client: redis.Redis, make_scheduler: Callable[..., RedBeatScheduler], filled: list[str]
+    client: redis.Redis,
+    make_scheduler: Callable[..., RedBeatScheduler],
+    filled: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scheduler = make_scheduler()
 
@@ -215,14 +227,17 @@ def test_settings_that_change_hold_once_a_form_is_made_anew(
     dispatch()
     assert max(len(text) for _, text in dispatch().values()) > 50
     scheduler.app.amqp.argsrepr_maxsize = 20
-    scheduler.batch._templates._forms.clear()
+    after_a_minute(monkeypatch)
     for others in (3, 5):
         assert max(len(text) for _, text in dispatch().values()) <= 30
         assert len(filled) == others
 
 
 def test_a_task_that_is_registered_late_has_its_arguments_checked(
-    client: redis.Redis, make_scheduler: Callable[..., RedBeatScheduler], filled: list[str]
+    client: redis.Redis,
+    make_scheduler: Callable[..., RedBeatScheduler],
+    filled: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scheduler = make_scheduler()
     app = scheduler.app
@@ -242,7 +257,7 @@ def test_a_task_that_is_registered_late_has_its_arguments_checked(
     @app.task(name="shop.late", shared=False)
     def late(one: int) -> None: ...
 
-    scheduler.batch._templates._forms.clear()
+    after_a_minute(monkeypatch)
     filled.clear()
     for _ in range(3):
         assert dispatch() == {"e0", "e1", "e2"}

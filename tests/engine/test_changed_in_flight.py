@@ -111,3 +111,14 @@ def test_what_was_published_when_the_lease_ended_amid_a_batch_is_not_sent_again(
     sent = [message["headers"]["redbeat"]["entry"] for message in queued(client)]
     assert sorted(sent) == names
     assert sorted(str(one.subject) for one in log(app, events.RUN_DISPATCHED)) == names
+
+
+def test_who_loses_the_lease_amid_a_batch_publishes_no_more_of_it(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    scheduler = make_scheduler(redbeat_delivery="at-least-once")
+    for name in ("a", "b", "c"):
+        due_entry(app, name)
+    with while_published(lambda: scheduler.lease.lose()):
+        scheduler._step()
+    assert len(queued(client)) == 1

@@ -106,6 +106,32 @@ def test_what_an_acl_forbids_half_way_leaves_nothing_half_done(
     assert client.xlen("redbeat::triggers") == (0 if done[2] else 1)
 
 
+@pytest.mark.parametrize("meta", [None, '{"last_run_at": null, "total_run_count": 4}'])
+def test_a_requested_run_that_cannot_be_taken_is_not_counted_either(
+    either: tuple[Server, Celery], meta: str | None
+) -> None:
+    server, app = either
+    client = server.client()
+    due_entry(app)
+    client.hdel("redbeat:orders", "meta")
+    if meta is not None:
+        client.hset("redbeat:orders", "meta", meta)
+    Operations(store_for(app), app=app).trigger("orders", count_run=True)
+    before = content(client, "orders")
+    administer: Any = client.execute_command
+    administer("ACL", "SETUSER", "beat", "on", "nopass", "~*", "&*", "+@all", "-xdel")
+    allowed = server.client(username="beat", password="any")
+    store = ClaimStore(allowed, store_for(app).keys)
+    (request,) = store.claim("", 10, time.time() - 60, 10).requests
+    seen = store.get("orders")
+    step = Advance(request=request, seen=seen, meta="{}", commands=[(0, ["LPUSH", "shop", "x"])])
+    (result,) = store.commit("", [step]) or []
+    assert result not in ("ok", "stale")
+    assert content(client, "orders") == before
+    assert client.llen("shop") == 0
+    assert client.xlen("redbeat::triggers") == 1
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_a_full_server_takes_all_of_a_commit_or_nothing(
     either: tuple[Server, Celery], published: bool

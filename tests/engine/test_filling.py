@@ -12,13 +12,14 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 import redis
-from celery.schedules import crontab
+from celery.schedules import crontab, schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, rrule
 from redbeat_core.filling import Filling
 from redbeat_core.jobs import task_id_of
+from redbeat_core.operations import Operations
 from redbeat_core.store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
@@ -160,6 +161,46 @@ def test_a_count_of_any_size_is_counted_on(
         run(scheduler)
         loaded = RedBeatSchedulerEntry.from_key("redbeat:e0", app=scheduler.app)
         assert loaded.total_run_count == most + add
+
+
+def test_what_an_operator_did_to_an_entry_does_not_keep_its_runs_from_being_filled(
+    client: redis.Redis, make_scheduler: Make, filled: list[str]
+) -> None:
+    scheduler = make_scheduler()
+    operations = Operations(store_for(scheduler.app), app=scheduler.app)
+    for number in range(3):
+        due_entry(scheduler.app, f"e{number}")
+    run(scheduler)
+    store_for(scheduler.app).add_statics(["e0"])
+    operations.edit_schedule("e0", schedule(7200.0))
+    assert client.hget("redbeat:e0", "state")
+    client.delete("shop")
+    filled.clear()
+    now = repr(time.time())
+    client.zadd("redbeat::schedule", {"redbeat:e0": now})
+    client.hset("redbeat:e0", "due", now)
+    run(scheduler)
+    assert len(queued(client)) == 1
+    assert filled == ["e0"]
+
+
+@pytest.mark.parametrize("due", ["on time", "late"])
+def test_a_grace_for_all_holds_for_runs_that_could_be_filled(
+    client: redis.Redis, make_scheduler: Make, filled: list[str], due: str
+) -> None:
+    scheduler = make_scheduler(redbeat_grace=300.0)
+    for number in range(3):
+        due_entry(scheduler.app, f"e{number}")
+    run(scheduler)
+    client.delete("shop")
+    filled.clear()
+    at = repr(time.time() - (600 if due == "late" else 0))
+    client.zadd("redbeat::schedule", {"redbeat:e0": at})
+    client.hset("redbeat:e0", "due", at)
+    run(scheduler)
+    assert len(queued(client)) == len(filled) == (0 if due == "late" else 1)
+    missed = [event.subject for event in log(scheduler.app, events.RUN_MISSED)]
+    assert missed == (["e0"] if due == "late" else [])
 
 
 def test_a_scheduler_with_its_own_entries_makes_them_one_by_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -156,6 +157,23 @@ def test_a_row_of_batches_ends_by_itself(
     run(scheduler)
     assert runs(client) == EACH
     assert found.IN_A_ROW < 0.5
+
+
+def test_a_beat_that_is_told_to_end_hands_over_what_it_has_not_begun(
+    scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redbeat_core.in_a_row.IN_A_ROW", 60.0)
+
+    def tell(ahead: Ahead) -> None:
+        scheduler._interrupts = (signal.SIGTERM,)
+
+    at_question(monkeypatch, 2, "commit", tell)
+    scheduler._step()
+    # The second batch, and what was claimed already when that was committed.
+    assert 0 < len(runs(client)) <= 30
+    scheduler._interrupts = ()
+    run(scheduler)
+    assert runs(client) == EACH
 
 
 def test_entries_that_cannot_run_are_in_nobodys_way(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ import redis
 from celery import Celery
 
 from redbeat_core import events
+from redbeat_core.claims import ClaimStore
+from redbeat_core.clock import Clock
 from redbeat_core.health import read_health
 from redbeat_core.lease import Lease
 from redbeat_core.store import ScheduleStore, store_for
@@ -96,19 +99,59 @@ def test_a_lease_that_another_has_is_given_up(client: redis.Redis, make_lease: M
 
 
 def test_the_thread_keeps_a_lease_past_its_length(client: redis.Redis, make_lease: Make) -> None:
-    lease = make_lease(timeout=0.5)
+    lease = make_lease(timeout=1.0)
     lease.acquire()
+    long_past = time.monotonic() + 2.5 * lease.timeout
     lease.start()
-    seen: set[int] = set()
 
-    def renewed() -> bool:
-        left = client.pttl(LOCK)
-        assert left > 0
-        seen.add(int(left) // 50)
-        return len(seen) > 3 and client.get(LOCK) == lease.token
+    def outlived() -> bool:
+        assert client.get(LOCK) == lease.token
+        return time.monotonic() > long_past
 
-    wait_for(renewed)
+    wait_for(outlived)
     assert lease.held
+
+
+@pytest.fixture(params=["by itself", "by a claim"])
+def renew(
+    request: pytest.FixtureRequest, store: ScheduleStore, client: redis.Redis
+) -> Callable[[Lease], bool]:
+    claims = ClaimStore(client, store.keys)
+
+    def by_a_claim(lease: Lease) -> bool:
+        return claims.claim(lease.token, lease.timeout, 0.0, 1, lock=LOCK).held
+
+    return by_a_claim if request.param == "by a claim" else Lease.renew
+
+
+def test_a_renewed_lease_lasts_its_whole_length_again(
+    client: redis.Redis, make_lease: Make, renew: Callable[[Lease], bool]
+) -> None:
+    lease = make_lease(timeout=600.0)
+    lease.acquire()
+    client.pexpire(LOCK, 60_000)
+    assert renew(lease)
+    assert 60_000 < client.pttl(LOCK) <= 600_000
+
+
+def test_who_would_renew_the_lease_of_another_lengthens_nothing(
+    client: redis.Redis, make_lease: Make, renew: Callable[[Lease], bool]
+) -> None:
+    client.set(LOCK, "somebody else", px=60_000)
+    assert not renew(make_lease(timeout=600.0))
+    assert client.get(LOCK) == "somebody else"
+    assert client.pttl(LOCK) <= 60_000
+
+
+def test_each_heartbeat_holds_the_clock_against_that_of_redis(make_lease: Make) -> None:
+    ahead = 0.0
+    clock = Clock(lambda: time.time() + ahead)
+    lease = make_lease(clock=clock)
+    for ahead in (0.0, 3600.0, -3600.0, 0.0):
+        lease.heartbeat()
+        assert clock.skew is not None
+        # An answer may take a moment; that is known.
+        assert abs(clock.skew.seconds - ahead) < 60
 
 
 def test_without_a_lock_everybody_leads(store: ScheduleStore) -> None:

@@ -39,6 +39,7 @@ def test_a_run_is_written_and_read_as_by_the_general_way(moment: datetime, count
     assert str(read.tzinfo) == str(json.loads(text, cls=RedBeatJSONDecoder)["last_run_at"].tzinfo)
 
 
+META = ("last_run_at", "total_run_count")
 TEXT = encode_meta(
     {"last_run_at": datetime(2026, 1, 2, tzinfo=ZoneInfo("UTC")), "total_run_count": 7}
 )
@@ -46,6 +47,7 @@ TEXT = encode_meta(
 
 @given(at=st.integers(0, len(TEXT) - 1), what=st.sampled_from([*'09aZ"{}:, -+.٣', ""]))
 @example(at=TEXT.index("UTC"), what="X")
+@example(at=TEXT.index(" 7"), what="-")
 @example(at=TEXT.index("month") + 8, what="99")
 def test_what_is_nearly_a_run_is_read_as_by_the_general_way(at: int, what: str) -> None:
     text = TEXT[:at] + what + TEXT[at + 1 :]
@@ -55,13 +57,10 @@ def test_what_is_nearly_a_run_is_read_as_by_the_general_way(at: int, what: str) 
         with pytest.raises(DecodeError):
             decode_meta(text)
         return
-    last = expected.get("last_run_at")
-    if not isinstance(last, datetime) or set(expected) - {"last_run_at", "total_run_count"}:
+    last, count = expected.get("last_run_at"), expected.get("total_run_count", 0)
+    if not isinstance(last, datetime) or set(expected) - {*META} or count < 0:
         # The general way reads more than a meta may hold.
         with pytest.raises(DecodeError):
             decode_meta(text)
         return
-    assert decode_meta(text) == {
-        "last_run_at": last,
-        "total_run_count": expected.get("total_run_count", 0),
-    }
+    assert decode_meta(text) == {"last_run_at": last, "total_run_count": count}

@@ -169,6 +169,6 @@ def test_the_end_of_the_calendar_ends_every_rule() -> None:
 
 def test_a_run_at_the_first_tick_of_a_day_is_found_after_thousands_of_other_days() -> None:
     start = datetime(2000, 1, 1, 9, tzinfo=UTC)
-    days = {"bymonth": 3, "bymonthday": 13, "byweekday": 4, "byhour": 9}
+    days: dict[str, Any] = {"bymonth": 3, "bymonthday": 13, "byweekday": 4, "byhour": 9}
     rule = rrule("HOURLY", dtstart=start, interval=24 * 818, **days)
     assert next_occurrence(rule, start) == datetime(9339, 3, 13, 9, tzinfo=UTC)

@@ -1,0 +1,151 @@
+"""Defects that a review found: each of these fails until it is mended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from kombu.entity import Exchange, Queue
+from kombu.messaging import Producer
+
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core.operations import Operations
+from redbeat_core.store import store_for
+from tests.support.server import REDIS, Server
+from tests.support.shop import make_app
+from tests.support.stepping import due_entry, log, queued, run
+
+Make = Callable[..., RedBeatScheduler]
+# kombu has no types.
+new_queue: Any = Queue
+new_exchange: Any = Exchange
+
+
+def lists(client: redis.Redis) -> set[Any]:
+    keys: Any = client.keys("*")
+    return {key for key in keys if client.type(key) == "list"}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_message_that_no_queue_on_redis_gets_is_not_told_as_dispatched(
+    app: Celery,
+    client: redis.Redis,
+    make_scheduler: Make,
+    new_server: Callable[..., Server],
+    elsewhere: bool,
+) -> None:
+    broker = new_server() if elsewhere else None
+    due_entry(app, options={"exchange": "things", "routing_key": "nobody"})
+    run(make_scheduler(broker_url=broker.url()) if broker else make_scheduler())
+    assert not lists(broker.client() if broker else client)
+    assert not log(app, events.RUN_DISPATCHED)
+    assert log(app, events.RUN_FAILED)
+
+
+@pytest.mark.parametrize("attributes", [False, True])
+def test_a_request_for_a_queue_goes_there_whatever_routes_or_task_say(
+    app: Celery, client: redis.Redis, make_scheduler: Make, attributes: bool
+) -> None:
+    there = {"exchange": "things", "routing_key": "thing.one"}
+    bound = new_queue("bound", new_exchange("things"), routing_key="thing.one")
+    conf: dict[str, Any] = {"task_queues": [bound, new_queue("shop"), new_queue("elsewhere")]}
+    if not attributes:
+        conf["task_routes"] = {"shop.special": there}
+    RedBeatSchedulerEntry("orders", "shop.special", 3600.0, app=app).save()
+    Operations(store_for(app), app=app).trigger("orders", queue="elsewhere")
+    scheduler = make_scheduler(**conf)
+
+    @scheduler.app.task(name="shop.special", shared=False, **(there if attributes else {}))
+    def special() -> None: ...
+
+    run(scheduler)
+    assert len(queued(client, "elsewhere")) == 1
+
+
+def test_instrumentation_of_kombus_publish_sees_every_message(
+    app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sentry-sdk and ddtrace wrap it."""
+    publish: Any = Producer.publish
+
+    def publishing(self: Any, body: Any, *more: Any, **options: Any) -> Any:
+        kind = "big" if body[0][0] > 2 else "small"
+        options["headers"] = {**(options.get("headers") or {}), "kind": kind}
+        return publish(self, body, *more, **options)
+
+    monkeypatch.setattr(Producer, "publish", publishing)
+    scheduler = RedBeatScheduler(app)
+    for number in range(5):
+        due_entry(app, f"e{number}", args=[number])
+    run(scheduler)
+    scheduler.close()
+    found = {one["headers"]["redbeat"]["entry"]: one["headers"]["kind"] for one in queued(client)}
+    assert found == {"e0": "small", "e1": "small", "e2": "small", "e3": "big", "e4": "big"}
+
+
+def test_a_queue_that_is_bound_while_beat_runs_gets_its_messages(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    """What a worker with another queue of the same exchange does when it starts."""
+    options = {"exchange": "things", "routing_key": "thing.one"}
+    one, two = (
+        new_queue(name, new_exchange("things"), routing_key="thing.one") for name in ("one", "two")
+    )
+
+    def declare(queue: Any) -> None:
+        with app.connection_for_write() as connection:
+            queue(connection.channel()).declare()
+
+    declare(one)
+    scheduler = make_scheduler()
+    for _ in range(3):
+        due_entry(scheduler.app, options=options)
+        run(scheduler)
+    declare(two)
+    due_entry(scheduler.app, options=options)
+    run(scheduler)
+    assert (client.llen("one"), client.llen("two")) == (4, 1)
+
+
+def test_a_user_that_may_not_ask_the_server_about_itself_can_run_a_schedule(
+    new_server: Callable[..., Server],
+) -> None:
+    """celery-redbeat needs no command of the category @dangerous, such as INFO and CONFIG."""
+    server = new_server(REDIS)
+    may = ["~redbeat:*", "~shop*", "~_kombu*", "&redbeat:*", "+@all", "-@admin", "-@dangerous"]
+    client: Any = server.client()
+    client.execute_command("ACL", "SETUSER", "beat", "on", ">pw", *may)
+    app = make_app(server.url().replace("redis://", "redis://beat:pw@"))
+    due_entry(app)
+    scheduler = RedBeatScheduler(app)
+    run(scheduler)
+    scheduler.close()
+    assert server.client().llen("shop") == 1
+
+
+def test_a_clock_that_is_set_back_does_not_lengthen_the_wait_for_the_broker(
+    app: Celery,
+    make_scheduler: Make,
+    new_server: Callable[..., Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = new_server()
+    scheduler = make_scheduler(broker_url=broker.url())
+    run(scheduler)
+    right = scheduler.clock.local
+    monkeypatch.setattr(scheduler.clock, "local", lambda: right() + 3600)
+    broker.stop()
+    due_entry(app)
+    scheduler._step()
+    broker.start()
+    monkeypatch.setattr(scheduler.clock, "local", right)
+    due_entry(app)
+    until = time.monotonic() + 5
+    while time.monotonic() < until and not broker.client().llen("shop"):
+        scheduler._step()
+        time.sleep(0.1)
+    assert broker.client().llen("shop")

@@ -185,12 +185,8 @@ def _check_that_it_runs(found: BaseSchedule, now: datetime, text: str) -> None:
         raise ScheduleError(NEVER)
 
 
-#: So many excluded times in a row are looked at before a set is refused.
-_MAX_EXCLUDED = 5000
-
-
 def _check_set(found: rrule_set, now: datetime) -> None:
-    run = next(found.search(now, limit=_MAX_EXCLUDED), found)
+    run = next(found.search(now), found)
     if isinstance(run, GivenUp):
         raise ScheduleError(
             f"EXDATE and EXRULE take away the next {run.times} times of the rules, up to "

@@ -59,6 +59,7 @@ class Days:
         self._masks: dict[object, int] = {}
         self._tables: dict[int, Sequence[int]] = {}
         self._rows: dict[int, bytes] = {}
+        self._meets: bool | None = None
 
     def of_year(self, year: int) -> tuple[int, int]:
         """The ordinal of the first of January, and the days of the year as bits, it the lowest."""
@@ -130,10 +131,17 @@ class Days:
     def last_year(self, begin: int, cycles: int = 1) -> int:
         """The year up to which a search from the year *begin* need go: all that comes after so
         many cycles has been before."""
-        if self.by_easter:
+        if self.by_easter and self._may_meet_easter():
             # It comes round again after 5,700,000 years only.
             return LAST_YEAR
         return min(begin + cycles * CYCLE_YEARS, LAST_YEAR)
+
+    def _may_meet_easter(self) -> bool:
+        """Whether the other parts leave a day at the right distance from any possible Easter."""
+        if self._meets is None:
+            years = range(CYCLE_YEARS, 2 * CYCLE_YEARS)
+            self._meets = any(self._like(year, first_of(year)) for year in years)
+        return self._meets
 
     def count(self, low: int, high: int) -> int:
         """How many days there are from *low* to before *high*."""

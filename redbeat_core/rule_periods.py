@@ -235,6 +235,8 @@ class Periods:
             mask |= (self._days.of_year(year + 1)[1] & 0b111111) << length
         else:
             length -= 6
+        if not mask:
+            return (first + begin - self._week) // 7, ()
         key = (begin, mask, length)
         sizes = self._weeks.get(key)
         if sizes is None:

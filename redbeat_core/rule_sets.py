@@ -21,11 +21,11 @@ from .rules import rrule
 from .zones import DEFAULT_DST, TICK, DstPolicy, instants_of
 
 _EVERY_PASS = DstPolicy(ambiguous="both")
-MAX_RULES = 20
+MAX_RULES = 10
 MAX_DATES = 500
 #: So many times in a row may be looked at that are taken away by an exclusion, before the search is
-#: given up; where there are more exclusions, the fewer.
-MAX_EXCLUDED = 5000
+#: given up; where there are more rules and exclusions, the fewer.
+MAX_EXCLUDED = 1000
 #: After so many it is worked out where they end, which costs as much as so many.
 _WALKED, _JUMP = 20, 50
 
@@ -117,7 +117,8 @@ class rrule_set(Occurring):
         never = self._left_out(dst)
         # A rule that is excluded as a whole would be walked for nothing.
         rules = [rule for rule in self.rules if rule not in self.exrules]
-        streams = [self._left_of(rule, moment, dst, never, limit) for rule in rules]
+        share = limit // max(len(rules), 1)
+        streams = [self._left_of(rule, moment, dst, never, share) for rule in rules]
         taken = [_Taken(rule, dst) for rule in self.exrules]
         dates = (
             (date, 0)

@@ -83,7 +83,7 @@ def test_a_set_is_what_its_rules_have_and_its_exclusions_have_not(
 def test_a_refused_set_is_told_how_far_its_exclusions_go() -> None:
     with pytest.raises(ScheduleError) as caught:
         parse_schedule(WALKED, now=THURSDAY)
-    assert "the next 5000 times of the rules, up to 2026-08-07 01:23:20 UTC" in str(caught.value)
+    assert "the next 1000 times of the rules, up to 2026-08-07 00:16:40 UTC" in str(caught.value)
     assert "never" not in str(caught.value)
 
 
@@ -111,7 +111,7 @@ def test_an_entry_goes_on_after_more_excluded_times_than_are_looked_at() -> None
     monday = datetime(2026, 8, 10, tzinfo=UTC)
     second = timedelta(seconds=1)
     assert made_runs == [THURSDAY - second, THURSDAY, monday, monday + second]
-    assert looks == 3 * 86400 // rule_sets.MAX_EXCLUDED
+    assert looks == pytest.approx(3 * 86400 / rule_sets.MAX_EXCLUDED, abs=2)
 
 
 def test_excluded_stretches_of_days_are_not_looked_through() -> None:
@@ -233,7 +233,7 @@ def test_after_an_absence_too_it_goes_on_after_the_excluded_times() -> None:
     assert isinstance(made, rrule_set)
     now = datetime(2026, 8, 10, 0, 0, 30, tzinfo=UTC)
     nominal, made_runs = THURSDAY - timedelta(seconds=9), []
-    for _ in range(80):
+    for _ in range(400):
         step = decided(made, nominal, now)
         assert step.next is not None
         if step.nominal is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celery.utils.log import get_logger
+from redis import exceptions
 
 from . import events
 from .claims import Advance, Claim, Due, Filled, ServerChangedError, digest
@@ -17,7 +18,7 @@ from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent
 from .filling import Filling
 from .found import FIRST_BATCH, Found, Result
 from .in_a_row import run_in_a_row
-from .jobs import Job, failure, finish, moved, task_id_of
+from .jobs import Job, failure, finish, moved
 from .planning import counted, plan
 from .policy import Policy, decode_policy
 from .postponed import Postponed
@@ -25,7 +26,9 @@ from .published import Published
 from .record import EntryRecord, definition_of
 from .run_requests import RunRequests
 from .scripts import Ahead
-from .templates import Run, Templates
+from .sending import Sending
+from .templates import Templates
+from .too_large import LARGE, may_be_for_size, refusal
 from .unsent import Unsent, waiting_key
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class BatchRunner:
         self._unsent = Unsent(scheduler.store, self.postponed)
         self._templates = Templates(scheduler)
         self._filling = Filling(scheduler, self._templates)
+        self._sending = Sending(scheduler, self._templates, self.postponed)
         self._published = Published(scheduler)
 
     def forget(self) -> None:
@@ -57,8 +61,38 @@ class BatchRunner:
     #: How many are claimed next; whether all that was claimed last went as it was meant to.
     _limit, _settled = FIRST_BATCH, False
 
+    #: What the last claim was not to bring; and the commit that has no answer yet.
+    _passed_over: Set[str] = frozenset()
+    _asked: Found | None = None
+
     def run(self) -> Result:
         """One batch."""
+        self._asked = None
+        try:
+            return self._run()
+        except (exceptions.ConnectionError, exceptions.ResponseError, OSError) as exc:
+            if self._asked is None or not self._was_too_large(self._asked, exc):
+                raise
+            return Result(held=True, more=True)
+
+    def _was_too_large(self, found: Found, exc: Exception) -> bool:
+        """Whether *exc* may have come of the size of the commit: then it is done in parts, and a
+        single run waits.
+
+        :raises RedisError: the server is away altogether.
+        """
+        made, size = found.made, self._store.last_size
+        if not made or size < LARGE or not may_be_for_size(exc):
+            return False
+        reason = refusal(self._store.client, size, str(exc))
+        self._limit = max(len(made) // 2, 1)
+        if len(made) == 1:
+            self._not_committed(made[0], reason)
+        else:
+            logger.info("beat: %d runs at once are too much (%s), making fewer", len(made), reason)
+        return True
+
+    def _run(self) -> Result:
         now = self._scheduler.clock.now()
         if now < self.postponed.broker_until:
             return Result(held=True, next_at=self.postponed.broker_until)
@@ -81,7 +115,7 @@ class BatchRunner:
         if not claim.more:
             came = {due.name for due in claim.due}
             came |= {request.stream_id for request in claim.requests}
-            self.postponed.keep_only(came)
+            self.postponed.keep_only(came | self._passed_over)
             self._published.keep_only(came.union(self.postponed.held_back()))
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
@@ -105,6 +139,7 @@ class BatchRunner:
         """Ask for what is due; see :meth:`ClaimStore.claim` for *ahead*."""
         scheduler = self._scheduler
         known = {**self._bad, **self.postponed.held_back()}
+        self._passed_over = known.keys()
         token, length, lock = scheduler.lease.token, scheduler.lock_timeout, scheduler.lock_key
         return self._store.claim(token, length, now, limit, known, lock, **ahead)
 
@@ -256,12 +291,13 @@ class BatchRunner:
             lost = dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held
             if lost:
                 break
-            tried.append(self._published.known(job) or self._send(job))
+            tried.append(self._published.known(job) or self._sending.send(job))
             if tried[-1].broker_down:
                 break
+        lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held)
         done: list[tuple[Job, Sent]] = []
         waiting, down = jobs[len(tried) :], ""
-        for job, sent in zip(jobs, dispatcher.settle(tried), strict=False):
+        for job, sent in zip(jobs, dispatcher.settle(tried, push=not lost), strict=False):
             if not sent.error:
                 done.append((job, sent))
                 self.postponed.succeeded(waiting_key(job))
@@ -280,44 +316,6 @@ class BatchRunner:
             self.postponed.broker_works()
         return done
 
-    def _task_id(self, job: Job) -> str:
-        chosen = job.entry.options.get("task_id")
-        return chosen or task_id_of(self._store.keys.prefix + job.name, job.moment)
-
-    def _send(self, job: Job) -> Sent:
-        scheduler = self._scheduler
-        entry = job.entry
-        task_id = self._task_id(job)
-        trigger = job.request["id"] if job.request else None
-        header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
-        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
-        run = self._run(job, task_id)
-        filled = self._templates.fill(run) if run is not None else None
-        if filled is not None:
-            return filled
-        options = {**entry.options, "task_id": task_id}
-        # We try again by ourselves. kombu would wait here, and put in a channel that does not
-        # collect or does not confirm.
-        options["retry"] = False
-        options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
-        entry.options = options
-        sent = scheduler.dispatcher.publish(
-            task_id,
-            lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
-            alone=self.postponed.attempts(waiting_key(job)) > 0,
-        )
-        if run is not None and not sent.error:
-            self._templates.learn(run, sent.commands)
-        return sent
-
-    def _run(self, job: Job, task_id: str) -> Run | None:
-        """What a form of the message needs to know; None for requests, which are few."""
-        due = job.step.due
-        if due is None or due.record.definition is None:
-            return None
-        definition = definition_of(due.record)
-        return Run(due.record.definition, definition, task_id, job.nominal)
-
     def _commit(self, found: Found) -> bool:
         """Commit; False when the lease was lost."""
         ready = self.ready(found)
@@ -334,6 +332,7 @@ class BatchRunner:
     ) -> list[str] | None:
         """Commit what is ready; see :meth:`ClaimStore.commit`."""
         scheduler = self._scheduler
+        self._asked = found
         return self._store.commit(
             scheduler.lease.token,
             ready,
@@ -352,6 +351,7 @@ class BatchRunner:
             self._scheduler.dispatcher.close()
             self._settled = False
             return True
+        self._asked = None
         if results is None:
             return False
         for one, result in zip(found.made, results, strict=False):
@@ -378,7 +378,8 @@ class BatchRunner:
     def _commit_first(self, jobs: list[Job], steps: list[Advance]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""
         scheduler = self._scheduler
-        advanced = [finish(self._store, job, Sent(self._task_id(job), [])) for job in jobs] + steps
+        task_id = self._sending.task_id
+        advanced = [finish(self._store, job, Sent(task_id(job), [])) for job in jobs] + steps
         if not advanced:
             return True
         results = self._store.commit(scheduler.lease.token, advanced, scheduler.lock_key)
@@ -388,7 +389,7 @@ class BatchRunner:
         for job, result in zip(jobs, results, strict=False):
             if result != "ok":
                 self._not_committed(job, result)
-        sent = scheduler.dispatcher.settle([self._send(job) for job in ready])
+        sent = scheduler.dispatcher.settle([self._sending.send(job) for job in ready])
         notes = [
             failure(self._store, job, f"{one.error} (at-most-once: it is not repeated)")
             for job, one in zip(ready, sent, strict=True)

@@ -152,7 +152,12 @@ class ServerChangedError(Exception):
 
 
 class ClaimStore(ScheduleStore):
-    """The store, with what only a leader does."""
+    """The store, with what only a leader does.
+
+    :ivar last_size: characters of the last commit that was asked for.
+    """
+
+    last_size = 0
 
     def claim(
         self,
@@ -284,7 +289,9 @@ class ClaimStore(ScheduleStore):
         items = [step.item if type(step) is Filled else self._item(step) for step in steps]
         words = [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events]
         head = [token if lock else "", self.log_length, self.database, server]
-        args = [*head, _encode(items), _encode(forms)]
+        texts = [_encode(items), _encode(forms)]
+        self.last_size = sum(map(len, texts))
+        args = [*head, *texts]
         if ahead is not None:
             ahead.ask("commit", words, args)
             return None

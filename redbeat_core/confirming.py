@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -18,8 +19,13 @@ from typing import Any
 import amqp
 from kombu.transport import pyamqp
 
-#: Seconds that a broker may take for an answer before it counts as down.
+from .interrupts import interrupted
+
+#: Seconds that a broker may take for an answer before it counts as down; and once beat is told to
+#: end, which it looks for so often.
 PATIENCE = 5.0
+HURRY = 0.5
+_LOOK = 0.1
 BLOCKED = "the broker blocks publishers: it is short of memory or disk, see its log"
 
 
@@ -109,26 +115,36 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
 
         :raises amqp.ConnectionError: the connection is lost, or the broker is silent altogether.
         """
+        answered = False
         while self._open:
+            connection = self._live_connection()
             try:
-                self._live_connection().drain_events(timeout=PATIENCE)
+                connection.drain_events(timeout=PATIENCE / 2)
+                answered = False
             except TimeoutError:
-                # A queue may hang (one that lost its leader) in a broker that works.
-                self._answer()
-                self.give_up(f"the broker did not confirm the message within {PATIENCE:g} s")
+                # A queue may hang (one that lost its leader) in a broker that works: that is found
+                # out half-way, so that both together take no longer.
+                if answered or interrupted():
+                    self.give_up(f"the broker did not confirm the message within {PATIENCE:g} s")
+                    return
+                self._answer(connection)
+                answered = True
             except amqp.ChannelError:
                 continue
             except (OSError, amqp.ConnectionError) as exc:
                 self.give_up(str(exc) or repr(exc))
                 raise
 
-    def _answer(self) -> None:
+    def _answer(self, connection: PatientConnection) -> None:
+        connection.patience = PATIENCE / 2
         try:
             # Changes nothing, but has an answer.
             self.confirm_select()
         except (OSError, amqp.ConnectionError) as exc:
             self.give_up(str(exc) or repr(exc))
             raise
+        finally:
+            connection.patience = None
 
     def give_up(self, reason: str) -> None:
         """Nothing more will be heard of the messages on their way."""
@@ -192,16 +208,31 @@ class PatientConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
     """A connection that waits for no answer longer than :data:`PATIENCE`.
 
     :ivar blocked: the broker takes nothing at present.
+    :ivar patience: seconds for an answer that is owed, if others than :data:`PATIENCE`.
     """
 
     Channel = ConfirmingChannel
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.blocked = False
+        self.patience: float | None = None
         # The channel does it.
         kwargs["confirm_publish"] = False
         super().__init__(*args, **kwargs)
         self.on_blocked, self.on_unblocked = self._block, self._unblock
+
+    def Transport(self, host: str, connect_timeout: float, *args: Any, **kwargs: Any) -> Any:
+        transport = super().Transport(host, connect_timeout, *args, **kwargs)
+        if self.ssl:
+            set_up = transport._setup_transport
+
+            def set_up_in_time() -> None:
+                # Older ones wait without end for a broker that does not begin with TLS.
+                transport.sock.settimeout(connect_timeout)
+                set_up()
+
+            transport._setup_transport = set_up_in_time
+        return transport
 
     def drain_events(self, timeout: float | None = None) -> None:
         """Take what the broker says.
@@ -211,11 +242,13 @@ class PatientConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
         :raises amqp.RecoverableConnectionError: the broker owes an answer and is silent.
         """
         owed = timeout is None
-        until = time.monotonic() + (PATIENCE if timeout is None else timeout)
+        started = time.monotonic()
+        until = started + ((self.patience or PATIENCE) if timeout is None else timeout)
         try:
             # A heartbeat is no event.
-            while not self.blocking_read(max(until - time.monotonic(), 0)):
-                pass
+            while not self._read(until):
+                if interrupted():
+                    until = min(until, started + HURRY)
         except TimeoutError:
             if not owed:
                 raise
@@ -224,6 +257,27 @@ class PatientConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
             raise amqp.RecoverableConnectionError(
                 f"the broker did not answer within {PATIENCE:g} s"
             ) from None
+
+    def _read(self, until: float) -> bool:
+        """Take what comes next; False: nothing that matters, and there is time left.
+
+        :raises TimeoutError: there is none.
+        """
+        left = max(until - time.monotonic(), 0)
+        try:
+            return bool(self.blocking_read(min(left, _LOOK)))
+        except TimeoutError:
+            if left <= _LOOK:
+                raise
+            return False
+
+    def collect(self) -> None:
+        sock = getattr(self._transport, "sock", None)
+        if sock is not None:
+            # TLS takes its leave, and would wait for an answer.
+            with suppress(OSError):
+                sock.settimeout(0)
+        super().collect()
 
     def look(self) -> str:
         """Take what the broker said meanwhile; returns why it takes no messages, if so."""

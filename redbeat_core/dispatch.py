@@ -21,9 +21,10 @@ from kombu.transport import pyamqp
 from redis import exceptions
 
 from .collecting import Collecting, Commands, declare_once
-from .confirming import PATIENCE, ConfirmingChannel, PatientConnection, Receipt
+from .confirming import HURRY, PATIENCE, ConfirmingChannel, PatientConnection, Receipt
 from .connection import UNREACHABLE, is_cluster
 from .interrupts import interrupts_let_through
+from .pushing import Push, push
 
 logger = get_logger("celery.beat")
 
@@ -150,8 +151,9 @@ class Dispatcher:
     def publish(self, task_id: str, send: Callable[[Any], Any], *, alone: bool = False) -> Sent:
         """Publish one message through *send*, which is given the producer to use.
 
-        In the exactly-once mode it is only collected. To RabbitMQ it is under way: what became of
-        it is known after :meth:`settle`. Never raises for what the entry or the broker does.
+        To a Redis it is only collected, for the commit in the exactly-once mode, else for
+        :meth:`settle`. To RabbitMQ it is under way: what became of it is known after that. Never
+        raises for what the entry or the broker does.
 
         :param alone: with no other message under way, since this one may meet an error.
         """
@@ -161,7 +163,7 @@ class Dispatcher:
             if self._producer is None or not self._is_whole():
                 raise ConnectionError(self._lost or "the connection to the broker was lost")
             channel = self._producer.channel
-            if self.mode == EXACTLY_ONCE:
+            if isinstance(channel, Collecting):
                 channel.commands = commands
             confirms = isinstance(channel, ConfirmingChannel)
             if confirms:
@@ -182,8 +184,16 @@ class Dispatcher:
                 self.close(error)
             return Sent(task_id, [], error, broker_down=down)
 
-    def settle(self, sent: Sequence[Sent]) -> list[Sent]:
-        """Wait until the broker has spoken of what was published, and say what it said."""
+    @property
+    def collects(self) -> bool:
+        """Whether messages are collected, as commands for a Redis."""
+        return self._producer is not None and isinstance(self._producer.channel, Collecting)
+
+    def settle(self, sent: Sequence[Sent], *, push: bool = True) -> list[Sent]:
+        """Wait until the broker has spoken of what was published, and say what it said.
+
+        :param push: False: what is only collected so far is not sent.
+        """
         if self._producer is not None and isinstance(self._producer.channel, ConfirmingChannel):
             channel = self._producer.channel
             try:
@@ -193,8 +203,31 @@ class Dispatcher:
                 channel.give_up(error)
                 if not self._is_blocked():
                     self.close(error)
+        elif self.mode != EXACTLY_ONCE:
+            return self._pushed(sent, push)
         down = self._producer is None or self._is_blocked()
         return [_settled(one, down) for one in sent]
+
+    def _pushed(self, sent: Sequence[Sent], push_now: bool) -> list[Sent]:
+        """Send what was collected, if it is not to be part of the commit."""
+        collected = [one for one in sent if one.commands and not one.error]
+        pushes: list[Push] = []
+        lost = self._lost or "it was not sent"
+        if push_now and self.collects:
+            pushes, problem = push(self._producer.channel.pool, [one.commands for one in collected])
+            if problem is not None:
+                lost = f"the connection to the broker was lost: {problem}"
+                self.close(lost)
+        answers = iter(pushes)
+        settled = []
+        for one in sent:
+            if one.commands and not one.error:
+                answer = next(answers, None)
+                taken, said = (answer.taken, answer.refusal) if answer else (False, "")
+                error = "" if taken else said or lost
+                one = replace(one, commands=[], error=error, broker_down=not (taken or said))
+            settled.append(one)
+        return settled
 
     def _is_whole(self) -> bool:
         """Whether the producer still has the live channel that it was made with: after an error
@@ -294,6 +327,9 @@ class Dispatcher:
         if reason:
             _abandon(connection)
             return
+        if isinstance(channel.connection, PatientConnection):
+            # It may have fallen silent, and beat is to end.
+            channel.connection.patience = HURRY
         try:
             connection.release()
         except Exception as exc:

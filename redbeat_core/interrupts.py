@@ -67,6 +67,11 @@ class _Holding:
 _held: list[_Holding] = []
 
 
+def interrupted() -> bool:
+    """Whether a signal is held back that has come: whoever waits had better come to an end."""
+    return any(len(one.arrived) > one.delivered for one in _held)
+
+
 @contextmanager
 def interrupts_let_through() -> Iterator[None]:
     """Run the block, within one that holds signals back, with signals delivered as ever.

@@ -30,6 +30,7 @@ from .connection import (
 from .dispatch import Dispatcher
 from .entry import RedBeatSchedulerEntry
 from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
+from .lazy import LazyArguments
 from .lease import Lease
 from .statics import install_statics, update_from_dict
 from .wakeup import Wakeup
@@ -104,6 +105,7 @@ class RedBeatScheduler(Scheduler):
         app.redbeat_clock = self.clock
         self.store.source = f"/redbeat/beat/{self.lease.token}"
         self.dispatcher = Dispatcher(app, config.delivery, client)
+        self.lazy = LazyArguments()
         self.batch = BatchRunner(self)
         self._wakeup = Wakeup(self.store, self.store.source, self._event.set)
         self._auditor = Auditor(self.store, self.batch)

@@ -46,7 +46,7 @@ def update_from_dict(scheduler: RedBeatScheduler, wanted: dict[str, Any]) -> lis
     entries: dict[str, RedBeatSchedulerEntry] = {}
     for name, item in wanted.items():
         try:
-            entry = scheduler._maybe_entry(name, item)
+            entry = scheduler.lazy.taken_from(scheduler._maybe_entry(name, item))
             entry.checked_definition()
             entry.checked_policy()
             entries[name] = entry

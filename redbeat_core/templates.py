@@ -27,7 +27,8 @@ from kombu.utils import json as kombu_json
 
 from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
-from .dispatch import EXACTLY_ONCE, Sent
+from .dispatch import Sent
+from .lazy import has_lazy
 from .plain_repr import argument_text
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Templates:
         app = scheduler.app
         conf = app.conf
         self.usable = (
-            scheduler.dispatcher.mode == EXACTLY_ONCE
+            scheduler.dispatcher.collects
             and not signals.before_task_publish.receivers
             and not signals.after_task_publish.receivers
             and not conf.task_always_eager
@@ -244,6 +245,8 @@ class Templates:
         if not _CONSTANT.issuperset(options) or len(_seconds(options)) < len(
             _SECONDS.intersection(options)
         ):
+            return False
+        if has_lazy(definition.get("args"), definition.get("kwargs")):
             return False
         task = self.scheduler.app.tasks.get(definition["task"])
         return task is None or is_called_as_celerys(task)

@@ -9,6 +9,7 @@ import pytest
 
 from redbeat_core import RedBeatScheduler
 from redbeat_core.filling import Filling
+from tests.support.rabbit import Rabbit
 from tests.support.shop import make_app
 
 
@@ -23,6 +24,18 @@ def make_scheduler(url: str) -> Iterator[Callable[..., RedBeatScheduler]]:
     yield make
     for scheduler in made:
         scheduler.close()
+
+
+@pytest.fixture
+def make_on_rabbit(
+    make_scheduler: Callable[..., RedBeatScheduler], rabbit: Rabbit, queue: str
+) -> Callable[..., RedBeatScheduler]:
+    """Makes schedulers whose broker is RabbitMQ."""
+
+    def made(**conf: Any) -> RedBeatScheduler:
+        return make_scheduler(broker_url=rabbit.url(), task_default_queue=queue, **conf)
+
+    return made
 
 
 @pytest.fixture

@@ -126,6 +126,7 @@ class Case:
     :ivar around: what holds while the messages are sent.
     :ivar sent: how many messages a run comes to.
     :ivar fills: whether the later ones are to be filled.
+    :ivar static: the entry is one of ``beat_schedule``.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -137,6 +138,7 @@ class Case:
     around: Callable[[], Any] | None = None
     sent: int = 1
     fills: bool = False
+    static: bool = False
 
 
 SPECIAL = "shop.special"
@@ -154,6 +156,9 @@ CASES: dict[str, Case] = {
     "no arguments": Case(args=[], kwargs={}, fills=True),
     "arguments": Case(args=[1, None, 2.5, True, TEXT], kwargs={"text": TEXT}, fills=True),
     "nested": Case(args=[[1, {"a": [[[["deep"]]]]}]], kwargs={"k": {"k": {}}}, fills=True),
+    "lazy arguments": Case(args=[1, beat.BeatLazyFunc(int, "12")], static=True),
+    "lazy keyword arguments": Case(args=[[1]], kwargs={
+        "day": beat.BeatLazyFunc(datetime, 2026, 1, 5), "n": 2}, static=True),
     "long": Case(args=["x" * 3000, *range(500)], fills=True),
     "half a character": Case(kwargs={"text": "\ud83d"}, fills=True),
     "queue": Case({"queue": "other"}, fills=True),
@@ -285,6 +290,9 @@ def test_the_message_is_the_one_that_celery_sends(
 ) -> None:
     case = CASES[name]
     conf = dict(case.conf)
+    if case.static:
+        content = {"args": case.args, "kwargs": case.kwargs, "options": case.options}
+        conf["beat_schedule"] = {NAME: {"task": case.task, "schedule": 3600.0, **content}}
     broker = url.replace("/0", f"/{conf.pop('broker', 0)}")
     scheduler = make_scheduler(broker_url=broker, redbeat_redis_options={}, **conf)
     app = scheduler.app
@@ -298,7 +306,10 @@ def test_the_message_is_the_one_that_celery_sends(
             signals.before_task_publish.sender_receivers_cache.clear()
         ours = []
         for _ in range(ROUNDS):
-            due_entry(app, NAME, args=case.args, kwargs=case.kwargs, options=case.options)
+            if case.static:
+                run(scheduler)
+            else:
+                due_entry(app, NAME, args=case.args, kwargs=case.kwargs, options=case.options)
             key = f"redbeat:{NAME}"
             text = str(client.hget(key, "definition"))
             client.hset(key, "definition", text.replace("shop.record", case.task))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,73 +12,22 @@ import pytest
 from celery import Celery
 from kombu.common import Broadcast
 
-from redbeat_core import RedBeatScheduler, confirming, events
+from redbeat_core import RedBeatScheduler, events
 from redbeat_core.operations import Operations
-from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
 from tests.support.rabbit import Rabbit
+from tests.support.rabbit_steps import failures, frozen, ids_by_entry, later, runs_of
 from tests.support.stepping import due_entry, log, run
 from tests.support.waiting import wait_for
 
 Steps = Callable[..., RedBeatScheduler]
 
 
-@pytest.fixture
-def make(make_scheduler: Steps, rabbit: Rabbit, queue: str) -> Steps:
-    """A scheduler whose broker is RabbitMQ."""
-
-    def made(**conf: Any) -> RedBeatScheduler:
-        return make_scheduler(broker_url=rabbit.url(), task_default_queue=queue, **conf)
-
-    return made
-
-
-@contextmanager
-def frozen(rabbit: Rabbit, scheduler: RedBeatScheduler) -> Iterator[None]:
-    """The broker hangs, and the scheduler finds out sooner than it does in earnest."""
-    conf = scheduler.app.conf
-    patience = conf.broker_connection_timeout
-    rabbit.freeze()
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(confirming, "PATIENCE", 0.3)
-            conf.broker_connection_timeout = 0.3
-            yield
-    finally:
-        conf.broker_connection_timeout = patience
-        rabbit.thaw()
-
-
-def later(scheduler: RedBeatScheduler, seconds: float = 100) -> None:
-    """Let what waits for its next attempt come to it."""
-    scheduler.batch.postponed._clock = lambda: time.time() + seconds
-    scheduler.batch.postponed.broker_until = 0.0
-
-
-def failures(app: Celery) -> dict[str, str]:
-    """The last reason of each entry whose run failed."""
-    return {event.subject: event.data["reason"] for event in log(app, events.RUN_FAILED)}
-
-
-def runs_of(app: Celery, name: str) -> int:
-    record = store_for(app).get(name)
-    assert record is not None
-    return int(decode_record(record, app).total_run_count)
-
-
-def ids_by_entry(messages: list[dict[str, Any]]) -> dict[str, set[str]]:
-    """The task ids of each entry's messages."""
-    ids: dict[str, set[str]] = {}
-    for message in messages:
-        ids.setdefault(message["redbeat"]["entry"], set()).add(message["id"])
-    return ids
-
-
 def test_what_the_broker_confirmed_is_counted(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     entries = [due_entry(app, f"e{n}", args=[n]) for n in range(30)]
-    scheduler = make()
+    scheduler = make_on_rabbit()
     run(scheduler)
     assert scheduler.dispatcher.mode == "at-least-once"
     assert scheduler.dispatcher.reason == "the broker is no Redis (amqp)"
@@ -94,11 +42,11 @@ def test_what_the_broker_confirmed_is_counted(
 
 
 def test_a_message_that_no_queue_gets_counts_as_failed_until_one_does(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     due_entry(app, "lost", options={"exchange": "amq.topic", "routing_key": queue})
     due_entry(app, "plain")
-    scheduler = make()
+    scheduler = make_on_rabbit()
     run(scheduler)
     assert "no queue gets the message" in failures(app)["lost"]
     assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["plain"]
@@ -112,13 +60,13 @@ def test_a_message_that_no_queue_gets_counts_as_failed_until_one_does(
 
 
 def test_a_broadcast_that_nobody_listens_to_is_no_failure(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     # As with Celery: who is not there does not get it, and it is not kept for them.
     everybody = f"{queue}-everybody"
     due_entry(app, "all", options={"queue": everybody})
     broadcast: Any = Broadcast
-    scheduler = make(task_queues=[broadcast(everybody)])
+    scheduler = make_on_rabbit(task_queues=[broadcast(everybody)])
     with rabbit.connect() as connection:
         connection.channel().exchange_declare(everybody, "fanout", auto_delete=False)
     run(scheduler)
@@ -127,10 +75,10 @@ def test_a_broadcast_that_nobody_listens_to_is_no_failure(
 
 
 def test_a_queue_that_is_deleted_while_beat_runs_is_made_again(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     due_entry(app, "first")
-    scheduler = make()
+    scheduler = make_on_rabbit()
     run(scheduler)
     rabbit.delete(queue)
     due_entry(app, "second")
@@ -142,12 +90,12 @@ def test_a_queue_that_is_deleted_while_beat_runs_is_made_again(
 
 
 def test_a_full_queue_that_refuses_delays_its_own_entries_only(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     full = f"{queue}-full"
     limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
     rabbit.declare(full, **limits)
-    scheduler = make()
+    scheduler = make_on_rabbit()
     for name in ("a", "b"):
         due_entry(app, name, options={"exchange": "amq.direct", "routing_key": full})
     due_entry(app, "plain")
@@ -177,7 +125,7 @@ def test_what_the_broker_finds_wrong_with_one_entry_harms_no_other(
     options: dict[str, str],
     reason: str,
     app: Celery,
-    make: Steps,
+    make_on_rabbit: Steps,
     rabbit: Rabbit,
     queue: str,
 ) -> None:
@@ -186,7 +134,7 @@ def test_what_the_broker_finds_wrong_with_one_entry_harms_no_other(
     for name in names:
         wrong = {key: text.format(queue=queue) for key, text in options.items()}
         due_entry(app, name, options=wrong if name == "e4" else {})
-    scheduler = make()
+    scheduler = make_on_rabbit()
     run(scheduler)
     assert set(failures(app)) == {"e4"}
     assert reason in failures(app)["e4"]
@@ -197,36 +145,11 @@ def test_what_the_broker_finds_wrong_with_one_entry_harms_no_other(
     assert sorted(messages) == [name for name in names if name != "e4"]
 
 
-def test_a_frozen_broker_does_not_hang_the_tick(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
-) -> None:
-    due_entry(app, "before")
-    scheduler = make()
-    run(scheduler)
-    with frozen(rabbit, scheduler):
-        due_entry(app, "orders")
-        started = time.monotonic()
-        run(scheduler)
-        assert "did not answer" in failures(app)["orders"]
-        # A new connection is taken, by the kernel, and is not answered either.
-        later(scheduler)
-        run(scheduler)
-        # Far more than the two waits that there are, far less than waiting without end.
-        assert time.monotonic() - started < 10
-        assert runs_of(app, "orders") == 0
-    later(scheduler)
-    run(scheduler)
-    assert runs_of(app, "orders") == 1
-    ids = ids_by_entry(rabbit.take(queue))
-    # It may be there twice, since nobody knew what became of the first; as the same task.
-    assert {name: len(found) for name, found in ids.items()} == {"before": 1, "orders": 1}
-
-
 def test_a_broker_that_blocks_publishers_is_waited_for(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     due_entry(app, "before")
-    scheduler = make()
+    scheduler = make_on_rabbit()
     run(scheduler)
     rabbit.alarm(True)
     try:
@@ -260,9 +183,9 @@ def test_a_broker_that_blocks_publishers_is_waited_for(
 
 
 def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
-    scheduler = make(redbeat_batch_size=10)
+    scheduler = make_on_rabbit(redbeat_batch_size=10)
     due_entry(app, "before")
     run(scheduler)
     names = [f"e{n:02}" for n in range(25)]
@@ -296,9 +219,9 @@ def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
 
 
 def test_a_run_that_waits_longer_than_its_grace_is_missed_also_while_the_broker_is_down(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
-    scheduler = make()
+    scheduler = make_on_rabbit()
     due_entry(app, "late")
     due_entry(app, "patient")
     store_for(app).change("late", [("set", "policy", json.dumps({"grace": 30}))])
@@ -324,9 +247,9 @@ def test_a_run_that_waits_longer_than_its_grace_is_missed_also_while_the_broker_
 
 
 def test_an_interval_keeps_its_nominal_times_over_an_outage(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
-    scheduler = make()
+    scheduler = make_on_rabbit()
     started = datetime.now(UTC)
     due_entry(app, "often", every=0.5, last_run_at=started)
     wait_for(lambda: store_for(app).scores()["often"] <= time.time())
@@ -346,10 +269,10 @@ def test_an_interval_keeps_its_nominal_times_over_an_outage(
 
 
 def test_a_connection_that_broke_while_idle_fails_no_run(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     due_entry(app, "before")
-    scheduler = make()
+    scheduler = make_on_rabbit()
     run(scheduler)
     rabbit.kill()
     rabbit.start()
@@ -360,10 +283,10 @@ def test_a_connection_that_broke_while_idle_fails_no_run(
 
 
 def test_at_most_once_loses_what_a_broker_that_goes_down_did_not_take_and_says_so(
-    app: Celery, make: Steps, rabbit: Rabbit, queue: str
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
     due_entry(app, "before")
-    scheduler = make(redbeat_delivery="at-most-once")
+    scheduler = make_on_rabbit(redbeat_delivery="at-most-once")
     run(scheduler)
     with frozen(rabbit, scheduler):
         due_entry(app, "lost")

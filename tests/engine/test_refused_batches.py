@@ -8,7 +8,7 @@ import pytest
 import redis
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, events
+from redbeat_core import RedBeatScheduler, events, postponed
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, log, queued, run
@@ -32,6 +32,52 @@ def test_a_batch_that_is_too_large_for_the_server_is_made_in_smaller_ones(
         scheduler._step()
     sent = [message["headers"]["redbeat"]["entry"] for message in queued(client)]
     assert sorted(sent) == sorted(names)
+    scheduler.close()
+    app.close()
+
+
+@pytest.mark.parametrize("kind", [VALKEY, REDIS])
+@pytest.mark.parametrize("setting", ["proto-max-bulk-len", "client-query-buffer-limit"])
+def test_a_run_that_is_too_large_by_itself_is_said_to_be_and_delays_no_other(
+    setting: str,
+    kind: str,
+    new_server: Callable[..., Server],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postponed, "RETRY_FIRST", 30.0)
+    server = new_server(kind)
+    app = make_app(server.url())
+    scheduler = RedBeatScheduler(app)
+    names, large = [f"e{number:02}" for number in range(40)], {"e07", "e31"}
+    for name in names:
+        due_entry(app, name, kwargs={"k": "x" * 900_000} if name in large else None)
+    client = server.client()
+    client.config_set(setting, "1mb")
+    # No wait among them: to nobody it looked as if the server were away.
+    for _ in range(60):
+        if scheduler._step() > 0:
+            break
+    assert "cannot be reached" not in caplog.text
+    sent = [message["headers"]["redbeat"]["entry"] for message in queued(client)]
+    assert sorted(sent) == sorted({*names} - large)
+    failed = log(app, events.RUN_FAILED)
+    assert {event.subject for event in failed} == large
+    assert len(failed) == 2
+    for event in failed:
+        assert "bytes, the server takes 1,048,576" in event.data["reason"]
+        assert event.data["retry_in"] == 30
+    # It waits, and longer each time.
+    run(scheduler)
+    waits = scheduler.batch.postponed
+    clock = waits._clock
+    waits._clock = lambda: clock() + 31
+    run(scheduler)
+    assert [event.data["retry_in"] for event in log(app, events.RUN_FAILED)] == [30, 30, 60, 60]
+    client.config_set(setting, "512mb")
+    waits._clock = lambda: clock() + 92
+    run(scheduler)
+    assert len(queued(client)) == 40
     scheduler.close()
     app.close()
 

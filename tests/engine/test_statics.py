@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
-from celery.beat import BeatLazyFunc
 from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, rrule
@@ -299,14 +298,3 @@ def test_many_that_are_gone_from_the_code_go_in_few_round_trips(
     assert names == ["redbeat:static 0"]
     assert client.smembers("redbeat::statics") >= {"static 0"}
     assert "static 1" not in client.smembers("redbeat::statics")
-
-
-def test_an_argument_that_is_worked_out_at_each_run_is_refused_with_its_reason(
-    app: Celery, beat_with: Make, caplog: pytest.LogCaptureFixture
-) -> None:
-    # What is stored is JSON, for celery-redbeat to read; there is no code in it.
-    beat_with(orders=ORDERS, late={**ORDERS, "args": (BeatLazyFunc(datetime.now, UTC),)})
-    assert "'late' of beat_schedule is left out" in caplog.text
-    assert "BeatLazyFunc is not JSON" in caplog.text
-    assert view(app, "late") is None
-    assert view(app).error is None

@@ -40,15 +40,19 @@ def program(name: str) -> str:
 class Rabbit:
     """One node.
 
-    :ivar port: the loopback port for AMQP, the same for life.
+    :param tls: it speaks TLS, too, with a certificate of its own making.
+    :ivar port: the loopback port for AMQP, the same for life; ``tls_port`` that for TLS.
+    :ivar certificate: the file by which a client knows the node.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
         self._program = program("rabbitmq-server")
         # Names of nodes are looked up at a daemon, which would outlive the node that started it.
         self._epmd = program("epmd")
         self.port, self._names_port, self._peers_port = free_port(), free_port(), free_port()
         self._directory = Path(tempfile.mkdtemp(prefix="redbeat-test-rabbit-"))
+        self.tls_port = free_port() if tls else 0
+        self.certificate = self._directory / "certificate.pem"
         self._process: subprocess.Popen[bytes] | None = None
         self._names: subprocess.Popen[bytes] | None = None
         self._refusing = False
@@ -67,6 +71,10 @@ class Rabbit:
     def url(self) -> str:
         """The address that Celery uses."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def tls_url(self) -> str:
+        """The address that Celery uses for TLS."""
+        return f"amqps://guest:guest@127.0.0.1:{self.tls_port}//"
 
     def start(self) -> Rabbit:
         """Start the node, if it does not run, and wait until it takes connections."""
@@ -177,7 +185,23 @@ class Rabbit:
         lines = [f"listeners.tcp.local = 127.0.0.1:{self.port}", "disk_free_limit.absolute = 1MB"]
         # Other programs' use of the memory is none of its business here.
         lines += ["vm_memory_high_watermark.relative = 0.9"]
+        if self.tls_port:
+            lines += self._tls_settings()
         (folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+
+    def _tls_settings(self) -> list[str]:
+        key = self._directory / "key.pem"
+        words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        words += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+        words += ["-keyout", str(key), "-out", str(self.certificate)]
+        subprocess.run(words, capture_output=True, check=True, timeout=60)
+        return [
+            f"listeners.ssl.local = 127.0.0.1:{self.tls_port}",
+            f"ssl_options.cacertfile = {self.certificate}",
+            f"ssl_options.certfile = {self.certificate}",
+            f"ssl_options.keyfile = {key}",
+            "ssl_options.verify = verify_none",
+        ]
 
     def _environment(self) -> dict[str, str]:
         folder = self._directory

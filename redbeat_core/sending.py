@@ -1,0 +1,79 @@
+"""The message of one run: filled into a form, or made by Celery's own path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery.utils.log import get_logger
+
+from .dispatch import Sent
+from .jobs import Job, task_id_of
+from .lazy import LazyArgumentError, has_lazy
+from .postponed import Postponed
+from .record import definition_of
+from .templates import Run, Templates
+from .unsent import waiting_key
+
+if TYPE_CHECKING:
+    from .schedulers import RedBeatScheduler
+
+logger = get_logger("celery.beat")
+
+
+class Sending:
+    """Makes and publishes the messages of one scheduler."""
+
+    def __init__(
+        self, scheduler: RedBeatScheduler, templates: Templates, postponed: Postponed
+    ) -> None:
+        self._scheduler = scheduler
+        self._templates = templates
+        self._postponed = postponed
+
+    def task_id(self, job: Job) -> str:
+        """The id that the message of *job* has, however often it is made."""
+        chosen = job.entry.options.get("task_id")
+        return chosen or task_id_of(self._scheduler.store.keys.prefix + job.name, job.moment)
+
+    def send(self, job: Job) -> Sent:
+        """Publish *job*; never raises for what its entry or the broker does."""
+        scheduler = self._scheduler
+        entry = job.entry
+        task_id = self.task_id(job)
+        trigger = job.request["id"] if job.request else None
+        header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
+        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
+        run = self._run(job, task_id)
+        if has_lazy(entry.args, entry.kwargs):
+            run = None
+            try:
+                entry.args, entry.kwargs = scheduler.lazy.evaluated(
+                    job.name, entry.args, entry.kwargs
+                )
+            except LazyArgumentError as exc:
+                return Sent(task_id, [], str(exc))
+        filled = self._templates.fill(run) if run is not None else None
+        if filled is not None:
+            return filled
+        options = {**entry.options, "task_id": task_id}
+        # We try again by ourselves. kombu would wait here, and put in a channel that does not
+        # collect or does not confirm.
+        options["retry"] = False
+        options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
+        entry.options = options
+        sent = scheduler.dispatcher.publish(
+            task_id,
+            lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
+            alone=self._postponed.attempts(waiting_key(job)) > 0,
+        )
+        if run is not None and not sent.error:
+            self._templates.learn(run, sent.commands)
+        return sent
+
+    def _run(self, job: Job, task_id: str) -> Run | None:
+        """What a form of the message needs to know; None for requests, which are few."""
+        due = job.step.due
+        if due is None or due.record.definition is None:
+            return None
+        definition = definition_of(due.record)
+        return Run(due.record.definition, definition, task_id, job.nominal)

@@ -1,0 +1,41 @@
+"""Messages that are larger than a Redis server takes in one command.
+
+Such a server ends the connection, with a word or without, as it does for many other reasons.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from redis import exceptions
+
+#: Bytes from which on a lost connection may be for the size. No server can be told to take less
+#: than twice as much.
+LARGE = 512 * 1024
+#: The settings that say how much a server takes.
+_SETTINGS = ("proto-max-bulk-len", "client-query-buffer-limit")
+
+
+def may_be_for_size(exc: Exception) -> bool:
+    """Whether a server that was asked for too much may have ended the connection with *exc*."""
+    if isinstance(exc, exceptions.ResponseError):
+        return "Protocol error" in str(exc)
+    return not isinstance(exc, TimeoutError | exceptions.TimeoutError)
+
+
+def refusal(client: Any, size: int, said: str) -> str:
+    """Why a server that answers again took no message of *size* bytes.
+
+    :param said: what it said, or how the connection ended.
+    :raises RedisError: it does not answer.
+    """
+    client.ping()
+    known = []
+    for setting in _SETTINGS:
+        # A managed server may not tell.
+        with suppress(exceptions.ResponseError, KeyError, ValueError):
+            known.append(int(client.config_get(setting)[setting]))
+    if known and size >= min(known) - LARGE:
+        return f"the message has {size:,} bytes, the server takes {min(known):,}"
+    return f"the server did not take the message, which has {size:,} bytes: {said}"

@@ -12,9 +12,7 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Producer
 
-from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core import RedBeatScheduler, events
 from tests.support.server import REDIS, Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, log, queued, run
@@ -44,26 +42,6 @@ def test_a_message_that_no_queue_on_redis_gets_is_not_told_as_dispatched(
     assert not lists(broker.client() if broker else client)
     assert not log(app, events.RUN_DISPATCHED)
     assert log(app, events.RUN_FAILED)
-
-
-@pytest.mark.parametrize("attributes", [False, True])
-def test_a_request_for_a_queue_goes_there_whatever_routes_or_task_say(
-    app: Celery, client: redis.Redis, make_scheduler: Make, attributes: bool
-) -> None:
-    there = {"exchange": "things", "routing_key": "thing.one"}
-    bound = new_queue("bound", new_exchange("things"), routing_key="thing.one")
-    conf: dict[str, Any] = {"task_queues": [bound, new_queue("shop"), new_queue("elsewhere")]}
-    if not attributes:
-        conf["task_routes"] = {"shop.special": there}
-    RedBeatSchedulerEntry("orders", "shop.special", 3600.0, app=app).save()
-    Operations(store_for(app), app=app).trigger("orders", queue="elsewhere")
-    scheduler = make_scheduler(**conf)
-
-    @scheduler.app.task(name="shop.special", shared=False, **(there if attributes else {}))
-    def special() -> None: ...
-
-    run(scheduler)
-    assert len(queued(client, "elsewhere")) == 1
 
 
 def test_instrumentation_of_kombus_publish_sees_every_message(

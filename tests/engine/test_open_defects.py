@@ -12,36 +12,15 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Producer
 
-from redbeat_core import RedBeatScheduler, events
+from redbeat_core import RedBeatScheduler
 from tests.support.server import REDIS, Server
 from tests.support.shop import make_app
-from tests.support.stepping import due_entry, log, queued, run
+from tests.support.stepping import due_entry, queued, run
 
 Make = Callable[..., RedBeatScheduler]
 # kombu has no types.
 new_queue: Any = Queue
 new_exchange: Any = Exchange
-
-
-def lists(client: redis.Redis) -> set[Any]:
-    keys: Any = client.keys("*")
-    return {key for key in keys if client.type(key) == "list"}
-
-
-@pytest.mark.parametrize("elsewhere", [False, True])
-def test_a_message_that_no_queue_on_redis_gets_is_not_told_as_dispatched(
-    app: Celery,
-    client: redis.Redis,
-    make_scheduler: Make,
-    new_server: Callable[..., Server],
-    elsewhere: bool,
-) -> None:
-    broker = new_server() if elsewhere else None
-    due_entry(app, options={"exchange": "things", "routing_key": "nobody"})
-    run(make_scheduler(broker_url=broker.url()) if broker else make_scheduler())
-    assert not lists(broker.client() if broker else client)
-    assert not log(app, events.RUN_DISPATCHED)
-    assert log(app, events.RUN_FAILED)
 
 
 def test_instrumentation_of_kombus_publish_sees_every_message(

@@ -10,38 +10,16 @@ import pytest
 import redis
 from celery import Celery
 from kombu.entity import Exchange, Queue
-from kombu.messaging import Producer
 
 from redbeat_core import RedBeatScheduler
 from tests.support.server import REDIS, Server
 from tests.support.shop import make_app
-from tests.support.stepping import due_entry, queued, run
+from tests.support.stepping import due_entry, run
 
 Make = Callable[..., RedBeatScheduler]
 # kombu has no types.
 new_queue: Any = Queue
 new_exchange: Any = Exchange
-
-
-def test_instrumentation_of_kombus_publish_sees_every_message(
-    app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As sentry-sdk and ddtrace wrap it."""
-    publish: Any = Producer.publish
-
-    def publishing(self: Any, body: Any, *more: Any, **options: Any) -> Any:
-        kind = "big" if body[0][0] > 2 else "small"
-        options["headers"] = {**(options.get("headers") or {}), "kind": kind}
-        return publish(self, body, *more, **options)
-
-    monkeypatch.setattr(Producer, "publish", publishing)
-    scheduler = RedBeatScheduler(app)
-    for number in range(5):
-        due_entry(app, f"e{number}", args=[number])
-    run(scheduler)
-    scheduler.close()
-    found = {one["headers"]["redbeat"]["entry"]: one["headers"]["kind"] for one in queued(client)}
-    assert found == {"e0": "small", "e1": "small", "e2": "small", "e3": "big", "e4": "big"}
 
 
 def test_a_queue_that_is_bound_while_beat_runs_gets_its_messages(

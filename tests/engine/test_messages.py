@@ -165,7 +165,7 @@ CASES: dict[str, Case] = {
     "queue and routing key": Case({"queue": "other", "routing_key": "there"}, fills=True),
     "exchange": Case({"exchange": "things", "routing_key": "thing.one"}, conf={
         "task_queues": [BOUND, new_queue("shop")]
-    }, prepare=declared, fills=True),
+    }, prepare=declared),
     "priority": Case({"priority": 7}, fills=True),
     "priority of the broker's steps": Case({"priority": 5}, conf={
         "broker_transport_options": {"priority_steps": [0, 5], "sep": ":"}

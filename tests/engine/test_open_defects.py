@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
@@ -20,30 +19,6 @@ Make = Callable[..., RedBeatScheduler]
 # kombu has no types.
 new_queue: Any = Queue
 new_exchange: Any = Exchange
-
-
-def test_a_queue_that_is_bound_while_beat_runs_gets_its_messages(
-    app: Celery, client: redis.Redis, make_scheduler: Make
-) -> None:
-    """What a worker with another queue of the same exchange does when it starts."""
-    options = {"exchange": "things", "routing_key": "thing.one"}
-    one, two = (
-        new_queue(name, new_exchange("things"), routing_key="thing.one") for name in ("one", "two")
-    )
-
-    def declare(queue: Any) -> None:
-        with app.connection_for_write() as connection:
-            queue(connection.channel()).declare()
-
-    declare(one)
-    scheduler = make_scheduler()
-    for _ in range(3):
-        due_entry(scheduler.app, options=options)
-        run(scheduler)
-    declare(two)
-    due_entry(scheduler.app, options=options)
-    run(scheduler)
-    assert (client.llen("one"), client.llen("two")) == (4, 1)
 
 
 def test_a_user_that_may_not_ask_the_server_about_itself_can_run_a_schedule(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -249,14 +250,18 @@ def one_server(client: Any) -> Any:
 
 
 def check_cluster(client: Any, prefix: str, url: str) -> None:
-    """Refuse a Cluster when *prefix* does not put all keys in one slot.
+    """Refuse a Cluster when *prefix* does not put all keys in one slot. A server that does not say
+    what it is counts as none.
 
     :raises ConnectionProblem: it is a Cluster and the prefix has no hash tag.
     """
     if hash_tag(prefix) is not None:
         return
     if not is_cluster(client):
-        info = client.info("server")
+        try:
+            info = client.info("server")
+        except exceptions.ResponseError:
+            return
         if info.get("redis_mode") != "cluster" and info.get("server_mode") != "cluster":
             return
     raise ConnectionProblem(
@@ -274,11 +279,7 @@ def check_eviction(client: Any, action: str, url: str) -> None:
     """
     if action == "ignore":
         return
-    client = one_server(client)
-    try:
-        policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy") or "")
-    except exceptions.ResponseError:
-        policy = str(client.info("memory").get("maxmemory_policy") or "")
+    policy = _eviction_policy(one_server(client))
     if not policy and action != "raise":
         return
     # Only keys with a TTL go under volatile-*: the lease alone, which is renewed anyway.
@@ -292,6 +293,16 @@ def check_eviction(client: Any, action: str, url: str) -> None:
     if action == "raise":
         raise ConnectionProblem(message, permanent=True)
     (logger.warning if action == "warn" else logger.error)("beat: %s", message)
+
+
+def _eviction_policy(client: Any) -> str:
+    """The server's ``maxmemory-policy``; empty when it does not say: its user may not ask, or it
+    is a managed one."""
+    with suppress(exceptions.ResponseError):
+        return str(client.config_get("maxmemory-policy").get("maxmemory-policy") or "")
+    with suppress(exceptions.ResponseError):
+        return str(client.info("memory").get("maxmemory_policy") or "")
+    return ""
 
 
 __all__ = [

@@ -11,30 +11,13 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
-from tests.support.server import REDIS, Server
-from tests.support.shop import make_app
+from tests.support.server import Server
 from tests.support.stepping import due_entry, run
 
 Make = Callable[..., RedBeatScheduler]
 # kombu has no types.
 new_queue: Any = Queue
 new_exchange: Any = Exchange
-
-
-def test_a_user_that_may_not_ask_the_server_about_itself_can_run_a_schedule(
-    new_server: Callable[..., Server],
-) -> None:
-    """celery-redbeat needs no command of the category @dangerous, such as INFO and CONFIG."""
-    server = new_server(REDIS)
-    may = ["~redbeat:*", "~shop*", "~_kombu*", "&redbeat:*", "+@all", "-@admin", "-@dangerous"]
-    client: Any = server.client()
-    client.execute_command("ACL", "SETUSER", "beat", "on", ">pw", *may)
-    app = make_app(server.url().replace("redis://", "redis://beat:pw@"))
-    due_entry(app)
-    scheduler = RedBeatScheduler(app)
-    run(scheduler)
-    scheduler.close()
-    assert server.client().llen("shop") == 1
 
 
 def test_a_clock_that_is_set_back_does_not_lengthen_the_wait_for_the_broker(

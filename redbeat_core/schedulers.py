@@ -297,6 +297,7 @@ class RedBeatScheduler(Scheduler):
         """Refuse a server that can never do; one that is only away is waited for."""
         try:
             client.ping()
+            connection.check_version(client, config.redis_url)
             connection.check_cluster(client, config.key_prefix, config.redis_url)
             connection.check_eviction(client, config.key_expiry_check, config.redis_url)
         except _TROUBLE_AT_START as exc:

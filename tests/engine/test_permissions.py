@@ -69,7 +69,7 @@ def test_a_user_with_the_documented_permissions_can_run_a_schedule(server: Serve
     app.close()
 
 
-def test_so_can_an_operator(server: Server) -> None:
+def test_so_can_an_operator_and_a_worker_can_report(server: Server) -> None:
     app = app_of_user(server)
     store = store_for(app)
     operations = Operations(store, app=app)
@@ -78,6 +78,8 @@ def test_so_can_an_operator(server: Server) -> None:
     operations.resume("orders")
     operations.edit_schedule("orders", schedule(300.0))
     operations.trigger("orders")
+    outcome = {"task_id": "x", "attempt": 0, "run_at": 0.0}
+    assert store.record_outcome("orders", events.RUN_SUCCEEDED, outcome, {})
     stop = threading.Event()
     snapshot = next(iter(EventStream(store).follow(stop)))
     stop.set()
@@ -86,6 +88,12 @@ def test_so_can_an_operator(server: Server) -> None:
     operations.delete("orders")
     assert store.get("orders") is None
     app.close()
+
+
+def test_what_a_server_tells_may_be_granted_on_top(server: Server) -> None:
+    client = get_redis(app_of_user(server, "+info", "+config|get"))
+    assert client.info("server")["run_id"]
+    assert client.config_get("maxmemory-policy")
 
 
 def test_and_beat_as_a_process(server: Server, processes: Processes) -> None:

@@ -95,7 +95,7 @@ class BatchRunner:
 
     def _run(self) -> Result:
         now = self._scheduler.clock.now()
-        if now < self.postponed.broker_until:
+        if self.postponed.broker_waits(now):
             return Result(held=True, next_at=self.postponed.broker_until)
         scheduler = self._scheduler
         limit = min(self._limit, scheduler.config.batch_size)

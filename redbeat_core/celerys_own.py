@@ -13,8 +13,11 @@ from celery import Celery, Task, beat
 from celery.app import amqp, base, routes
 from celery.app import task as tasks
 from celery.beat import Scheduler
+from kombu import messaging
 
 _BACKENDS = "celery.backends."
+#: What kombu's producer does to a message on its way.
+_PUBLISHING = ("publish", "_publish", "_prepare")
 
 
 def is_from(function: Any, module: ModuleType) -> bool:
@@ -43,6 +46,8 @@ def sends_as_celery(scheduler: Scheduler) -> bool:
         and make is amqp.AMQP.as_task_v2
         and is_from(make, amqp)
         and is_from(messages.send_task_message, amqp)
+        and messages.Producer is messaging.Producer
+        and all(is_from(getattr(messaging.Producer, name), messaging) for name in _PUBLISHING)
         and type(messages.router) is routes.Router
         and all(type(route) is routes.MapRoute for route in messages.routes)
         and _is_celerys(app.backend)

@@ -54,10 +54,45 @@ class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
         return None
 
 
+class NoQueueError(Exception):
+    """No queue would get a message."""
+
+
 class Collecting:
-    """Mixed into kombu's Redis channel: messages are noted, everything else happens."""
+    """Mixed into kombu's Redis channel: messages are noted, everything else happens.
+
+    :ivar declared: the queues that :func:`declare_once` need not declare, by their ids.
+    """
 
     commands: Commands | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.declared: dict[int, Any] = {}
+        super().__init__(*args, **kwargs)
+
+    def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> Any:
+        """Put a message where it goes.
+
+        :raises NoQueueError: that is nowhere; kombu says nothing of it.
+        """
+        before = len(self.commands or ())
+        result = super().basic_publish(message, exchange, routing_key, **kwargs)  # type: ignore[misc]
+        if self.commands is not None and len(self.commands) == before:
+            self._forget_declared(exchange)
+            raise NoQueueError(
+                f"no queue gets the message: exchange {exchange!r}, routing key {routing_key!r}"
+            )
+        return result
+
+    def _forget_declared(self, exchange: str) -> None:
+        """Let queues be declared, and bound to *exchange*, with the next attempt: the broker may
+        have lost them."""
+        self.declared.clear()
+        self.connection.client.declared_entities.clear()  # type: ignore[attr-defined]
+        state = self.state  # type: ignore[attr-defined]
+        for queue, bound_to, key in list(state.bindings):
+            if bound_to == exchange:
+                state.binding_delete(queue, bound_to, key)
 
     def _put(self, *args: Any, **kwargs: Any) -> Any:
         return self._collecting(super()._put, args, kwargs)  # type: ignore[misc]
@@ -90,7 +125,7 @@ def declare_once(producer: Any) -> None:
 
     kombu remembers them, too, but makes a copy of the queue for each message before it looks.
     """
-    declared: dict[int, Any] = {}
+    declared: dict[int, Any] = producer.channel.declared
     declare = producer.maybe_declare
 
     def maybe_declare(entity: Any, retry: bool = False, **policy: Any) -> Any:

@@ -6,9 +6,11 @@ unreadable value cannot fail the reading of its neighbours.
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -72,6 +74,9 @@ _SHARED_WITH_SENTINEL = (
 #: the size of kombu's pool.
 _NOT_FOR_CLUSTER = ("max_connections",)
 _TEXT = {"decode_responses": True, "encoding_errors": "surrogateescape"}
+#: The first version that has all that is asked of it: LPOP with a count, ranges of streams that
+#: leave their first out.
+OLDEST = (6, 2)
 #: Seconds; a server that does not answer must not hold a tick for longer.
 _TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 5.0, "health_check_interval": 15}
 
@@ -249,14 +254,15 @@ def one_server(client: Any) -> Any:
 
 
 def check_cluster(client: Any, prefix: str, url: str) -> None:
-    """Refuse a Cluster when *prefix* does not put all keys in one slot.
+    """Refuse a Cluster when *prefix* does not put all keys in one slot. A server that does not say
+    what it is counts as none.
 
     :raises ConnectionProblem: it is a Cluster and the prefix has no hash tag.
     """
     if hash_tag(prefix) is not None:
         return
     if not is_cluster(client):
-        info = client.info("server")
+        info = _server_info(client)
         if info.get("redis_mode") != "cluster" and info.get("server_mode") != "cluster":
             return
     raise ConnectionProblem(
@@ -264,6 +270,21 @@ def check_cluster(client: Any, prefix: str, url: str) -> None:
         f"redbeat_key_prefix to one with a hash tag, for example '{{{prefix.rstrip(':')}}}:'",
         permanent=True,
     )
+
+
+def check_version(client: Any, url: str) -> None:
+    """Refuse a server that is too old. One that does not say its version is taken.
+
+    :raises ConnectionProblem: it is older than :data:`OLDEST`.
+    """
+    version = str(_server_info(one_server(client)).get("redis_version") or "")
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is not None and (int(found[1]), int(found[2])) < OLDEST:
+        raise ConnectionProblem(
+            f"Redis at {safe_url(url)} has version {version}: the schedule needs "
+            f"{'.'.join(map(str, OLDEST))} or newer (or any Valkey)",
+            permanent=True,
+        )
 
 
 def check_eviction(client: Any, action: str, url: str) -> None:
@@ -274,11 +295,7 @@ def check_eviction(client: Any, action: str, url: str) -> None:
     """
     if action == "ignore":
         return
-    client = one_server(client)
-    try:
-        policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy") or "")
-    except exceptions.ResponseError:
-        policy = str(client.info("memory").get("maxmemory_policy") or "")
+    policy = _eviction_policy(one_server(client))
     if not policy and action != "raise":
         return
     # Only keys with a TTL go under volatile-*: the lease alone, which is renewed anyway.
@@ -294,6 +311,24 @@ def check_eviction(client: Any, action: str, url: str) -> None:
     (logger.warning if action == "warn" else logger.error)("beat: %s", message)
 
 
+def _server_info(client: Any) -> dict[str, Any]:
+    """What the server says of itself; empty when it does not."""
+    with suppress(exceptions.ResponseError):
+        info: dict[str, Any] = client.info("server")
+        return info
+    return {}
+
+
+def _eviction_policy(client: Any) -> str:
+    """The server's ``maxmemory-policy``; empty when it does not say: its user may not ask, or it
+    is a managed one."""
+    with suppress(exceptions.ResponseError):
+        return str(client.config_get("maxmemory-policy").get("maxmemory-policy") or "")
+    with suppress(exceptions.ResponseError):
+        return str(client.info("memory").get("maxmemory_policy") or "")
+    return ""
+
+
 __all__ = [
     "REDBEAT_REDIS_KEY",
     "TROUBLE",
@@ -302,6 +337,7 @@ __all__ = [
     "RetryingConnection",
     "check_cluster",
     "check_eviction",
+    "check_version",
     "connect",
     "explain",
     "get_redis",

@@ -366,7 +366,9 @@ def _settled(sent: Sent, down: bool) -> Sent:
 
 def _same_server(one: Any, other: Any) -> bool:
     ids = _run_id(one), _run_id(other)
-    return ids[0] == ids[1] if all(ids) else _address(one) == _address(other)
+    if all(ids):
+        return ids[0] == ids[1]
+    return bool(_address(one)) and _address(one) == _address(other)
 
 
 def _run_id(client: Any) -> str:
@@ -383,5 +385,8 @@ def _user(client: Any) -> str:
 
 
 def _address(client: Any) -> str:
+    """Where *client* has its server; empty when it asks a Sentinel for that."""
     kwargs = client.connection_pool.connection_kwargs
+    if not (kwargs.get("host") or kwargs.get("path")):
+        return ""
     return f"{kwargs.get('host')}:{kwargs.get('port')}:{kwargs.get('path')}"

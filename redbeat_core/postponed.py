@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 #: Seconds between attempts: the first wait, and the longest for one entry and for the broker.
 RETRY_FIRST, RETRY_MOST, BROKER_MOST = 1.0, 60.0, 30.0
+#: Seconds by which a clock that is set back may lengthen a wait; set back further, it ends it.
+_STEP = 1.0
+
+
+def _lasts(until: float, length: float, now: float) -> bool:
+    return 0 < until - now <= length + _STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,10 @@ class Wait:
     attempts: int
     until: float
     length: float
+
+    def lasts(self, now: float) -> bool:
+        """Whether there is time left at *now*, Unix seconds."""
+        return _lasts(self.until, self.length, now)
 
 
 class Postponed:
@@ -61,7 +71,7 @@ class Postponed:
 
     def waits(self, key: str) -> bool:
         """Whether *key* is not to be tried yet."""
-        return key in self._waits and self._waits[key].until > self._clock()
+        return key in self._waits and self._waits[key].lasts(self._clock())
 
     def tried(self, key: str) -> bool:
         """Whether publishing *key* has failed, by itself or with all, and not been done since."""
@@ -70,7 +80,7 @@ class Postponed:
     def held_back(self) -> dict[str, str]:
         """What is not to be tried yet, with its mark."""
         now = self._clock()
-        return {key: wait.mark for key, wait in self._waits.items() if wait.until > now}
+        return {key: wait.mark for key, wait in self._waits.items() if wait.lasts(now)}
 
     def next_at(self) -> float | None:
         """When the first of them is to be tried."""
@@ -79,7 +89,7 @@ class Postponed:
     def keep_only(self, came: Collection[str]) -> None:
         """Drop the waits that are over and whose key did not come again: it is gone."""
         now = self._clock()
-        for key in [key for key, wait in self._waits.items() if wait.until <= now]:
+        for key in [key for key, wait in self._waits.items() if not wait.lasts(now)]:
             if key not in came:
                 del self._waits[key]
 
@@ -88,6 +98,10 @@ class Postponed:
         self._broker_wait = min(max(self._broker_wait * 2, RETRY_FIRST), BROKER_MOST)
         self.broker_until = self._clock() + self._broker_wait
         return self._broker_wait
+
+    def broker_waits(self, now: float) -> bool:
+        """Whether nothing is to be published yet at *now*, Unix seconds."""
+        return _lasts(self.broker_until, self._broker_wait, now)
 
     def broker_works(self) -> None:
         """The broker took what it was given."""

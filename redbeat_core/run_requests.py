@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from celery import Celery
 from celery.utils.log import get_logger
 
 from . import events
@@ -27,6 +28,20 @@ logger = get_logger("celery.beat")
 
 #: Options that would lead a message past the queue that a request names.
 _ELSEWHERE = ("exchange", "exchange_type", "routing_key")
+
+
+def straight_to(app: Celery, name: str) -> dict[str, Any]:
+    """The options of a message to the queue *name*, whatever the task and its routes say of
+    exchange and routing key: Celery lets these win over a queue."""
+    try:
+        queue = app.amqp.queues[name]
+    except Exception:
+        # No such queue, or settings that give none: told by Celery, in its own words.
+        return {"queue": name}
+    kind, exchange, key = queue.exchange.type, queue.exchange.name, queue.routing_key
+    if kind == "direct":
+        exchange, key = "", queue.name
+    return {"queue": name, "exchange": exchange, "exchange_type": kind, "routing_key": key}
 
 
 class RunRequests:
@@ -96,7 +111,7 @@ class RunRequests:
             entry.kwargs = dict(trigger.kwargs)
         if trigger.queue is not None:
             kept = {key: value for key, value in entry.options.items() if key not in _ELSEWHERE}
-            entry.options = {**kept, "queue": trigger.queue}
+            entry.options = {**kept, **straight_to(scheduler.app, trigger.queue)}
         step = Advance(request=request, seen=record)
         if trigger.count_run:
             step = self._counting(step, entry, policy)

@@ -27,7 +27,7 @@ from .connection import (
     get_redis,
     safe_url,
 )
-from .dispatch import Dispatcher
+from .dispatch import AT_LEAST_ONCE, Dispatcher
 from .entry import RedBeatSchedulerEntry
 from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
 from .lazy import LazyArguments
@@ -226,6 +226,12 @@ class RedBeatScheduler(Scheduler):
         mode = self.dispatcher.choose_mode()
         logger.info("beat: Acquired lock, leading as %s", self.lease.token)
         logger.info("beat: Delivery is %s: %s", mode, self.dispatcher.reason)
+        if not self.lock_key and mode == AT_LEAST_ONCE:
+            logger.warning(
+                "beat: Without a lock (redbeat_lock_key) and with delivery %s several beats may "
+                "each enqueue a run, with the same task id",
+                mode,
+            )
         # Who leads was told before the mode was known.
         self.lease.describe()
         return True
@@ -292,6 +298,7 @@ class RedBeatScheduler(Scheduler):
         """Refuse a server that can never do; one that is only away is waited for."""
         try:
             client.ping()
+            connection.check_version(client, config.redis_url)
             connection.check_cluster(client, config.key_prefix, config.redis_url)
             connection.check_eviction(client, config.key_expiry_check, config.redis_url)
         except _TROUBLE_AT_START as exc:

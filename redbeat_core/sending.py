@@ -44,7 +44,11 @@ class Sending:
         task_id = self.task_id(job)
         trigger = job.request["id"] if job.request else None
         header = {"entry": job.name, "nominal": job.nominal, "trigger": trigger}
-        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
+        if trigger is None:
+            logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
+        else:
+            sentence = "Scheduler: Sending requested task %s (%s), trigger %s"
+            logger.info(sentence, entry.name, entry.task, trigger)
         run = self._run(job, task_id)
         if has_lazy(entry.args, entry.kwargs):
             run = None

@@ -265,6 +265,8 @@ class Templates:
             form.serializer in self._serializers
             and properties.get("body_encoding") == "base64"
             and "compression" not in headers
+            # Which queues an exchange leads to may change at any time.
+            and not properties["delivery_info"]["exchange"]
             and (headers.get("eta") is not None) == ("countdown" in form.seconds)
             and (headers.get("expires") is not None) == ("expires" in form.seconds)
             and headers["id"] == headers["root_id"] == properties["correlation_id"] == run.task_id

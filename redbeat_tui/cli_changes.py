@@ -21,6 +21,7 @@ from .cli_reading import zone_of
 from .config import Options
 from .following import FAILED, REQUESTED, Follower, Run
 from .format import countdown, timestamp
+from .length_text import seconds_of
 from .policy_text import over_because
 from .requests import WAITS
 from .run_now import TypedWrongError, read_json
@@ -53,6 +54,16 @@ def _json(_ctx: click.Context, param: click.Parameter, value: str | None) -> Any
         return None if value is None else read_json(param.name or "", value)
     except TypedWrongError as exc:
         raise click.BadParameter(str(exc)) from None
+
+
+def _length(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Seconds of a length of time."""
+    if value is None:
+        return None
+    try:
+        return seconds_of(value)
+    except ScheduleError as exc:
+        raise click.BadParameter(f"{clean(value, 60)!r}: {exc}") from None
 
 
 @click.command("pause")
@@ -94,9 +105,9 @@ def resume(name: str, note: str, if_version: str | None) -> None:
 @click.option("--queue", metavar="NAME", help="Where the message of this run goes.")
 @click.option(
     "--expires",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Report it as missed if no beat took it within this.",
+    callback=_length,
+    metavar="LENGTH",
+    help="Report it as missed if no beat took it within this: 90, 5m, 2h.",
 )
 @click.option("--count-run", is_flag=True, help="Let it count as the entry's last run.")
 @sentences
@@ -106,6 +117,7 @@ def trigger(name: str, note: str, if_version: str | None, wait: float | None, **
     \b
     redbeat-tui trigger "send report" --wait 10
     redbeat-tui trigger "send report" --args '["march"]' --kwargs '{"dry": true}' --queue slow
+    redbeat-tui trigger "send report" --expires 2h
     """
     options = options_in_force()
     operations = operations_of(options)

@@ -7,16 +7,15 @@ from datetime import tzinfo
 from typing import Any
 
 import click
-from celery.schedules import schedule
 
 from redbeat_core.moment_text import parse_moment
 from redbeat_core.policy import ALLOWED, AMBIGUOUS, CATCHUP, NONEXISTENT
 from redbeat_core.scanning import ScheduleError, Word
-from redbeat_core.schedules import parse_schedule
 
 from .cli import Refusal, common, operations_of, options_in_force, sentences
 from .cli_changes import change_options, next_run
 from .cli_reading import zone_of
+from .length_text import seconds_of
 from .policy_text import policy_lines
 from .sanitize import clean
 
@@ -101,7 +100,7 @@ def read(key: str, text: str, zone: tzinfo) -> Any:
     if text == NONE and key in _LIMITS:
         return None
     readers: list[tuple[tuple[str, ...], Callable[[str], Any]]] = [
-        (_LENGTHS, _length),
+        (_LENGTHS, seconds_of),
         (_MOMENTS, lambda words: parse_moment(Word(words, 0), zone).timestamp()),
         (("max_runs", "catchup_limit"), int),
     ]
@@ -118,19 +117,3 @@ def read(key: str, text: str, zone: tzinfo) -> Any:
                 option = key.replace("_", "-")
                 raise Refusal(f"--{option} {clean(text, 60)!r} is refused: {reason}") from None
     return text
-
-
-def _length(text: str) -> float:
-    """Seconds of ``5m``, ``1h30m``, ``90``."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        every: Any = parse_schedule(f"every {text}")
-    except ScheduleError:
-        every = None
-    # Nothing but a length: no start, and not by the clock.
-    if type(every) is not schedule or every.relative:
-        raise ScheduleError("write a length of time as in 90s, 5m, 1h30m, 2 days")
-    return float(every.run_every.total_seconds())

@@ -34,7 +34,13 @@ from celery import Celery
 from celery.app.utils import find_app
 
 from redbeat_core.config import ConfigError, RedBeatConfig
-from redbeat_core.connection import ConnectionProblem, check_cluster, explain, raw_client
+from redbeat_core.connection import (
+    ConnectionProblem,
+    check_cluster,
+    check_version,
+    explain,
+    raw_client,
+)
 from redbeat_core.store import ScheduleStore, store_for
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -168,6 +174,7 @@ def check_server(options: Options) -> None:
     try:
         client = raw_client(open_store(options).client)
         client.ping()
+        check_version(client, options.url)
         check_cluster(client, options.key_prefix, options.url)
     except ConnectionProblem:
         raise

@@ -37,9 +37,11 @@ if ARGV[4] ~= '' then
 end
 local maxlen, home = ARGV[2], ARGV[3]
 
--- The text of the error that a command gave, if it gave one.
+-- The text of the error that a command gave, if it gave one; Redis 6 puts in front of some where
+-- the script is.
 local function failure(reply)
-  return type(reply) == 'table' and reply.err or nil
+  local err = type(reply) == 'table' and reply.err
+  return err and string.gsub(err, '^@user_script: ?%d+: ', '') or nil
 end
 
 local function execute(database, ...)

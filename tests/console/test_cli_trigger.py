@@ -53,8 +53,9 @@ def test_trigger_takes_what_the_run_is_to_differ_in(
         (("--args", "[1"), 2, "args is not JSON: Expecting ',' delimiter at character 3"),
         (("--args", '{"a": 1}'), 2, "args must be a list"),
         (("--kwargs", "[1]"), 2, "kwargs must be an object"),
-        (("--expires", "0"), 2, "0"),
-        (("--expires", "soon"), 2, "soon"),
+        (("--expires", "0"), 1, "expires must be a number of seconds"),
+        (("--expires", "nan"), 1, "expires must be a number of seconds"),
+        (("--expires", "soon"), 2, "'soon': write a length of time as in 90s"),
         (("--expires", "1e9"), 1, "expires must be a number of seconds"),
         (("--queue", ""), 1, "queue must be a text that is not empty"),
         (("--args", "[NaN]"), 1, "args cannot be written as JSON"),
@@ -74,3 +75,16 @@ def test_trigger_says_what_is_wrong_with_what_was_asked(
     assert reason in result.stderr
     assert "Traceback" not in result.output
     assert store.client.xlen(store.keys.triggers) == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "seconds"), [("90", 90.0), ("0.5", 0.5), ("5m", 300.0), ("1h30m", 5400.0)]
+)
+def test_trigger_takes_a_length_of_time(
+    run: Run, add: Add, store: ScheduleStore, typed: str, seconds: float
+) -> None:
+    add("daily report")
+    result = run("trigger", "daily report", "--expires", typed)
+    assert result.exit_code == 0, result.stderr
+    ((_, fields),) = store.client.xrange(store.keys.triggers)
+    assert json.loads(fields["request"])["expires"] == seconds

@@ -16,6 +16,7 @@ import redis
 from celery import Celery, Task, beat
 from celery.app.amqp import AMQP
 from celery.backends.base import DisabledBackend
+from kombu.messaging import Producer
 
 from redbeat_core import RedBeatScheduler, events, filling, templates
 from redbeat_core.filling import Filling
@@ -105,6 +106,38 @@ def protocol_of_the_app(monkeypatch: pytest.MonkeyPatch, app: Celery) -> None:
     monkeypatch.setitem(protocols, 2, making)
 
 
+def publishing_of_all_producers(monkeypatch: pytest.MonkeyPatch, app: Celery) -> None:
+    """As instrumentation wraps it: sentry-sdk, ddtrace."""
+    publish: Any = Producer.publish
+
+    def publishing(self: Any, body: Any, *more: Any, **options: Any) -> Any:
+        return publish(self, body, *more, **marked(options, body[1]))
+
+    monkeypatch.setattr(Producer, "publish", publishing)
+
+
+def preparing_of_all_producers(monkeypatch: pytest.MonkeyPatch, app: Celery) -> None:
+    prepare: Any = Producer._prepare
+
+    def preparing(self: Any, body: Any, *more: Any) -> Any:
+        more[-1]["tenant"] = body[1].get("tenant")
+        return prepare(self, body, *more)
+
+    monkeypatch.setattr(Producer, "_prepare", preparing)
+
+
+class OwnProducer(Producer):
+    """As a project has it that marks its messages."""
+
+    def publish(self, body: Any, *more: Any, **options: Any) -> Any:
+        publish: Any = super().publish
+        return publish(body, *more, **marked(options, body[1]))
+
+
+def producer_of_the_app(monkeypatch: pytest.MonkeyPatch, app: Celery) -> None:
+    monkeypatch.setattr(app.amqp, "Producer", OwnProducer)
+
+
 PATCHES = [
     call_of_one_task,
     call_of_all_tasks,
@@ -112,6 +145,9 @@ PATCHES = [
     call_of_all_schedulers,
     messages_of_the_app,
     protocol_of_the_app,
+    publishing_of_all_producers,
+    preparing_of_all_producers,
+    producer_of_the_app,
 ]
 
 

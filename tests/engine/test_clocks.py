@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,15 @@ import pytest
 import redis
 from celery import Celery
 
-from redbeat_core import RedBeatSchedulerEntry, events
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.health import read_health
 from redbeat_core.operations import Operations
+from redbeat_core.postponed import BROKER_MOST, RETRY_MOST, Postponed
 from redbeat_core.store import store_for
 from tests.support.journal import Journal, pid_of, runs_twice
 from tests.support.processes import Processes
-from tests.support.server import missing
+from tests.support.server import Server, missing
+from tests.support.stepping import due_entry, run
 from tests.support.waiting import wait_for
 
 CONF: dict[str, Any] = {"redbeat_lock_timeout": 1}
@@ -131,3 +135,46 @@ def test_what_a_beat_with_a_wrong_clock_writes_is_of_the_right_time(
     loaded = RedBeatSchedulerEntry.from_key("redbeat:static", app=app)
     assert loaded.last_run_at is not None
     assert before - 1 < loaded.last_run_at.timestamp() < now + 60
+
+
+def test_a_clock_that_is_set_back_does_not_lengthen_the_wait_for_the_broker(
+    app: Celery,
+    make_scheduler: Callable[..., RedBeatScheduler],
+    new_server: Callable[..., Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = new_server()
+    scheduler = make_scheduler(broker_url=broker.url())
+    run(scheduler)
+    right = scheduler.clock.local
+    monkeypatch.setattr(scheduler.clock, "local", lambda: right() + 3600)
+    broker.stop()
+    due_entry(app)
+    scheduler._step()
+    broker.start()
+    monkeypatch.setattr(scheduler.clock, "local", right)
+    due_entry(app)
+    until = time.monotonic() + 5
+    while time.monotonic() < until and not broker.client().llen("shop"):
+        scheduler._step()
+        time.sleep(0.1)
+    assert broker.client().llen("shop")
+
+
+@pytest.mark.parametrize("back", [0.0, 0.5, 3600.0])
+def test_a_clock_that_is_set_back_ends_waits_and_a_small_step_does_not(back: float) -> None:
+    now = [1.7e9]
+    postponed = Postponed(lambda: now[0])
+    for _ in range(10):
+        postponed.failed("orders", "as it was")
+        postponed.broker_failed()
+    now[0] -= back
+    small = back < 1
+    assert postponed.waits("orders") is small
+    assert bool(postponed.held_back()) is small
+    assert postponed.broker_waits(now[0]) is small
+    now[0] += back + BROKER_MOST
+    assert not postponed.broker_waits(now[0])
+    assert postponed.waits("orders")
+    now[0] += RETRY_MOST
+    assert not postponed.waits("orders")

@@ -157,3 +157,20 @@ def test_a_retry_period_ends() -> None:
     gone = RetryingConnection(0.01, connect("redis://127.0.0.1:1/0"))
     with pytest.raises(redis.ConnectionError):
         gone.ping()
+
+
+@pytest.mark.parametrize("version", ["5.0.14", "6.0.16"])
+def test_a_server_that_is_too_old_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr(redis.Redis, "info", lambda self, *_: {"redis_version": version})
+    with pytest.raises(SystemExit, match=f"has version {version}: the schedule needs 6.2"):
+        RedBeatScheduler(make_app(url))
+
+
+@pytest.mark.parametrize("version", ["6.2.0", "7.2.4", "10.0.0", "unstable", None])
+def test_a_server_that_is_new_enough_or_does_not_say_is_taken(
+    url: str, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    monkeypatch.setattr(redis.Redis, "info", lambda self, *_: {"redis_version": version})
+    RedBeatScheduler(make_app(url)).close()

@@ -166,7 +166,7 @@ CASES: dict[str, Case] = {
     "queue and routing key": Case({"queue": "other", "routing_key": "there"}, fills=True),
     "exchange": Case({"exchange": "things", "routing_key": "thing.one"}, conf={
         "task_queues": [BOUND, new_queue("shop")]
-    }, prepare=declared, fills=True),
+    }, prepare=declared),
     "priority": Case({"priority": 7}, fills=True),
     "priority of the broker's steps": Case({"priority": 5}, conf={
         "broker_transport_options": {"priority_steps": [0, 5], "sep": ":"}
@@ -324,7 +324,7 @@ def test_with_a_receiver_it_is_so_too(
 
 
 #: What no form is made of, but for other reasons than that a time or another's hand is in it.
-ALSO_PREPARED = {"the app's compression", "a task that compresses"}
+ALSO_PREPARED = {"exchange", "the app's compression", "a task that compresses"}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
 from redbeat_core.connection import get_redis
 from tests.support.server import VALKEY, Server, free_port, program
 from tests.support.shop import make_app
+from tests.support.stepping import due_entry, queued, run
 from tests.support.waiting import wait_for
 
 
@@ -170,5 +171,25 @@ def test_the_schedule_is_found_through_a_sentinel(
     assert scheduler.store.database == 3
     with server.client(db=3) as client:
         assert client.zscore("redbeat::schedule", "redbeat:orders") is not None
+    scheduler.close()
+    app.close()
+
+
+def test_what_sentinels_name_is_not_one_server_for_want_of_an_address(
+    server: Server, sentinel_port: int
+) -> None:
+    """Where the user may not ask who it is, two primaries look alike."""
+    client: Any = server.client()
+    client.execute_command("ACL", "SETUSER", "beat", "on", ">word", "~*", "&*", "+@all", "-info")
+    url = f"sentinel://beat:word@127.0.0.1:{sentinel_port}"
+    options = {"service_name": "shop", "master_name": "shop"}
+    conf: dict[str, Any] = {"broker_url": url, "redbeat_redis_url": url}
+    conf |= {"broker_transport_options": options, "redbeat_redis_options": options}
+    app = make_app(server.url(), conf)
+    scheduler = RedBeatScheduler(app)
+    due_entry(app)
+    run(scheduler)
+    assert scheduler.dispatcher.mode == "at-least-once"
+    assert len(queued(client)) == 1
     scheduler.close()
     app.close()

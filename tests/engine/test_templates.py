@@ -12,6 +12,7 @@ import pytest
 import redis
 from celery import Celery, Task, signals
 from celery.app.routes import MapRoute
+from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
 from redbeat_core.filling import Filling
@@ -19,6 +20,9 @@ from redbeat_core.templates import Templates
 from tests.support.stepping import due_entry, queued, run
 
 Make = Callable[..., RedBeatScheduler]
+# kombu has no types.
+new_queue: Any = Queue
+new_exchange: Any = Exchange
 
 CONTENTS: list[dict[str, Any]] = [
     {},
@@ -275,3 +279,28 @@ def test_routes_are_what_this_code_takes_them_for() -> None:
     app = Celery(set_as_current=False)
     app.conf.task_routes = {"a": {"queue": "b"}}
     assert [type(route) for route in app.amqp.routes] == [MapRoute]
+
+
+def test_a_queue_that_is_bound_while_beat_runs_gets_its_messages(
+    app: Celery, client: redis.Redis, make_scheduler: Make
+) -> None:
+    """What a worker with another queue of the same exchange does when it starts."""
+    options = {"exchange": "things", "routing_key": "thing.one"}
+    one, two = (
+        new_queue(name, new_exchange("things"), routing_key="thing.one") for name in ("one", "two")
+    )
+
+    def declare(queue: Any) -> None:
+        with app.connection_for_write() as connection:
+            queue(connection.channel()).declare()
+
+    declare(one)
+    scheduler = make_scheduler()
+    for _ in range(3):
+        due_entry(scheduler.app, options=options)
+        run(scheduler)
+    assert client.llen("one") == 3
+    declare(two)
+    due_entry(scheduler.app, options=options)
+    run(scheduler)
+    assert (client.llen("one"), client.llen("two")) == (4, 1)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
+from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.decoder import decode_meta
@@ -19,6 +20,9 @@ from redbeat_core.store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]
+# kombu has no types.
+new_queue: Any = Queue
+new_exchange: Any = Exchange
 
 
 def body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -82,6 +86,35 @@ def test_a_run_on_request_goes_to_the_queue_that_was_asked_for(
     run(make_scheduler())
     (message,) = queued(client, "elsewhere")
     assert message["properties"]["delivery_info"]["routing_key"] == "elsewhere"
+
+
+@pytest.mark.parametrize("attributes", [False, True])
+def test_a_request_for_a_queue_goes_there_whatever_routes_or_task_say(
+    app: Celery, client: redis.Redis, make_scheduler: Make, attributes: bool
+) -> None:
+    there = {"exchange": "things", "exchange_type": "topic", "routing_key": "thing.one"}
+    topics = new_exchange("topics", type="topic")
+    queues = [
+        new_queue("bound", new_exchange("things"), routing_key="thing.one"),
+        new_queue("elsewhere"),
+        new_queue("by topic", topics, routing_key="things.#"),
+    ]
+    conf: dict[str, Any] = {"task_queues": [*queues, new_queue("shop")]}
+    if not attributes:
+        conf["task_routes"] = {"shop.special": there}
+    RedBeatSchedulerEntry("orders", "shop.special", 3600.0, app=app).save()
+    operations = Operations(store_for(app), app=app)
+    for queue in ("elsewhere", "by topic"):
+        operations.trigger("orders", queue=queue)
+    scheduler = make_scheduler(**conf)
+
+    @scheduler.app.task(name="shop.special", shared=False, **(there if attributes else {}))
+    def special() -> None: ...
+
+    run(scheduler)
+    assert len(queued(client, "elsewhere")) == len(queued(client, "by topic")) == 1
+    assert not client.exists("bound", "shop")
+    assert len(log(app, events.RUN_DISPATCHED)) == 2
 
 
 def test_a_queue_that_the_app_does_not_know_is_a_failure_with_its_reason(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -355,3 +356,17 @@ def older(claim: Claim, seconds: float) -> Claim:
     """*claim*, made that much later."""
     aged = tuple(replace(request, age=request.age + seconds) for request in claim.requests)
     return replace(claim, requests=aged)
+
+
+def test_the_log_of_beat_tells_a_run_on_request_from_one_that_is_due(
+    app: Celery, make_scheduler: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    due_entry(app)
+    trigger = Operations(store_for(app), app=app).trigger("orders")
+    with caplog.at_level(logging.INFO):
+        run(make_scheduler())
+    sent = [record.getMessage() for record in caplog.records if "Sending" in record.msg]
+    assert sent == [
+        f"Scheduler: Sending requested task orders (shop.record), trigger {trigger}",
+        "Scheduler: Sending due task orders (shop.record)",
+    ]

@@ -99,14 +99,14 @@ class Auditor:
         # Cursors of another size of the schedule go with the round that met them last.
         self._pages, self._met = self._met, {}
         self._changing, self._changed = self._changed, False
-        bad = list(self._batch.known_invalid())
+        bad = list(self._batch.invalid.known)
         records = self._store.records(bad)
         gone = {name for name, record in zip(bad, records, strict=True) if record.score is None}
-        self._batch.forget_invalid(gone)
+        self._batch.invalid.forget(gone)
 
     def _is_usual(self, record: EntryRecord) -> bool:
         """Whether it is scheduled and can run, as nearly all are: then there is no more to see."""
-        if record.score is None or record.score < 0 or self._batch.is_known_invalid(record.name):
+        if record.score is None or record.score < 0 or record.name in self._batch.invalid:
             return False
         try:
             definition_of(record), decode_meta(record.meta), self._batch.policy_of(record)
@@ -117,7 +117,7 @@ class Auditor:
     def _check(self, record: EntryRecord) -> None:
         if self._is_usual(record):
             return
-        was_bad = self._batch.is_known_invalid(record.name)
+        was_bad = record.name in self._batch.invalid
         entry = self._batch.entry_of(record)
         if entry is None:
             return
@@ -133,7 +133,7 @@ class Auditor:
             due = first_due(entry.schedule, entry.last_run_at, now, policy.dst)
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
-            self._batch.found_invalid(record, f"its next run cannot be computed: {exc}")
+            self._batch.invalid.found(record, f"its next run cannot be computed: {exc}")
             return
         if due is None:
             return

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from celery.utils.log import get_logger
 from redis import exceptions
 
-from . import events
-from .claims import Advance, Claim, Due, Filled, ServerChangedError, digest
+from .claims import Advance, Claim, Due, Filled, ServerChangedError
 from .decoder import DecodeError
 from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent
 from .filling import Filling
 from .found import FIRST_BATCH, Found, Result
 from .in_a_row import run_in_a_row
+from .invalid import InvalidEntries
 from .jobs import Job, failure, finish, moved
 from .planning import counted, plan
 from .policy import Policy, decode_policy
@@ -45,7 +45,7 @@ class BatchRunner:
     def __init__(self, scheduler: RedBeatScheduler) -> None:
         self._scheduler = scheduler
         self._store = scheduler.store
-        self._bad: dict[str, str] = {}
+        self.invalid = InvalidEntries(scheduler.store)
         self.postponed = Postponed(scheduler.clock.now)
         self._requests = RunRequests(scheduler, self)
         self._unsent = Unsent(scheduler.store, self.postponed)
@@ -56,7 +56,7 @@ class BatchRunner:
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
-        self._bad.clear()
+        self.invalid.known.clear()
         self.postponed.clear()
 
     #: How many are claimed next; whether all that was claimed last went as it was meant to.
@@ -139,7 +139,7 @@ class BatchRunner:
     def claim(self, now: float, limit: int, **ahead: Any) -> Claim:
         """Ask for what is due; see :meth:`ClaimStore.claim` for *ahead*."""
         scheduler = self._scheduler
-        known = {**self._bad, **self.postponed.held_back()}
+        known = {**self.invalid.known, **self.postponed.held_back()}
         self._passed_over = known.keys()
         token, length, lock = scheduler.lease.token, scheduler.lock_timeout, scheduler.lock_key
         return self._store.claim(token, length, now, limit, known, lock, **ahead)
@@ -153,7 +153,7 @@ class BatchRunner:
             # What was filled is for the broker as it was.
             found.filled.clear()
         if down:
-            self._unsent.broker_down(down, found.jobs, now, self._bad)
+            self._unsent.broker_down(down, found.jobs, now, self.invalid.known)
             found.jobs.clear()
         return down
 
@@ -218,7 +218,7 @@ class BatchRunner:
             return None
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
-            self.found_invalid(record, f"its next run cannot be computed: {exc}")
+            self.invalid.found(record, f"its next run cannot be computed: {exc}")
             return None
         counts = counted(record.counts, planned.gaps) if planned.gaps else ""
         step = Advance(
@@ -243,39 +243,14 @@ class BatchRunner:
             entry = self._scheduler.Entry.from_record(record, self._scheduler.app)
             self.policy_of(record)
         except DecodeError as exc:
-            self.found_invalid(record, str(exc))
+            self.invalid.found(record, str(exc))
             return None
         except Exception as exc:
             # The scheduler's `Entry` may be the app's own.
             self._unsent.not_read(record, exc)
             return None
-        if record.name in self._bad and self._bad[record.name] != digest(record):
-            del self._bad[record.name]
+        self.invalid.can_be_read(record)
         return entry
-
-    def found_invalid(self, record: EntryRecord, reason: str) -> None:
-        """Report an entry that cannot run, once for what it holds now."""
-        mark = digest(record)
-        if self._bad.get(record.name) == mark:
-            return
-        note = self._store.event(events.ENTRY_INVALID, record.name, {"reason": reason})
-        self._store.commit("", [Advance(events=[note])])
-        # Only now: what could not be told is told the next time.
-        self._bad[record.name] = mark
-        logger.error("beat: The entry %r cannot run, it is left alone: %s", record.name, reason)
-
-    def forget_invalid(self, names: set[str]) -> None:
-        """Forget the reports of these entries: they are gone."""
-        for name in names:
-            self._bad.pop(name, None)
-
-    def known_invalid(self) -> set[str]:
-        """The names of all entries that were reported as ones that cannot run."""
-        return set(self._bad)
-
-    def is_known_invalid(self, name: str) -> bool:
-        """Whether the entry was reported as one that cannot run."""
-        return name in self._bad
 
     # From jobs to committed steps
 
@@ -311,7 +286,7 @@ class BatchRunner:
         if lost:
             return None
         if down:
-            others = {job.name for job, _ in done}.union(self._bad)
+            others = {job.name for job, _ in done}.union(self.invalid.known)
             self._unsent.broker_down(down, waiting, self._scheduler.clock.now(), others)
         elif jobs:
             self.postponed.broker_works()
@@ -361,7 +336,7 @@ class BatchRunner:
             if result != "ok":
                 self._not_committed(one, result)
             elif isinstance(one, Filled):
-                self._bad.pop(one.due.name, None)
+                self.invalid.forget([one.due.name])
                 self.postponed.succeeded(one.due.name)
         return True
 

@@ -21,6 +21,7 @@ from .claims import Due, Filled
 from .decoder import DecodeError, decode_meta
 from .dispatch import EXACTLY_ONCE, Sent
 from .entry import RedBeatSchedulerEntry
+from .forms import Content, Form
 from .jobs import Job, task_id_of
 from .planning import plan, plan_interval, score_is_ours
 from .policy import PLAIN
@@ -28,7 +29,7 @@ from .progress_text import counted_rules
 from .record import bind, definition_of, named_definition, version_of
 from .run_forms import PARTS, RunForms
 from .store import score_text
-from .templates import NOTHING, Content, Form, Templates
+from .templates import NOTHING, Templates
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler

@@ -47,7 +47,7 @@ def run_in_a_row(
             if goes_on:
                 limit = min(limit * 2, most)
                 # They come first, and so may those that cannot run.
-                passing = len(claim.due) + len(batch.known_invalid())
+                passing = len(claim.due) + len(batch.invalid.known)
                 batch.claim(asked_at, limit, passing=passing, ahead=ahead)
             found = batch.sort(claim, now)
             down = batch.prepare(found, now)

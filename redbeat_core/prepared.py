@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import task_message
 
+from .forms import Run, arguments_of
 from .plain_repr import argument_text
-from .templates import FORMS, FRESH, Run, Templates, arguments_of
+from .templates import FORMS, FRESH, Templates
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from celery.utils.log import get_logger
 
 from .dispatch import Sent
+from .forms import Run
 from .jobs import Job, task_id_of
 from .lazy import LazyArgumentError, has_lazy
 from .postponed import Postponed
 from .prepared import Prepared
 from .record import definition_of
-from .templates import Run, Templates
+from .templates import Templates
 from .unsent import waiting_key
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from kombu.utils import json as kombu_json
 from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
 from .dispatch import Sent
+from .forms import Content, Form, Run, arguments_of
 from .lazy import has_lazy
 from .plain_repr import argument_text
 
@@ -67,67 +68,6 @@ _PARTS = ("body", "id", "argsrepr", "kwargsrepr", "header", "tag", "eta", "expir
 _SERIALIZERS = {"application/json": "json", "application/x-python-serialize": "pickle"}
 #: Seconds by which the time in a message may differ from the one that is worked out after it.
 _CLOSE = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What varies between the messages of one kind.
-
-    :ivar text: the entry's definition as stored.
-    :ivar nominal: Unix seconds.
-    """
-
-    text: str
-    definition: dict[str, Any]
-    task_id: str
-    nominal: float
-
-
-@dataclass(slots=True)
-class Form:
-    """A message in pieces.
-
-    :ivar command: database and list of the message; None: this kind cannot be filled.
-    :ivar pieces: by turns a constant text and the name of the part that comes there.
-    :ivar compared: a message was made both ways, and was the same.
-    :ivar only: the arguments of all messages so far, as text: what else may depend on them is not
-        known; None: there were others.
-    :ivar task: the task's name.
-    :ivar seconds: the options that are a number of seconds from now.
-    """
-
-    made_at: float
-    command: tuple[int, str] | None = None
-    pieces: list[str] = field(default_factory=list)
-    embed: Any = None
-    compared: bool = False
-    only: str | None = None
-    serializer: str = "json"
-    task: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def holds_for(self, definition: Mapping[str, Any]) -> bool:
-        """Whether it gives the messages with the arguments of *definition*."""
-        return self.only is None or self.only == arguments_of(definition)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What an entry contributes to its messages, as JSON texts.
-
-    :ivar header: of our header, all but the nominal time.
-    """
-
-    body: str
-    argsrepr: str
-    kwargsrepr: str
-    header: str
-
-    @property
-    def size(self) -> int:
-        """Characters, about."""
-        texts = self.body, self.argsrepr, self.kwargsrepr, self.header
-        return sum(map(len, texts)) + 500
 
 
 @dataclass
@@ -383,11 +323,6 @@ def _seconds(options: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: value for name, value in given.items() if type(value) in (int, float) and value > 0
     }
-
-
-def arguments_of(definition: Mapping[str, Any]) -> str:
-    """The arguments as text, to tell whether they are the same."""
-    return repr((definition.get("args") or (), definition.get("kwargs") or {}))
 
 
 def _as_close(given: str, known: str) -> str:

@@ -47,7 +47,9 @@ class Benchmark:
 
 BENCHMARKS = {
     "dispatch": Benchmark(
-        "Many due at once", "dispatch", ("--only", "plain,receiver", "--rounds", "2")
+        "Many due at once",
+        "dispatch",
+        ("--only", "plain,expires,countdown,custom,receiver", "--rounds", "2"),
     ),
     "lateness": Benchmark("How late runs are", "lateness"),
     "thundering": Benchmark("All at once", "lateness", ("--thundering", "5000")),

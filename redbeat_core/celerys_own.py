@@ -66,7 +66,8 @@ def is_called_as_celerys(task: Any) -> bool:
     return (
         type(task).apply_async is Task.apply_async
         and type(task).shadow_name is Task.shadow_name
-        and not {"apply_async", "shadow_name"} & vars(task).keys()
+        and type(task)._get_exec_options is Task._get_exec_options
+        and not {"apply_async", "shadow_name", "_get_exec_options"} & vars(task).keys()
         and getattr(task, "__self__", None) is None
         and getattr(task, "_dump_pydantic_arguments", None) is None
     )

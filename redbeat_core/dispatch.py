@@ -25,6 +25,7 @@ from .confirming import HURRY, PATIENCE, ConfirmingChannel, PatientConnection, R
 from .connection import UNREACHABLE, is_cluster
 from .interrupts import interrupts_let_through
 from .pushing import Push, push
+from .words import error_text
 
 logger = get_logger("celery.beat")
 
@@ -178,7 +179,7 @@ class Dispatcher:
                 channel.settle()
             return Sent(getattr(result, "id", None) or task_id, commands, receipts=receipts)
         except Exception as exc:
-            error = str(exc) or repr(exc)
+            error = error_text(exc)
             down = self._is_broker_down(exc)
             if down and not self._is_blocked():
                 self.close(error)
@@ -199,7 +200,7 @@ class Dispatcher:
             try:
                 channel.settle()
             except Exception as exc:
-                error = str(exc) or repr(exc)
+                error = error_text(exc)
                 channel.give_up(error)
                 if not self._is_blocked():
                     self.close(error)

@@ -21,7 +21,7 @@ from .old_rules import meant_in_utc
 from .planning import Plan
 from .policy import Policy, as_members, encode_policy, members_of
 from .progress_text import take_up
-from .record import EntryRecord, bind, definition_of
+from .record import EntryRecord, bind, definition_of, own_copy
 from .recurrence import next_look
 from .schedules import rrule
 from .store import MISSING, ConflictError, ScheduleStore, score_text, store_for
@@ -152,6 +152,9 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         known = definition_of(record)
         take_up(known["schedule"], record.progress)
         definition: dict[str, Any] = {name: known.get(name) for name in DEFINITION}
+        for part in ("args", "kwargs", "options"):
+            # A receiver of a signal, or a task's own `apply_async`, may change what it is given.
+            definition[part] = own_copy(definition[part])
         definition["enabled"] = known.get("enabled", True)
         meta = decode_meta(record.meta)
         entry = cls(

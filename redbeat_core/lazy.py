@@ -13,6 +13,8 @@ from typing import Any
 
 from celery.beat import BeatLazyFunc
 
+from .words import error_text
+
 #: ``__type__`` of what is stored in place of a function; celery-redbeat sends it as it is.
 _TYPE = "lazy"
 _FIELDS = {"__type__", "call"}
@@ -82,7 +84,8 @@ class LazyArguments:
                 values[place] = function()
             except Exception as exc:
                 raise LazyArgumentError(
-                    f"its argument {place!r}, {value['call']}, raised {type(exc).__name__}: {exc}"
+                    f"its argument {place!r}, {value['call']}, raised {type(exc).__name__}: "
+                    f"{error_text(exc)}"
                 ) from exc
         return _changed(args, kwargs, values)
 

@@ -8,6 +8,7 @@ dispatched twice rests on the check of the score in the commit.
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -73,8 +74,8 @@ class Lease:
     clock: Clock = field(default_factory=Clock)
     token: str = field(default_factory=make_token)
     _until: float = field(default=0.0, init=False)
-    #: When this beat last looked for beats that are gone, Unix seconds.
-    _looked_at: float = field(default=0.0, init=False)
+    #: When this beat last looked for beats that are gone; monotonic seconds.
+    _looked_at: float = field(default=-math.inf, init=False)
     _scripts: Scripts = field(init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
@@ -194,8 +195,8 @@ class Lease:
         if self.clock.skew is not None:
             facts["skew"] = round(self.clock.skew.seconds, 3)
         silent: list[str] = []
-        if now - self._looked_at >= SILENT_AFTER / 2:
-            self._looked_at = now
+        if time.monotonic() - self._looked_at >= SILENT_AFTER / 2:
+            self._looked_at = time.monotonic()
             beats = self.store.client.hgetall(keys.beats)
             silent = [token for token, text in beats.items() if _silent(text, now)]
         asked = self.clock.local()

@@ -18,6 +18,7 @@ from celery.app.amqp import task_message
 
 from .forms import Run, arguments_of
 from .plain_repr import argument_text
+from .record import own_copy
 from .templates import FORMS, FRESH, Templates
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Prepared:
 
         def noting(producer: Any, name: str, message: Any, **options: Any) -> Any:
             # Before anybody else has a hand in it.
-            seen.append((name, _copied(message), {**options, "headers": {**options["headers"]}}))
+            seen.append((name, _copied(message), own_copy(options)))
             return real(producer, name, message, **options)
 
         messages.send_task_message = noting
@@ -130,8 +131,8 @@ class Prepared:
         name, message, options = call
         definition = run.definition
         # As celery's beat and its messages have them when there are none.
-        args = list(definition.get("args") or ()) or ()
-        kwargs = dict(definition.get("kwargs") or {})
+        args = own_copy(list(definition.get("args") or ())) or ()
+        kwargs = own_copy(dict(definition.get("kwargs") or {}))
         task = self._app.tasks.get(name)
         if task is not None and task.typing:
             task.__header__(*args, **kwargs)
@@ -141,17 +142,15 @@ class Prepared:
         headers["argsrepr"] = argument_text(args, most_args, **levels)
         headers["kwargsrepr"] = argument_text(kwargs, most_kwargs, **levels)
         made = task_message(headers, properties, (args, kwargs, embed), sent_event)
-        return name, made, {**options, "headers": {**options["headers"], "redbeat": header}}
+        options = own_copy(options)
+        options["headers"]["redbeat"] = header
+        return name, made, options
 
 
 def _copied(message: Any) -> Any:
-    """The same in objects of its own, as far as Celery makes them for each message."""
-    headers, properties, (args, kwargs, embed), sent_event = message
-    headers = {
-        name: value.copy() if type(value) in (list, dict) else value
-        for name, value in headers.items()
-    }
-    return task_message(headers, {**properties}, (args[:], {**kwargs}, {**embed}), sent_event)
+    """The same in objects of its own, as Celery makes them for each message."""
+    headers, properties, body, sent_event = message
+    return task_message(own_copy(headers), own_copy(properties), own_copy(body), sent_event)
 
 
 def _is_timeless(call: Call, run: Run) -> bool:

@@ -193,6 +193,15 @@ def definition_of(record: EntryRecord) -> dict[str, Any]:
     return named_definition(record.definition, record.name)
 
 
+def own_copy(value: Any) -> Any:
+    """*value* with lists and dicts of its own all the way down: whoever gets it may change it."""
+    if type(value) is dict:
+        return {name: own_copy(item) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(own_copy, value))
+    return value
+
+
 def named_definition(text: str, name: str) -> dict[str, Any]:
     """The decoded definition *text* of the entry *name*; cached, so do not change it.
 

@@ -28,6 +28,7 @@ from kombu.utils import json as kombu_json
 from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
 from .dispatch import Sent
+from .entry import RedBeatSchedulerEntry
 from .forms import Content, Form, Run, arguments_of
 from .lazy import has_lazy
 from .plain_repr import argument_text
@@ -94,6 +95,8 @@ class Templates:
             not conf.task_always_eager
             and not conf.task_send_sent_event
             and conf.task_protocol == 2
+            # One of the app's own may make of a definition what it likes.
+            and self.scheduler.Entry is RedBeatSchedulerEntry
             and self._celery_sends()
         )
         self.usable = (
@@ -101,6 +104,7 @@ class Templates:
             and self.scheduler.dispatcher.collects
             and not signals.before_task_publish.receivers
             and not signals.after_task_publish.receivers
+            and not signals.task_sent.receivers
         )
         amqp = app.amqp
         known = hasattr(conf, "task_repr_maxlevels")

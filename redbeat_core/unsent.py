@@ -12,6 +12,7 @@ from .jobs import Job, failure
 from .planning import nominal_of
 from .postponed import Postponed
 from .record import EntryRecord
+from .words import error_text
 
 logger = get_logger("celery.beat")
 
@@ -47,7 +48,7 @@ class Unsent:
     def not_read(self, record: EntryRecord, exc: Exception) -> None:
         """Code of the app (or a want of memory) kept the entry from being read now, which says
         nothing against the entry: keep it, and tell it."""
-        reason = f"{type(exc).__name__}: {exc}"
+        reason = f"{type(exc).__name__}: {error_text(exc)}"
         wait = self._postponed.failed(record.name, digest(record))
         logger.error(
             "beat: %r could not be read (attempt %d, next in %.0f s): %s",

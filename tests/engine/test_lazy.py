@@ -147,6 +147,42 @@ def test_a_function_that_raises_is_a_failed_run_that_is_tried_again_and_holds_up
     assert client.zscore(SCHEDULE, KEY) == due
 
 
+class NoTextError(Exception):
+    """As somebody's own error may be."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def says_nothing() -> str:
+    raise NoTextError
+
+
+def says_too_much() -> str:
+    raise ValueError("x" * 3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"), [(says_nothing, "NoTextError"), (says_too_much, "(3000000 characters)")]
+)
+def test_whatever_its_error_says_the_run_fails_with_a_reason_that_can_be_read(
+    function: Callable[[], str],
+    reason: str,
+    app: Celery,
+    client: redis.Redis,
+    make_scheduler: Make,
+) -> None:
+    scheduler = make_scheduler(beat_schedule={"orders": static(at=BeatLazyFunc(function))})
+    run(scheduler)
+    make_due(client)
+    due_entry(app, "plain")
+    run(scheduler)
+    (failed,) = log(app, events.RUN_FAILED)
+    assert reason in failed.data["reason"]
+    assert len(failed.data["reason"]) < 2000
+    assert [message["headers"]["redbeat"]["entry"] for message in queued(client)] == ["plain"]
+
+
 @pytest.mark.parametrize(
     "other",
     [

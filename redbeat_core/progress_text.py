@@ -33,7 +33,11 @@ def progress_text(timing: BaseSchedule, moment: datetime | None) -> str:
     if moment is None:
         return ""
     for rule in counted_rules(timing):
-        at, number = rule.recurrence.counted(moment)
+        try:
+            at, number = rule.recurrence.counted(moment)
+        except OverflowError:
+            # On the last day of the calendar there is nothing to go on from.
+            return ""
         found.append([at.isoformat(), number, _signature(rule, at.isoformat(), number)])
     return json.dumps(found) if found else ""
 

@@ -108,6 +108,9 @@ class Days:
     def within(self, low: int, high: int) -> list[int]:
         """The ordinals of the days from *low* up to and including *high*, less than a year."""
         found: list[int] = []
+        high = min(high, LAST_DAY)
+        if low > high:
+            return found
         for year in range(date.fromordinal(low).year, date.fromordinal(high).year + 1):
             first, mask = self.of_year(year)
             found += [first + day for day in self.table(mask) if low <= first + day <= high]

@@ -7,7 +7,7 @@ take, so that what is left is found without looking at what is taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from .rule_days import CYCLE_DAYS, LAST_DAY, lowest
@@ -19,6 +19,8 @@ from .zones import DAY, next_change, offset_at
 #: Exclusions that are put together, and steps of that, up to which it is cheaper than to walk.
 _MAX_TAKEN, _MAX_STEPS = 8, 200
 _FAR = datetime.max.replace(tzinfo=UTC) - DAY
+#: From here on the clocks of all zones go by a rule for the year.
+_BY_RULE = datetime(2090, 1, 1, tzinfo=UTC)
 
 
 class Exclusions:
@@ -41,51 +43,67 @@ class Exclusions:
             and not one.parts.bysetpos
             and (fixed or one.by_wall == wanted.by_wall)
         ][:_MAX_TAKEN]
-        self._left: dict[timedelta, list[tuple[int, int]] | None] = {}
+        self._left: dict[tuple[object, ...], list[tuple[int, int]] | None] = {}
 
     def end(self, run: datetime) -> datetime | None:
         """A time after *run* (UTC), which is taken, before which there is none that is left; None:
         there is none any more."""
-        if not self._taken:
+        taken = [one for one in self._taken if one.until is None or one.until >= run]
+        if not taken:
             return run
-        offset = offset_at(run, self._zone)
-        left = self._left_of(offset)
+        by_wall, offset = self._wanted.by_wall, offset_at(run, self._zone)
+        if by_wall and next_change(self._zone, run - 2 * DAY, run + 2 * DAY) is not None:
+            # Times before this one may be shifted behind it, or come for a second time.
+            return run
+        left = self._left_of(offset, taken)
         if left is None:
             return run
-        untils = [one.until for one in self._taken if one.until is not None and one.until >= run]
-        change = None if self._wanted.by_wall else next_change(self._zone, run, _FAR)
+        untils = [one.until for one in taken if one.until is not None]
+        change = None if by_wall else next_change(self._zone, run, _FAR)
         following = _first(left, ordinal_seconds(run.replace(tzinfo=None) + offset) + 1)
         if following is None and not untils:
-            if change is None or not (left or self._left_of(offset_at(change, self._zone))):
+            if change is None or not any(self._left_later(run, taken)):
                 return None
             return change
         ends = [end for end in (change, *untils) if end is not None]
         if following is not None:
             at = (moment_of(following) - offset).replace(tzinfo=UTC)
             # What the wall's clock shows may be shifted near a change.
-            ends.append(at - DAY if self._wanted.by_wall else at)
+            ends.append(at - DAY if by_wall else at)
         return max(min(ends), run)
 
-    def _left_of(self, offset: timedelta) -> list[tuple[int, int]] | None:
+    def _left_later(self, run: datetime, taken: Sequence[Recurrence]) -> Iterator[bool]:
+        """Whether there may be something left under each of the offsets that are to come."""
+        at: datetime | None = run
+        offsets: set[timedelta] = set()
+        while at is not None:
+            offsets.add(offset_at(at, self._zone))
+            at = next_change(self._zone, at, _BY_RULE)
+        return (self._left_of(offset, taken) != [] for offset in offsets)
+
+    def _left_of(
+        self, offset: timedelta, taken: Sequence[Recurrence]
+    ) -> list[tuple[int, int]] | None:
         """Days, and the times of day that are left on them, as bytes of numbers; None: these are
         too many kinds."""
-        if offset not in self._left:
+        key = (offset, *taken)
+        if key not in self._left:
             start = (self._wanted.dtstart.astimezone(UTC) + offset).replace(tzinfo=None)
             if self._wanted.by_wall:
                 start = self._wanted.dtstart.replace(tzinfo=None)
-            parts = [completed(one.parts, start) for one in (self._wanted, *self._taken)]
+            parts = [completed(one.parts, start) for one in (self._wanted, *taken)]
             if any(one.byeaster for one in parts):
-                self._left[offset] = None
+                self._left[key] = None
                 return None
-            (days, times), *taken = [
+            (days, times), *theirs = [
                 (
                     int.from_bytes(one.days.cycle(0), "little"),
                     int.from_bytes(times_of_day(one), "little"),
                 )
                 for one in parts
             ]
-            self._left[offset] = _kinds(days, times, taken)
-        return self._left[offset]
+            self._left[key] = _kinds(days, times, theirs)
+        return self._left[key]
 
 
 def _covers(one: Parts, other: Parts) -> bool:

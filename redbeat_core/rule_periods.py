@@ -233,8 +233,6 @@ class Periods:
         begin = (self._week - first) % 7
         if year < LAST_YEAR:
             mask |= (self._days.of_year(year + 1)[1] & 0b111111) << length
-        else:
-            length -= 6
         if not mask:
             return (first + begin - self._week) // 7, ()
         key = (begin, mask, length)

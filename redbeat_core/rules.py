@@ -174,8 +174,8 @@ class rrule(Occurring):
 
     @property
     def earliest(self) -> datetime:
-        """DTSTART (UTC)."""
-        return self.recurrence.dtstart.astimezone(UTC)
+        """When DTSTART is (UTC)."""
+        return self.recurrence.begin
 
     def starting_as(self, other: Self) -> Self:
         """This rule with the start of *other* where it has none of its own, so that what is left

@@ -24,6 +24,8 @@ from .zones import (
     TICK,
     ZERO,
     DstPolicy,
+    in_gap,
+    instants_of,
     is_repeated,
     next_change,
     offset_at,
@@ -45,8 +47,7 @@ class Recurrence:
 
     def after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
         """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
-        moment = moment.astimezone(UTC)
-        start = self.dtstart.astimezone(UTC)
+        moment, start = moment.astimezone(UTC), self.begin
         zone = self.dtstart.tzinfo or UTC
         moment = max(moment, start - TICK)
         if moment < start and self.dtstart.fold and self.by_wall and self._names_its_start():
@@ -59,6 +60,14 @@ class Recurrence:
             if self.until is not None and instant > self.until:
                 return
             yield instant
+
+    @property
+    def begin(self) -> datetime:
+        """DTSTART (UTC); where the clock never showed it, when it runs all the same."""
+        zone = self.dtstart.tzinfo or UTC
+        if self.by_wall and in_gap(local := self.dtstart.replace(tzinfo=None, fold=0), zone):
+            return instants_of(local, zone)[0]
+        return self.dtstart.astimezone(UTC)
 
     def _names_its_start(self) -> bool:
         """Whether DTSTART is of the second pass of a repeated hour, and a time of the rule."""

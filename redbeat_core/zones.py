@@ -188,7 +188,8 @@ def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
 def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
     """The first change of the UTC offset of *zone* in (after, until], to the second.
 
-    Two changes that cancel each other within six days are not seen; no zone has had that.
+    Two changes that cancel each other within six days may not be seen; no zone has had that since
+    1939.
     """
     if isinstance(zone, timezone) or getattr(zone, "key", None) in UTC_NAMES:
         return None

@@ -161,6 +161,17 @@ def test_a_shift_does_not_leave_the_day(kind: str, zone: str) -> None:
     assert skipping == [found[0], found[2], found[3]]
 
 
+def test_a_rule_that_starts_at_a_time_that_is_shifted_within_its_day_runs_then() -> None:
+    there = ZoneInfo("America/Nuuk")
+    rule = rrule("DAILY", dtstart=datetime(2026, 3, 28, 23, 30, tzinfo=there), count=2)
+    found = occurrences(rule, anchor=None, now=datetime(2026, 1, 1, tzinfo=UTC), count=9)
+    assert [f"{run.astimezone(there):%d %H:%M:%S}" for run in found] == [
+        "28 22:59:59",
+        "29 23:30:00",
+    ]
+    assert rule.earliest == found[0]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_day_that_is_left_out_as_a_whole_has_no_run_of_its_own(kind: str) -> None:
     there = ZoneInfo("Pacific/Apia")

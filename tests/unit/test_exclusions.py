@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,6 +19,7 @@ from redbeat_core.recurrence import next_look
 from redbeat_core.rule_sets import GivenUp
 from redbeat_core.rules import FIELDS
 from redbeat_core.schedules import (
+    DstPolicy,
     ScheduleError,
     next_occurrence,
     occurrences,
@@ -280,3 +282,55 @@ def test_a_start_in_the_second_pass_of_a_repeated_hour_is_a_run(rule: str) -> No
 def test_a_rule_that_leaves_the_calendar_is_refused_for_that() -> None:
     with pytest.raises(ScheduleError, match="its next run is past the year 9999"):
         parse_schedule("FREQ=DAILY;INTERVAL=99999999", now=MONDAY)
+
+
+def hourly(start: datetime, **arguments: Any) -> rrule:
+    return rrule("HOURLY", dtstart=start, **arguments)
+
+
+def test_an_exclusion_that_has_ended_takes_nothing_any_more() -> None:
+    ended = hourly(START, until=START + timedelta(days=10))
+    made = rrule_set([hourly(START)], exrules=[ended, hourly(START, byhour=list(range(22)))])
+    found = next_occurrence(made, datetime(2026, 3, 1, tzinfo=UTC))
+    assert found == datetime(2026, 3, 1, 22, tzinfo=UTC)
+    text = "RRULE:FREQ=HOURLY EXRULE:FREQ=HOURLY;UNTIL=20260110T000000Z EXRULE:FREQ=HOURLY;BYDAY=TU"
+    monday = datetime(2026, 2, 2, 23, tzinfo=UTC)
+    made = parse_schedule(f"DTSTART:20260101T000000Z {text}", now=monday)
+    assert next_occurrence(made, monday) == datetime(2026, 2, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("day", "ambiguous", "hour", "expected"),
+    [
+        # Left are 02:45, which is shifted to 03:45, and what is shifted before it is excluded.
+        (29, "first", "2026-03-29 01:00", "2026-03-29 01:45"),
+        # Left is 02:10, whose second time comes after the first times of later minutes.
+        (25, "both", "2026-10-25 00:10", "2026-10-25 01:10"),
+    ],
+)
+def test_excluded_times_do_not_hide_those_of_a_night_on_which_the_clock_changes(
+    day: int, ambiguous: Any, hour: str, expected: str
+) -> None:
+    start, minutes = datetime(2026, 1, 1, 2, tzinfo=ZoneInfo("Europe/Berlin")), list(range(60))
+    kept = int(expected[-2:])
+
+    def at_two(**arguments: Any) -> rrule:
+        return rrule("DAILY", dtstart=start, byhour=2, **arguments)
+
+    other_days = [number for number in range(1, 32) if number != day]
+    exrules = [
+        at_two(byminute=minutes, bymonthday=other_days),
+        at_two(byminute=[minute for minute in minutes if minute != kept]),
+    ]
+    made = rrule_set([at_two(byminute=minutes)], exrules=exrules)
+    asked, due = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (hour, expected))
+    for minute in range(0, 35, 5):
+        moment = asked + timedelta(minutes=minute)
+        assert next_occurrence(made, moment, DstPolicy(ambiguous=ambiguous)) == due
+
+
+def test_what_is_left_under_an_offset_that_comes_much_later_is_found() -> None:
+    start = datetime(1984, 5, 1, 0, 15, tzinfo=ZoneInfo("Australia/Lord_Howe"))
+    made = rrule_set([hourly(start)], exrules=[hourly(start, byminute=15)])
+    found = next_occurrence(made, datetime(1984, 6, 1, tzinfo=UTC))
+    assert found == datetime(1985, 10, 26, 15, 45, tzinfo=UTC)

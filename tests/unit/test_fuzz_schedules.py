@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -29,7 +28,7 @@ from redbeat_core.schedules import (
     parse_schedule,
 )
 
-from .cold import forget_everything
+from .cold import first_time
 from .test_recurrence import NOW
 
 SHARDS, CASES = 10, 5000
@@ -269,15 +268,8 @@ def mutated_policy(dice: random.Random) -> str:
 
 
 def within_bounds(read: Callable[[str], None], text: str) -> None:
-    took = []
-    for _ in range(3):
-        forget_everything()
-        started = time.thread_time()
-        read(text)
-        took.append(time.thread_time() - started)
-        if took[-1] < BOUND:
-            return
-    raise AssertionError(f"{min(took) * 1000:.0f} ms: {text[:300]!r}")
+    took = first_time(lambda: read(text), BOUND, tries=3)
+    assert took < BOUND, f"{took * 1000:.0f} ms: {text[:300]!r}"
 
 
 def check_error(error: ValueError, length: int) -> None:

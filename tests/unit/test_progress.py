@@ -146,3 +146,9 @@ def test_a_look_far_ahead_does_not_make_the_next_question_count_anew(
     begins = counted_from(monkeypatch)
     next_occurrence(made, NOW + DAY)
     assert min(begins) >= NOW.replace(tzinfo=None) - DAY
+
+
+def test_on_the_last_day_of_the_calendar_nothing_is_put_down() -> None:
+    start = datetime(9999, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
+    rule = rrule("DAILY", dtstart=start, count=900)
+    assert progress_text(rule, datetime(9999, 12, 31, 23, 30, tzinfo=UTC)) == ""

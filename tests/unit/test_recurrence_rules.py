@@ -172,3 +172,12 @@ def test_a_run_at_the_first_tick_of_a_day_is_found_after_thousands_of_other_days
     days: dict[str, Any] = {"bymonth": 3, "bymonthday": 13, "byweekday": 4, "byhour": 9}
     rule = rrule("HOURLY", dtstart=start, interval=24 * 818, **days)
     assert next_occurrence(rule, start) == datetime(9339, 3, 13, 9, tzinfo=UTC)
+
+
+def test_the_last_week_of_the_calendar_is_one() -> None:
+    rule = rrule("WEEKLY", dtstart=datetime(9990, 1, 1, 9, tzinfo=UTC), byweekday=[3, 4])
+    found = occurrences(rule, anchor=None, now=datetime(9999, 12, 23, tzinfo=UTC), count=9)
+    assert [run.day for run in found] == [23, 24, 30, 31]
+    late = rrule("WEEKLY", dtstart=datetime(9999, 12, 28, 9, tzinfo=UTC), count=5)
+    found = occurrences(late, anchor=None, now=datetime(9999, 12, 1, tzinfo=UTC), count=9)
+    assert [run.day for run in found] == [28]

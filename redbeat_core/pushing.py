@@ -81,6 +81,9 @@ def _send(client: Any, together: Sequence[Push]) -> None:
         for _ in one.words:
             try:
                 connection.read_response()
+            except exceptions.ReadOnlyError:
+                # It was the primary: the address may lead to another server now.
+                raise
             except exceptions.ResponseError as exc:
                 one.refusal = one.refusal or str(exc)
         one.taken = not one.refusal

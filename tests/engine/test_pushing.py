@@ -16,6 +16,7 @@ from redbeat_core.dispatch import AT_LEAST_ONCE, Sent
 from tests.support.faulty import CONNECTION_FAULTS, LATE, REFUSALS, UNSENT, FaultProxy
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.stepping import due_entry, log, queued, run
+from tests.support.waiting import wait_for
 
 Make = Callable[..., RedBeatScheduler]
 NAMES = [f"e{number:02}" for number in range(30)]
@@ -119,6 +120,33 @@ def test_a_broker_that_is_killed_among_the_messages_loses_none_of_them(
     assert set(entries_in(messages)) == set(NAMES)
     assert len({message["headers"]["id"] for message in messages}) == 30
     assert len(log(app, events.RUN_DISPATCHED)) == 30
+
+
+@pytest.mark.parametrize("queue", ["shop", "new"])
+def test_a_broker_that_became_a_replica_and_keeps_its_connections_is_left(
+    queue: str,
+    app: Celery,
+    broker: Server,
+    proxy: FaultProxy,
+    new_server: Callable[..., Server],
+    make_scheduler: Make,
+) -> None:
+    other = new_server(persistent=True)
+    scheduler = make_scheduler(broker_url=proxy.url())
+    due_entry(app, "before")
+    run(scheduler)
+    # Those that are open stay there.
+    proxy.target = other.port
+    broker.client().replicaof("127.0.0.1", str(other.port))
+    wait_for(lambda: broker.client().info("replication")["master_link_status"] == "up")
+    for name in NAMES:
+        due_entry(app, name, options={"queue": queue})
+    run(scheduler)
+    again(scheduler)
+    assert entries_in(queued(other.client(), queue)) == NAMES
+    assert len(log(app, events.RUN_DISPATCHED)) == 1 + len(NAMES)
+    failed = log(app, events.RUN_FAILED)
+    assert all("read only replica" in event.data["reason"] for event in failed)
 
 
 @pytest.mark.parametrize("how", ["out of memory", "busy", "disk full"])

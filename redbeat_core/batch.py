@@ -85,7 +85,10 @@ class BatchRunner:
         made, size = found.made, self._store.last_size
         if not made or size < LARGE or not may_be_for_size(exc):
             return False
-        reason = refusal(self._store.client, size, str(exc))
+        lost = not isinstance(exc, exceptions.ResponseError)
+        reason = refusal(self._store.client, size, str(exc), lost=lost)
+        if not reason:
+            return False
         self._limit = max(len(made) // 2, 1)
         if len(made) == 1:
             self._not_committed(made[0], reason)

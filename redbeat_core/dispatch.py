@@ -271,7 +271,7 @@ class Dispatcher:
             return False
         errors = (*self._connection.connection_errors, *self._connection.channel_errors)
         while exc is not None:
-            if isinstance(exc, exceptions.TimeoutError):
+            if isinstance(exc, exceptions.TimeoutError | exceptions.ReadOnlyError):
                 return True
             if isinstance(exc, errors):
                 return bool(_ask(channel))

@@ -34,6 +34,12 @@ def is_passing(exc: Exception) -> bool:
     return isinstance(exc, passing) or _PASSING.match(str(exc)) is not None
 
 
+def is_read_only(exc: Exception) -> bool:
+    """Whether *exc* comes from a replica: the primary is another server, or no longer this one."""
+    # Redis 6.2 wraps it when a script meets it.
+    return isinstance(exc, exceptions.ReadOnlyError) or "READONLY" in str(exc)
+
+
 class ConnectionProblem(Exception):
     """Redis cannot be used; the message says what is wrong and what to do.
 

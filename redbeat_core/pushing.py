@@ -47,18 +47,21 @@ def push(pool: Any, messages: Sequence[Commands]) -> tuple[list[Push], Exception
         for together in _in_portions(pushes):
             client = client or _client(pool)
             large = together[0] if together[0].size >= LARGE else None
+            lost: Exception | None = None
             try:
                 _send(client, together)
                 said = large.refusal if large else ""
             except (exceptions.ConnectionError, OSError) as exc:
                 if large is None or not may_be_for_size(exc):
                     raise
-                said = str(exc) or repr(exc)
+                lost, said = exc, str(exc) or repr(exc)
             if large and said:
                 # Asked for too much, a server ends the connection, sometimes with a word.
                 _end(client)
                 client = _client(pool)
-                large.refusal = refusal(client, large.size, said)
+                large.refusal = refusal(client, large.size, said, lost=lost is not None)
+                if lost and not large.refusal:
+                    raise lost
     except Exception as exc:
         # As well what the connection's own library raises.
         _end(client)
@@ -81,6 +84,9 @@ def _send(client: Any, together: Sequence[Push]) -> None:
         for _ in one.words:
             try:
                 connection.read_response()
+            except exceptions.ReadOnlyError:
+                # It was the primary: the address may lead to another server now.
+                raise
             except exceptions.ResponseError as exc:
                 one.refusal = one.refusal or str(exc)
         one.taken = not one.refusal

@@ -29,6 +29,7 @@ from .connection import (
 )
 from .dispatch import AT_LEAST_ONCE, Dispatcher
 from .entry import RedBeatSchedulerEntry
+from .explaining import is_read_only
 from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
 from .lazy import LazyArguments
 from .lease import Lease
@@ -273,8 +274,19 @@ class RedBeatScheduler(Scheduler):
         if not self._away_wait:
             logger.error("beat: %s; trying again until it answers", problem)
             logger.debug("beat: the error was", exc_info=exc)
+        if is_read_only(exc):
+            self._reconnect(str(problem))
         self._away_wait = min(max(self._away_wait * 2, _AWAY_FIRST), _AWAY_MOST)
         return self._away_wait
+
+    def _reconnect(self, reason: str) -> None:
+        """Let go of all connections: where the address leads to another server now, the old one
+        keeps them and stays a replica."""
+        if not connection.is_cluster(self.store.client):
+            # Those in use are another thread's, and come back here as soon as they fail, too.
+            self.store.client.connection_pool.disconnect(inuse_connections=False)
+        self._wakeup.reconnect()
+        self.dispatcher.close(reason)
 
     def _warn_of_unused_hooks(self) -> None:
         """celery-redbeat's loop calls methods that this one has no use for."""

@@ -15,6 +15,8 @@ from redis import exceptions
 LARGE = 512 * 1024
 #: The settings that say how much a server takes.
 _SETTINGS = ("proto-max-bulk-len", "client-query-buffer-limit")
+#: What all clients may take together: the largest loses its connection. Off by default.
+_FOR_ALL = "maxmemory-clients"
 
 
 def may_be_for_size(exc: Exception) -> bool:
@@ -24,18 +26,25 @@ def may_be_for_size(exc: Exception) -> bool:
     return not isinstance(exc, TimeoutError | exceptions.TimeoutError)
 
 
-def refusal(client: Any, size: int, said: str) -> str:
+def refusal(client: Any, size: int, said: str, *, lost: bool) -> str:
     """Why a server that answers again took no message of *size* bytes.
 
     :param said: what it said, or how the connection ended.
+    :param lost: the connection ended without a word.
+    :returns: empty where the connection was lost, and not for the size: the server takes more.
     :raises RedisError: it does not answer.
     """
     client.ping()
-    known = []
-    for setting in _SETTINGS:
-        # A managed server may not tell.
-        with suppress(exceptions.ResponseError, KeyError, ValueError):
-            known.append(int(client.config_get(setting)[setting]))
+    known = [int(text) for name in _SETTINGS if (text := _setting(client, name)).isdigit()]
     if known and size >= min(known) - LARGE:
         return f"the message has {size:,} bytes, the server takes {min(known):,}"
+    if lost and len(known) == len(_SETTINGS) and _setting(client, _FOR_ALL) in ("", "0"):
+        return ""
     return f"the server did not take the message, which has {size:,} bytes: {said}"
+
+
+def _setting(client: Any, name: str) -> str:
+    """Empty where the server does not have it, or does not tell: a managed one may not."""
+    with suppress(exceptions.ResponseError):
+        return str(client.config_get(name).get(name, ""))
+    return ""

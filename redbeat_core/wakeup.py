@@ -26,6 +26,7 @@ class Wakeup:
         self._own = f'"source":"{own_source}"'
         self._on_event = on_event
         self._stop = threading.Event()
+        self._connect_anew = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -39,16 +40,20 @@ class Wakeup:
         """End the thread; it notices at the next event."""
         self._stop.set()
 
+    def reconnect(self) -> None:
+        """Listen on another connection, within some seconds: this one leads to the wrong server."""
+        self._connect_anew = True
+
     def _run(self) -> None:
         wait = RETRY_FIRST
         while not self._stop.is_set():
-            pubsub = None
+            pubsub, self._connect_anew = None, False
             try:
                 pubsub = self._store.client.pubsub(ignore_subscribe_messages=True)
                 pubsub.subscribe(self._store.keys.events)
                 # Something may have happened while nobody listened.
                 self._on_event()
-                while not self._stop.is_set():
+                while not (self._stop.is_set() or self._connect_anew):
                     message = pubsub.get_message(timeout=_POLL)
                     if message is not None and self._matters(message.get("data")):
                         self._on_event()

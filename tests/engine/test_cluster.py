@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from celery import Celery
+from redis.exceptions import ReadOnlyError
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.connection import get_redis
@@ -114,3 +115,12 @@ def test_what_the_broker_says_of_a_cluster_counts_for_the_schedule(
     assert (made_of["client_name"], made_of["socket_timeout"]) == ("shop", 7.5)
     assert not made_of.keys() & {"visibility_timeout", "max_connections"}
     app.close()
+
+
+def test_a_node_that_became_a_replica_is_asked_again(app: Celery) -> None:
+    scheduler = RedBeatScheduler(app)
+    scheduler._step()
+    assert scheduler._away(ReadOnlyError("You can't write against a read only replica.")) > 0
+    scheduler._step()
+    assert scheduler.lock is not None
+    scheduler.close()

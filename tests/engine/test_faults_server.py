@@ -184,3 +184,26 @@ def test_a_run_that_a_failover_forgot_is_made_again_under_the_same_id(
     assert ids[0] == ids[1]
     ledger.move_to(replica)
     ledger.check()
+
+
+def test_a_primary_that_became_a_replica_and_keeps_its_connections_is_left(
+    pair: Pair, make: Callable[[str], RedBeatScheduler]
+) -> None:
+    """As after a failover by name: only new connections lead to the new primary."""
+    primary, replica, proxy, _ = pair
+    scheduler = make(proxy.url())
+    due_entry(scheduler.app, "before")
+    wait_for(lambda: scheduler.tick() == 0 and len(queued(primary)) == 1)
+    primary.wait(1, 10_000)
+    port = replica.connection_pool.connection_kwargs["port"]
+    replica.replicaof("NO", "ONE")
+    proxy.target = port
+    primary.replicaof("127.0.0.1", str(port))
+    wait_for(lambda: primary.info("replication")["master_link_status"] == "up")
+    due_entry(make_app(f"redis://127.0.0.1:{port}/0"), "after")
+    ledger = Ledger(replica, {"after": 3600.0})
+    wait_for(lambda: scheduler.tick() == 0 and len(queued(replica)) == 2)
+    ledger.check()
+    assert scheduler.dispatcher.mode == "exactly-once"
+    # It hears there of changes, too.
+    wait_for(lambda: replica.pubsub_numsub("redbeat::events")[0][1] == 1)

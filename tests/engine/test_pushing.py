@@ -13,9 +13,10 @@ from celery import Celery, signals
 
 from redbeat_core import RedBeatScheduler, dispatch, events, postponed
 from redbeat_core.dispatch import AT_LEAST_ONCE, Sent
-from tests.support.faulty import CONNECTION_FAULTS, LATE, REFUSALS, UNSENT, FaultProxy
+from tests.support.faulty import CONNECTION_FAULTS, LATE, REFUSALS, UNHEARD, UNSENT, FaultProxy
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.stepping import due_entry, log, queued, run
+from tests.support.waiting import wait_for
 
 Make = Callable[..., RedBeatScheduler]
 NAMES = [f"e{number:02}" for number in range(30)]
@@ -119,6 +120,52 @@ def test_a_broker_that_is_killed_among_the_messages_loses_none_of_them(
     assert set(entries_in(messages)) == set(NAMES)
     assert len({message["headers"]["id"] for message in messages}) == 30
     assert len(log(app, events.RUN_DISPATCHED)) == 30
+
+
+@pytest.mark.parametrize("queue", ["shop", "new"])
+def test_a_broker_that_became_a_replica_and_keeps_its_connections_is_left(
+    queue: str,
+    app: Celery,
+    broker: Server,
+    proxy: FaultProxy,
+    new_server: Callable[..., Server],
+    make_scheduler: Make,
+) -> None:
+    other = new_server(persistent=True)
+    scheduler = make_scheduler(broker_url=proxy.url())
+    due_entry(app, "before")
+    run(scheduler)
+    # Those that are open stay there.
+    proxy.target = other.port
+    broker.client().replicaof("127.0.0.1", str(other.port))
+    wait_for(lambda: broker.client().info("replication")["master_link_status"] == "up")
+    for name in NAMES:
+        due_entry(app, name, options={"queue": queue})
+    run(scheduler)
+    again(scheduler)
+    assert entries_in(queued(other.client(), queue)) == NAMES
+    assert len(log(app, events.RUN_DISPATCHED)) == 1 + len(NAMES)
+    failed = log(app, events.RUN_FAILED)
+    assert all("read only replica" in event.data["reason"] for event in failed)
+
+
+@pytest.mark.parametrize("how", [UNHEARD, UNSENT])
+def test_a_large_message_whose_connection_is_lost_is_not_said_to_be_too_large(
+    how: str, app: Celery, broker: Server, proxy: FaultProxy, make_scheduler: Make
+) -> None:
+    scheduler = make_scheduler(broker_url=proxy.url())
+    run(scheduler)
+    due_entry(app, "large", kwargs={"k": "x" * 600_000})
+    fault = proxy.inject("LPUSH", how)
+    run(scheduler)
+    assert fault.happened.is_set()
+    (failed,) = log(app, events.RUN_FAILED)
+    assert "the connection to the broker was lost" in failed.data["reason"]
+    again(scheduler)
+    messages = queued(broker.client())
+    assert len(messages) == (2 if how == UNHEARD else 1)
+    assert len({message["headers"]["id"] for message in messages}) == 1
+    assert len(log(app, events.RUN_DISPATCHED)) == len(log(app, events.RUN_FAILED)) == 1
 
 
 @pytest.mark.parametrize("how", ["out of memory", "busy", "disk full"])

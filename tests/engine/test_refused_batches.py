@@ -9,6 +9,7 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, events, postponed
+from tests.support.faulty import UNHEARD, UNSENT, FaultProxy
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, log, queued, run
@@ -80,6 +81,57 @@ def test_a_run_that_is_too_large_by_itself_is_said_to_be_and_delays_no_other(
     assert len(queued(client)) == 40
     scheduler.close()
     app.close()
+
+
+@pytest.mark.parametrize("kind", [VALKEY, REDIS])
+@pytest.mark.parametrize("limit", ["of one command, not told", "of all clients"])
+def test_a_run_that_may_be_too_large_delays_no_other(
+    limit: str, kind: str, new_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postponed, "RETRY_FIRST", 30.0)
+    server = new_server(kind)
+    client = server.client()
+    client.acl_setuser(
+        "beat", enabled=True, nopass=True, keys=["*"], channels=["*"], categories=["+@all"]
+    )
+    app = make_app(server.url().replace("://", "://beat:any@"))
+    scheduler = RedBeatScheduler(app)
+    run(scheduler)
+    for name in ("large", "small"):
+        due_entry(app, name, kwargs={"k": "x" * 2_000_000} if name == "large" else None)
+    if limit == "of all clients":
+        client.config_set("maxmemory-clients", "3mb")
+    else:
+        client.config_set("proto-max-bulk-len", "1mb")
+        client.acl_setuser("beat", enabled=True, commands=["-config"])
+    for _ in range(20):
+        scheduler._step()
+    assert [message["headers"]["redbeat"]["entry"] for message in queued(client)] == ["small"]
+    (failed,) = log(app, events.RUN_FAILED)
+    assert failed.subject == "large"
+    assert "the server did not take the message, which has" in failed.data["reason"]
+    scheduler.close()
+    app.close()
+
+
+@pytest.mark.parametrize("how", [UNHEARD, UNSENT])
+def test_a_large_run_whose_connection_is_lost_is_made_once_and_not_said_to_be_too_large(
+    how: str, app: Celery, server: Server, client: redis.Redis, make_scheduler: Make
+) -> None:
+    proxy = FaultProxy(server.port)
+    scheduler = make_scheduler(broker_url=proxy.url(), redbeat_redis_url=proxy.url())
+    run(scheduler)
+    due_entry(app, "large", kwargs={"k": "x" * 600_000})
+    fault = proxy.inject("commit", how)
+    assert scheduler._step() > 0
+    assert fault.happened.is_set()
+    run(scheduler)
+    (message,) = queued(client)
+    (told,) = log(app, events.RUN_DISPATCHED, events.RUN_FAILED)
+    assert told.type == events.RUN_DISPATCHED
+    assert told.data["task_id"] == message["headers"]["id"]
+    scheduler.close()
+    proxy.close()
 
 
 def test_a_log_that_is_none_stops_a_commit_before_anything_is_done(

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -62,16 +62,21 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Opened:
+def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     monkeypatch.delenv("NO_COLOR", raising=False)
+    apps: list[ConsoleApp] = []
 
     def opened(**options: Any) -> ConsoleApp:
         found = options_for(url=url, timezone="UTC", **options)
         store = open_store(found)
         operations = Operations(store, app=found.app, actor="lea@ops-1", read_only=found.read_only)
-        return ConsoleApp(found, store, operations)
+        apps.append(ConsoleApp(found, store, operations))
+        return apps[-1]
 
-    return opened
+    yield opened
+    for app in apps:
+        # The pilot's way out is not that of `run_async`, which ends them.
+        app.feed.stop()
 
 
 async def until(

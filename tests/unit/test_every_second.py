@@ -23,7 +23,7 @@ from .strategies import moments, rules, sets
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 #: Seconds: up to here every one is tried; of longer gaps so many at either end.
-SHORT, NEAR = 4000, 300
+SHORT, NEAR = 2000, 200
 policies = st.builds(
     DstPolicy, st.sampled_from(("shift", "skip")), st.sampled_from(("first", "last", "both"))
 )
@@ -96,7 +96,7 @@ def test_it_is_so_for_many_rules_and_sets(shard: int) -> None:
 
     @seed(shard)
     @settings(
-        max_examples=150,
+        max_examples=60,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -107,4 +107,4 @@ def test_it_is_so_for_many_rules_and_sets(shard: int) -> None:
         checked += check_gaps(made, at, dst, random.Random(dice))
 
     check()
-    assert checked > 100
+    assert checked > 40

@@ -18,7 +18,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 from celery.schedules import solar as celery_solar
 from dateutil.tz import gettz, tzstr
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from redbeat_core.decoder import (
@@ -291,7 +291,10 @@ def test_the_sun_does_what_celery_says(made: solar, now: datetime) -> None:
         theirs.cal.horizon = "-18"
     ours = next_occurrence(made, now)
     assert ours is not None
-    expected = now + theirs.remaining_estimate(now)
+    try:
+        expected = now + theirs.remaining_estimate(now)
+    except TypeError:
+        reject()  # Celery's own fault where the sun stays up or down.
     # Celery may give the same event once more within a second of it.
     assert abs(ours - expected) < timedelta(seconds=2) or expected - now < timedelta(seconds=2)
     assert next_occurrence(theirs, now) == ours

@@ -20,6 +20,7 @@ import amqp
 from kombu.transport import pyamqp
 
 from .interrupts import interrupted
+from .words import error_text
 
 #: Seconds that a broker may take for an answer before it counts as down; and once beat is told to
 #: end, which it looks for so often.
@@ -132,7 +133,7 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
             except amqp.ChannelError:
                 continue
             except (OSError, amqp.ConnectionError) as exc:
-                self.give_up(str(exc) or repr(exc))
+                self.give_up(error_text(exc))
                 raise
 
     def _answer(self, connection: PatientConnection) -> None:
@@ -141,7 +142,7 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
             # Changes nothing, but has an answer.
             self.confirm_select()
         except (OSError, amqp.ConnectionError) as exc:
-            self.give_up(str(exc) or repr(exc))
+            self.give_up(error_text(exc))
             raise
         finally:
             connection.patience = None

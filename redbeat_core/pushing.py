@@ -15,6 +15,7 @@ from redis import Redis, exceptions
 
 from .collecting import Commands
 from .too_large import LARGE, may_be_for_size, refusal
+from .words import error_text
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ def push(pool: Any, messages: Sequence[Commands]) -> tuple[list[Push], Exception
             except (exceptions.ConnectionError, OSError) as exc:
                 if large is None or not may_be_for_size(exc):
                     raise
-                lost, said = exc, str(exc) or repr(exc)
+                lost, said = exc, error_text(exc)
             if large and said:
                 # Asked for too much, a server ends the connection, sometimes with a word.
                 _end(client)

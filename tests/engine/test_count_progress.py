@@ -14,9 +14,9 @@ from redbeat.schedulers import RedBeatSchedulerEntry as TheirEntry
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
 from redbeat_core.record import decode_record
-from redbeat_core.rrule_times import Rule
 from redbeat_core.schedules import rrule
 from redbeat_core.store import store_for
+from tests.support.counting import counted_from
 from tests.support.stepping import due_entry, queued, run
 from tests.unit.cold import forget_everything
 
@@ -70,14 +70,7 @@ def test_the_next_scheduler_goes_on_from_what_the_last_one_counted(
     first.close()
     # Another process knows nothing but what is stored.
     forget_everything()
-    begins: list[datetime] = []
-    count = Rule.count_between
-
-    def noting(self: Rule, low: datetime, high: datetime) -> int:
-        begins.append(low)
-        return count(self, low, high)
-
-    monkeypatch.setattr(Rule, "count_between", noting)
+    begins = counted_from(monkeypatch)
     second = make_scheduler()
     before = len(queued(client))
     while len(queued(client)) == before:

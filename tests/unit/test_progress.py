@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redbeat_core.progress_text import progress_text, take_up
-from redbeat_core.rrule_times import Rule
 from redbeat_core.schedules import DstPolicy, next_occurrence, rrule, rrule_set
+from tests.support.counting import counted_from
 
 from .cold import forget_everything
 from .strategies import rule_arguments
@@ -22,19 +22,6 @@ START = datetime(2020, 1, 1, 9, tzinfo=UTC)
 NOW = datetime(2026, 5, 5, 5, 0, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 spans = st.timedeltas(timedelta(0), timedelta(days=900))
-
-
-def counted_from(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
-    """The times from which rules are counted, from now on."""
-    begins: list[datetime] = []
-    count = Rule.count_between
-
-    def noting(self: Rule, low: datetime, high: datetime) -> int:
-        begins.append(low)
-        return count(self, low, high)
-
-    monkeypatch.setattr(Rule, "count_between", noting)
-    return begins
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

@@ -169,7 +169,7 @@ def plan(
         if following is not None and following > now:
             # As nearly always, said at once: there is no policy, and nothing else came due.
             return Plan(nominal, following)
-    if policy.start is not None and nominal.timestamp() < policy.start:
+    if policy.start is not None and nominal < _time(policy.start):
         return later(record.name, timing, nominal, policy, runs)
     if is_over(nominal, policy, runs):
         return Plan(None, None, finished=True)
@@ -289,9 +289,9 @@ def later(name: str, timing: Any, nominal: datetime, policy: Policy, runs: int) 
 
     :param runs: how many runs were made of the entry.
     """
-    start = policy.start
-    if start is not None and nominal.timestamp() < start:
-        following = advance(timing, nominal, _time(start) - TICK, policy.dst).next
+    start = None if policy.start is None else _time(policy.start)
+    if start is not None and nominal < start:
+        following = advance(timing, nominal, start - TICK, policy.dst).next
     else:
         following = nominal
     return _then(Plan(None, following), name, timing, policy, runs)
@@ -318,7 +318,7 @@ def is_over(nominal: datetime, policy: Policy, runs: int) -> bool:
     """
     if policy.max_runs is not None and runs >= policy.max_runs:
         return True
-    return policy.end is not None and nominal.timestamp() > policy.end
+    return policy.end is not None and nominal > _time(policy.end)
 
 
 def put_off(name: str, nominal: datetime, following: datetime | None, policy: Policy) -> datetime:
@@ -333,6 +333,8 @@ def put_off(name: str, nominal: datetime, following: datetime | None, policy: Po
 
 
 def _time(seconds: float) -> datetime:
+    # Compared as a datetime everywhere: a start between two microseconds, compared as it is with
+    # one and rounded with another, would put a run off for ever.
     return datetime.fromtimestamp(seconds, UTC)
 
 

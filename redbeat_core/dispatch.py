@@ -205,7 +205,9 @@ class Dispatcher:
                 if not self._is_blocked():
                     self.close(error)
         elif self.mode != EXACTLY_ONCE:
-            return self._pushed(sent, push)
+            sent = self._pushed(sent, push)
+        # Also where the connection was lost, and closed, while more was published: what was under
+        # way on it has receipts that say so.
         down = self._producer is None or self._is_blocked()
         return [_settled(one, down) for one in sent]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -280,6 +281,43 @@ def test_a_connection_that_broke_while_idle_fails_no_run(
     run(scheduler)
     assert failures(app) == {}
     assert [message["redbeat"]["entry"] for message in rabbit.take(queue)] == ["before", "after"]
+
+
+def test_messages_under_way_on_a_connection_that_breaks_at_the_next_one_are_sent_again(
+    app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due_entry(app, "before")
+    scheduler = make_on_rabbit()
+    run(scheduler)
+    channel = scheduler.dispatcher._producer.channel
+    send = channel._basic_publish
+    under_way: list[int] = []
+
+    def break_at_the_fifth(*args: Any, **kwargs: Any) -> Any:
+        under_way.append(len(channel._open))
+        if len(under_way) == 5:
+            channel.connection.transport.sock.shutdown(socket.SHUT_RDWR)
+        return send(*args, **kwargs)
+
+    monkeypatch.setattr(channel, "_basic_publish", break_at_the_fifth)
+    names = {f"e{number}" for number in range(8)}
+    for name in names:
+        due_entry(app, name)
+    # Then it confirms none of them in time.
+    rabbit.freeze()
+    try:
+        scheduler._step()
+    finally:
+        rabbit.thaw()
+    assert under_way == [0, 1, 2, 3, 4]
+    assert failures(app).keys() == names
+    assert [event.subject for event in log(app, events.RUN_DISPATCHED)] == ["before"]
+    later(scheduler)
+    run(scheduler)
+    ids = ids_by_entry(rabbit.take(queue))
+    assert {name: len(found) for name, found in ids.items()} == dict.fromkeys(
+        [*names, "before"], 1
+    )
 
 
 def test_at_most_once_loses_what_a_broker_that_goes_down_did_not_take_and_says_so(

@@ -73,7 +73,9 @@ class Ledger:
             and event.subject in self._every
             and not event.data["trigger"]
         )
-        assert set(told) == set(runs), "what was told is not what was enqueued"
+        lost, untold = sorted(set(told) - set(runs)), sorted(set(runs) - set(told))
+        assert not lost, f"told, and not enqueued: {lost}"
+        assert not untold, f"enqueued, and not told: {untold}"
         assert max(told.values(), default=0) <= 1, "told more than once"
         for name, every in self._every.items():
             steps = (self._next(name) - self._first[name]) / every

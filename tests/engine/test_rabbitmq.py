@@ -315,9 +315,7 @@ def test_messages_under_way_on_a_connection_that_breaks_at_the_next_one_are_sent
     later(scheduler)
     run(scheduler)
     ids = ids_by_entry(rabbit.take(queue))
-    assert {name: len(found) for name, found in ids.items()} == dict.fromkeys(
-        [*names, "before"], 1
-    )
+    assert {name: len(found) for name, found in ids.items()} == dict.fromkeys([*names, "before"], 1)
 
 
 def test_at_most_once_loses_what_a_broker_that_goes_down_did_not_take_and_says_so(

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,11 @@ def processes(
 
 
 FAILED = pytest.StashKey[bool]()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core: half of the tests' time is waiting for other processes."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

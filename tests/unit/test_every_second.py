@@ -23,7 +23,7 @@ from .strategies import moments, rules, sets
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 #: Seconds: up to here every one is tried; of longer gaps so many at either end.
-SHORT, NEAR = 2000, 200
+SHORT, NEAR = 2000, 100
 policies = st.builds(
     DstPolicy, st.sampled_from(("shift", "skip")), st.sampled_from(("first", "last", "both"))
 )

@@ -23,9 +23,11 @@ from .peer import HEADER
 #: How many were removed from the queue so far.
 _REMOVED = "chaos:removed"
 #: KEYS: queue, counter. ARGV: how many were removed as far as the caller knows, how many to
-#: remove now. A repeated call finds another counter and does nothing.
+#: remove now. A repeated call finds another counter and does nothing; nor does one that finds fewer
+#: than were read, which the next look tells.
 _REMOVE = """
-if (redis.call('GET', KEYS[2]) or '0') == ARGV[1] then
+local left = redis.call('LLEN', KEYS[1])
+if (redis.call('GET', KEYS[2]) or '0') == ARGV[1] and left >= tonumber(ARGV[2]) then
   redis.call('LTRIM', KEYS[1], 0, -1 - tonumber(ARGV[2]))
   redis.call('SET', KEYS[2], string.format('%.0f', tonumber(ARGV[1]) + tonumber(ARGV[2])))
 end

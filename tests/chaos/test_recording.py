@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -99,6 +100,23 @@ def test_a_server_that_lost_what_it_had_shown_gives_no_verdict(
         put(client, range(1, 6))
         wait_for(lambda: len(recorder.messages) == 5)
         client.flushall()
+    with pytest.raises(RecordingError, match="lost what it had shown"):
+        recorder.finish()
+
+
+def test_a_server_that_loses_it_before_it_is_removed_gives_no_verdict(
+    keeping: Server, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = recorder._client.eval
+
+    def emptied(*args: Any) -> Any:
+        recorder._client.flushall()
+        return remove(*args)
+
+    monkeypatch.setattr(recorder._client, "eval", emptied)
+    with keeping.client() as client:
+        put(client, range(1, 6))
+    recorder.start()
     with pytest.raises(RecordingError, match="lost what it had shown"):
         recorder.finish()
 

@@ -21,6 +21,7 @@ FOLDER = Path(report.__file__).parent
 APART = {"__main__", "table", "failover", "statics"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(BENCHMARKS.keys() - {"failover-20"}))
 def test_a_benchmark_runs(name: str) -> None:
     if name == "rabbitmq":

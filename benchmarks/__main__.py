@@ -84,6 +84,7 @@ def run(name: str, quick: bool) -> dict[str, Any] | None:
         result: dict[str, Any] = json.loads(path.read_text())
     result["seconds"] = round(time.monotonic() - started, 1)
     result["words"] = ["python", *words]
+    result["at"] = _today()
     return result
 
 
@@ -92,10 +93,14 @@ def keep(results: dict[str, Any], command: str) -> None:
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"results": {}}
     kept["results"] |= results
     kept["command"] = command
-    kept["at"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    kept["at"] = _today()
     kept["surroundings"] = surroundings()
     KEPT.write_text(json.dumps(kept, indent=1) + "\n")
     report.write(kept, {name: benchmark.title for name, benchmark in BENCHMARKS.items()})
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def main() -> None:
@@ -113,14 +118,21 @@ def main() -> None:
     if options.report:
         report.write(json.loads(KEPT.read_text()), {n: b.title for n, b in BENCHMARKS.items()})
         return
-    found = {name: run(name, options.quick) for name in chosen if name not in skipped}
-    results = {name: result for name, result in found.items() if result is not None}
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    results: dict[str, Any] = {}
+    wanted = [name for name in chosen if name not in skipped]
+    for name in wanted:
+        result = run(name, options.quick)
+        if result is not None:
+            results[name] = result
+            if not options.quick:
+                # At once: another may be stopped before it ends.
+                keep({name: result}, command)
     print("\n==> In short")
     print(table(report.headlines(results)))
-    if not options.quick:
-        keep(results, shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]))
+    if results and not options.quick:
         print(f"\nwritten: {KEPT.name}, {report.PAGE.name}, {report.PICTURE.name}")
-    if len(results) < len(found):
+    if len(results) < len(wanted):
         raise SystemExit(1)
 
 

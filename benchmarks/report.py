@@ -56,7 +56,9 @@ def figures(
         yield f"### {titles[name]}"
         yield ""
         words = " ".join(result["words"])
-        yield f"`{words}`" + "".join(f"; {note}" for note in result.get("notes", ())) + "."
+        # With --only the others stay as they were, so each has a time of its own.
+        notes = [*result.get("notes", ()), result.get("at", run["at"])]
+        yield f"`{words}`" + "".join(f"; {note}" for note in notes) + "."
         yield ""
         if name == "scale":
             yield from scale_table(result["more"])

@@ -29,6 +29,10 @@ class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
             word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else str(word)
             for word in words
         ]
+        for text in texts:
+            if not text.isascii():
+                # Half a character, which no server takes: it is this message's fault alone.
+                text.encode("utf-8", "surrogateescape")
         self._commands.append((self._database, texts))
         return 1
 

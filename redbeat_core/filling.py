@@ -182,7 +182,8 @@ class Filling:
             return None
         if decided.gaps or decided.finished or decided.due or decided.next is None:
             return None
-        if job.step.progress:
+        if job.step.progress or json.dumps(sent.task_id) != f'"{sent.task_id}"':
+            # Such an id, which the entry chose, would have to be escaped where it is filled in.
             return None
         database, words = commands[0]
         score = score_text(job.step.score)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 from celery.schedules import crontab, schedule
@@ -94,12 +94,21 @@ def counted(counts: str | None, gaps: Iterable[Gap]) -> str:
     return json.dumps(totals)
 
 
+def finite(text: str) -> float | None:
+    """The number that *text* is; None for what is no number, or nan or infinite: a field of the
+    hash may hold anything."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
 def score_is_ours(record: EntryRecord) -> bool:
     """Whether this project wrote the entry's score, so that its nominal time is known."""
-    try:
-        return record.due is not None and float(record.due.partition(" ")[0]) == record.score
-    except ValueError:
+    if record.due is None or record.score is None:
         return False
+    return finite(record.due.partition(" ")[0]) == record.score
 
 
 def nominal_of(record: EntryRecord) -> float | None:
@@ -110,11 +119,9 @@ def nominal_of(record: EntryRecord) -> float | None:
     score = record.score
     if score is None or score < 0 or record.due is None or " " not in record.due:
         return score
-    try:
-        written, _, nominal = record.due.partition(" ")
-        return float(nominal) if float(written) == score else score
-    except ValueError:
-        return score
+    written, _, nominal = record.due.partition(" ")
+    known = finite(nominal)
+    return known if known is not None and finite(written) == score else score
 
 
 def finished_since(record: EntryRecord) -> float | None:
@@ -122,10 +129,7 @@ def finished_since(record: EntryRecord) -> float | None:
     may be one."""
     if record.score is None or record.score >= 0 or not score_is_ours(record):
         return None
-    try:
-        return float((record.due or "").partition(" ")[2])
-    except ValueError:
-        return None
+    return finite((record.due or "").partition(" ")[2])
 
 
 def plan(
@@ -192,6 +196,8 @@ def plan_interval(due: float, every: int, now: int) -> tuple[float, float] | Non
     :param every: microseconds.
     :param now: Unix microseconds.
     """
+    if not isfinite(due):
+        return None
     seconds = int(due)
     nominal = seconds * 1_000_000 + round((due - seconds) * 1e6)
     following = nominal + every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
@@ -13,13 +14,19 @@ from .lazy import LazyArgumentError, has_lazy
 from .postponed import Postponed
 from .prepared import Prepared
 from .record import definition_of
+from .rules import shown
 from .templates import Templates
 from .unsent import waiting_key
+from .words import error_text
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
+
+
+class OptionError(ValueError):
+    """An option of an entry that no message can have; the message says which."""
 
 
 class Sending:
@@ -34,12 +41,25 @@ class Sending:
         self._postponed = postponed
 
     def task_id(self, job: Job) -> str:
-        """The id that the message of *job* has, however often it is made."""
+        """The id that the message of *job* has, however often it is made.
+
+        :raises OptionError: the entry's options give one that no message can have.
+        """
         chosen = job.entry.options.get("task_id")
+        if chosen and type(chosen) not in (str, int):
+            raise OptionError(f"its option 'task_id' must be a text, not {shown(chosen)}")
         return chosen or task_id_of(self._scheduler.store.keys.prefix + job.name, job.moment)
 
     def send(self, job: Job) -> Sent:
         """Publish *job*; never raises for what its entry or the broker does."""
+        try:
+            return self._send(job)
+        except OptionError as exc:
+            return Sent("", [], str(exc))
+        except Exception as exc:
+            return Sent("", [], f"{type(exc).__name__}: {error_text(exc)}")
+
+    def _send(self, job: Job) -> Sent:
         scheduler = self._scheduler
         entry = job.entry
         task_id = self.task_id(job)
@@ -70,16 +90,26 @@ class Sending:
         # We try again by ourselves. kombu would wait here, and put in a channel that does not
         # collect or does not confirm.
         options["retry"] = False
-        options["headers"] = {**(options.get("headers") or {}), "redbeat": header}
+        headers = options.get("headers") or {}
+        if not isinstance(headers, Mapping):
+            raise OptionError(f"its option 'headers' must be an object, not {shown(headers)}")
+        options["headers"] = {**headers, "redbeat": header}
         entry.options = options
-        with self._prepared.learning(run, header):
-            sent = scheduler.dispatcher.publish(
-                task_id,
-                lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
-                alone=alone,
-            )
-        if run is not None and not sent.error:
-            self._templates.learn(run, sent.commands)
+        sent: Sent | None = None
+        try:
+            with self._prepared.learning(run, header):
+                sent = scheduler.dispatcher.publish(
+                    task_id,
+                    lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
+                    alone=alone,
+                )
+            if run is not None and not sent.error:
+                self._templates.learn(run, sent.commands)
+        except Exception:
+            if sent is None:
+                raise
+            # The message is made, and may be out: it must not be made again for this.
+            logger.warning("beat: The message of %r cannot be learnt from", job.name, exc_info=True)
         return sent
 
     def _run(self, job: Job, task_id: str) -> Run | None:

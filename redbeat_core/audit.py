@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .claims import ClaimStore
 from .decoder import DecodeError, decode_meta
 from .finished import FinishedEntries
+from .isolation import is_unexpected
 from .planning import first_due, score_is_ours
 from .record import EntryRecord, definition_of
 from .store import ConflictError, score_text
@@ -69,8 +70,14 @@ class Auditor:
         digests = {cursor: digest for cursor, (digest, _) in known.items()}
         page = self._store.changed_page(self._cursor, LOOK_AT, most, digests)
         for record in page.records:
-            self._check(record)
-            self._finished.note(record)
+            try:
+                self._check(record)
+                self._finished.note(record)
+            except Exception as exc:
+                if not is_unexpected(exc):
+                    raise
+                # The others are looked at all the same.
+                self._batch.unsent.not_read(record, exc)
         self._finished.delete()
         for cursor, as_it_was in known.items():
             # A round of one look ends where it began.

@@ -18,6 +18,7 @@ from .filling import Filling
 from .found import FIRST_BATCH, Found, Result
 from .in_a_row import run_in_a_row
 from .invalid import InvalidEntries
+from .isolation import Isolation, is_unexpected
 from .jobs import Job, failure, finish, moved
 from .planning import counted, plan
 from .policy import Policy, decode_policy
@@ -31,6 +32,7 @@ from .sending import Sending
 from .templates import Templates
 from .too_large import LARGE, may_be_for_size, refusal
 from .unsent import Unsent, waiting_key
+from .words import error_text
 
 if TYPE_CHECKING:
     from .entry import RedBeatSchedulerEntry
@@ -48,11 +50,12 @@ class BatchRunner:
         self.invalid = InvalidEntries(scheduler.store)
         self.postponed = Postponed(scheduler.clock.now)
         self._requests = RunRequests(scheduler, self)
-        self._unsent = Unsent(scheduler.store, self.postponed)
+        self.unsent = Unsent(scheduler.store, self.postponed)
         self._templates = Templates(scheduler)
         self._filling = Filling(scheduler, self._templates)
         self._sending = Sending(scheduler, self._templates, self.postponed)
         self._published = Published(scheduler)
+        self._isolation = Isolation(scheduler, self, self.unsent)
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
@@ -71,10 +74,13 @@ class BatchRunner:
         self._asked = None
         try:
             return self._run()
-        except (exceptions.ConnectionError, exceptions.ResponseError, OSError) as exc:
-            if self._asked is None or not self._was_too_large(self._asked, exc):
+        except Exception as exc:
+            if self._asked is not None and self._was_too_large(self._asked, exc):
+                return Result(held=True, more=True)
+            if not is_unexpected(exc):
                 raise
-            return Result(held=True, more=True)
+            self._limit, self._settled = FIRST_BATCH, False
+            return self._isolation.one_by_one(exc)
 
     def _was_too_large(self, found: Found, exc: Exception) -> bool:
         """Whether *exc* may have come of the size of the commit: then it is done in parts, and a
@@ -132,7 +138,7 @@ class BatchRunner:
             claim.more or claim.requests or found.put_off or found.jobs or found.steps
         )
         following, self._limit = self._limit, max(min(limit, len(claim.due)) // 2, 1)
-        held = self._dispatch(found)
+        held = self.dispatch(found)
         self._limit = following
         if self._settled:
             # Nothing but the usual: what is due next is known without asking.
@@ -156,7 +162,7 @@ class BatchRunner:
             # What was filled is for the broker as it was.
             found.filled.clear()
         if down:
-            self._unsent.broker_down(down, found.jobs, now, self.invalid.known)
+            self.unsent.broker_down(down, found.jobs, now, self.invalid.known)
             found.jobs.clear()
         return down
 
@@ -180,17 +186,22 @@ class BatchRunner:
         for due in claim.due:
             if due.name in counting:
                 continue
-            filled = self._filling.fill(due)
+            try:
+                filled = self._filling.fill(due)
+                waits = filled is None and self._filling.waits_for_form(due)
+            except Exception:
+                # The long way says what is wrong with it.
+                filled, waits = None, False
             if filled is not None:
                 found.filled.append(filled)
-            elif self._filling.waits_for_form(due):
+            elif waits:
                 found.put_off.append(due)
             else:
                 found.add(self._due_job(due, now))
         found.forms = self._filling.forms
         return found
 
-    def _dispatch(self, found: Found) -> bool:
+    def dispatch(self, found: Found) -> bool:
         """Publish and commit in the order of the delivery mode; False when the lease was lost."""
         if self._scheduler.dispatcher.mode == AT_MOST_ONCE:
             return self._commit_first(found.jobs, found.steps)
@@ -217,7 +228,7 @@ class BatchRunner:
             )
             progress = progress_text(entry.schedule, planned.next and min(planned.next, at))
         except MemoryError as exc:
-            self._unsent.not_read(record, exc)
+            self.unsent.not_read(record, exc)
             return None
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
@@ -250,7 +261,7 @@ class BatchRunner:
             return None
         except Exception as exc:
             # The scheduler's `Entry` may be the app's own.
-            self._unsent.not_read(record, exc)
+            self.unsent.not_read(record, exc)
             return None
         self.invalid.can_be_read(record)
         return entry
@@ -285,12 +296,12 @@ class BatchRunner:
             elif sent.broker_down:
                 waiting, down = [*waiting, job], sent.error
             else:
-                steps.append(self._unsent.failed(job, sent.error))
+                steps.append(self.unsent.failed(job, sent.error))
         if lost:
             return None
         if down:
             others = {job.name for job, _ in done}.union(self.invalid.known)
-            self._unsent.broker_down(down, waiting, self._scheduler.clock.now(), others)
+            self.unsent.broker_down(down, waiting, self._scheduler.clock.now(), others)
         elif jobs:
             self.postponed.broker_works()
         return done
@@ -302,9 +313,19 @@ class BatchRunner:
 
     def ready(self, found: Found) -> list[Filled | Advance]:
         """What is to be committed."""
-        complete, store = self._filling.complete, self._store
-        published = [complete(job, sent) or finish(store, job, sent) for job, sent in found.sent]
+        made = [(job, sent, self._finished(found.steps, job, sent)) for job, sent in found.sent]
+        found.sent = [(job, sent) for job, sent, step in made if step is not None]
+        published = [step for *_, step in made if step is not None]
         return [*found.in_order(published), *found.steps]
+
+    def _finished(self, steps: list[Advance], job: Job, sent: Sent) -> Filled | Advance | None:
+        """The step that commits *job*; None, with a note among *steps*, where it cannot be made:
+        the clock of an `Entry` may be the app's own."""
+        try:
+            return self._filling.complete(job, sent) or finish(self._store, job, sent)
+        except Exception as exc:
+            steps.append(self.unsent.failed(job, f"{type(exc).__name__}: {error_text(exc)}"))
+            return None
 
     def ask_commit(
         self, found: Found, ready: list[Filled | Advance], ahead: Ahead | None = None
@@ -351,7 +372,7 @@ class BatchRunner:
         now = self._scheduler.clock.now()
         job = self._due_job(made.due, now) if isinstance(made, Filled) else made
         if isinstance(job, Job):
-            failed = self._unsent.failed(job, reason)
+            failed = self.unsent.failed(job, reason)
             self._store.commit(self._scheduler.lease.token, [failed], self._scheduler.lock_key)
 
     def _commit_first(self, jobs: list[Job], steps: list[Advance]) -> bool:

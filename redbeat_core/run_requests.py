@@ -19,6 +19,7 @@ from .policy import Policy
 from .record import EntryRecord
 from .store import MISSING
 from .triggers import RequestError, Trigger, read_trigger, subject_of
+from .words import error_text
 
 if TYPE_CHECKING:
     from .batch import BatchRunner
@@ -70,6 +71,10 @@ class RunRequests:
             except RequestError as exc:
                 found[request.stream_id] = self._unreadable(request, str(exc))
                 continue
+            except Exception as exc:
+                reason = f"{type(exc).__name__}: {error_text(exc)}"
+                found[request.stream_id] = self._unreadable(request, reason)
+                continue
             if request.age > self._lifetime(trigger):
                 found[request.stream_id] = self._missed(request, trigger)
             elif not self._batch.postponed.waits(request.stream_id):
@@ -87,7 +92,13 @@ class RunRequests:
                     # Its number follows on the one before, which is not yet written: next time.
                     continue
                 counted.add(known.name)
-            found[request.stream_id] = self._job(request, known, records[known.name])
+            try:
+                made = self._job(request, known, records[known.name])
+            except Exception as exc:
+                # The clock of an `Entry` and its schedule may be the app's own.
+                reason = f"the run could not be made: {type(exc).__name__}: {error_text(exc)}"
+                made = self._failed(request, known, reason)
+            found[request.stream_id] = made
         return [found[request.stream_id] for request in requests if request.stream_id in found]
 
     def _job(self, request: Request, trigger: Trigger, record: EntryRecord) -> Job | Advance:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import celery
@@ -31,6 +32,7 @@ from .dispatch import AT_LEAST_ONCE, Dispatcher
 from .entry import RedBeatSchedulerEntry
 from .explaining import is_read_only
 from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
+from .isolation import UnexpectedErrors
 from .lazy import LazyArguments
 from .lease import Lease
 from .statics import install_statics, update_from_dict
@@ -54,6 +56,12 @@ __all__ = [
 LOOK_EVERY = 1.0
 #: Seconds between attempts while Redis is away: the first, and the most.
 _AWAY_FIRST, _AWAY_MOST = 0.1, 2.0
+#: What may fail for a reason that is nobody's, as it is called in the log.
+_A_STEP, _STATICS, _A_LOOK = (
+    "The look at what is due",
+    "Bringing beat_schedule into Redis",
+    "The look at all entries",
+)
 #: redis-py looks at its options when it makes the first connection.
 _TROUBLE_AT_START: tuple[type[Exception], ...] = (*TROUBLE, TypeError, ValueError)
 
@@ -115,7 +123,9 @@ class RedBeatScheduler(Scheduler):
         self._leading = False
         self._installed = False
         self._standing_by_for = ""
-        self._away_wait = 0.0
+        self._away_wait = self._error_wait = 0.0
+        self._errors = UnexpectedErrors()
+        self._install_at = 0.0
         self._closed = False
 
     # Celery's interface
@@ -206,6 +216,10 @@ class RedBeatScheduler(Scheduler):
             pause = self._lead() if self._is_leader() else self._stand_by()
         except TROUBLE as exc:
             return self._away(exc)
+        except Exception as exc:
+            return self._unexpected(exc)
+        self._error_wait = 0.0
+        self._errors.over(_A_STEP)
         if self._away_wait:
             self._away_wait = 0.0
             logger.warning("beat: Redis is back")
@@ -253,9 +267,10 @@ class RedBeatScheduler(Scheduler):
         logger.warning("beat: No longer leading (%s), standing by", reason)
 
     def _lead(self) -> float:
-        if not self._installed:
-            self.setup_schedule()
-            self._installed = True
+        if not self._installed and time.monotonic() >= self._install_at:
+            self._installed = self._maintain(_STATICS, self.setup_schedule)
+            if not self._installed:
+                self._install_at = time.monotonic() + _AWAY_MOST
         result = self.batch.run()
         if not result.held:
             self._demote(f"{result.holder or 'nobody'} has the lease")
@@ -265,9 +280,27 @@ class RedBeatScheduler(Scheduler):
         if result.next_at is None and not self.lock_key and self._static_count:
             # Redis may have lost its data; elsewhere the loss of the lease tells.
             self._installed = False
-        self._auditor.look()
+        self._maintain(_A_LOOK, self._auditor.look)
         due_in = LOOK_EVERY if result.next_at is None else result.next_at - self.clock.now()
         return max(0.0, min(due_in, LOOK_EVERY))
+
+    def _maintain(self, what: str, work: Callable[[], None]) -> bool:
+        """Do *work*, which the dispatching of entries does not wait for; whether it went well."""
+        try:
+            work()
+        except TROUBLE:
+            raise
+        except Exception as exc:
+            self._errors.met(what, exc)
+            return False
+        self._errors.over(what)
+        return True
+
+    def _unexpected(self, exc: Exception) -> float:
+        # Ending beat would help nobody: the next one to lead would meet it, too.
+        self._errors.met(_A_STEP, exc)
+        self._error_wait = min(max(self._error_wait * 2, _AWAY_FIRST), _AWAY_MOST)
+        return float(min(self._error_wait, self.max_interval))
 
     def _away(self, exc: Exception) -> float:
         problem = explain(exc, self.config.redis_url)

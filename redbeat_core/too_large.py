@@ -23,7 +23,9 @@ def may_be_for_size(exc: Exception) -> bool:
     """Whether a server that was asked for too much may have ended the connection with *exc*."""
     if isinstance(exc, exceptions.ResponseError):
         return "Protocol error" in str(exc)
-    return not isinstance(exc, TimeoutError | exceptions.TimeoutError)
+    if isinstance(exc, TimeoutError | exceptions.TimeoutError):
+        return False
+    return isinstance(exc, OSError | exceptions.ConnectionError)
 
 
 def refusal(client: Any, size: int, said: str, *, lost: bool) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from celery.utils.log import get_logger
 
 from . import events
-from .claims import Advance, ClaimStore, digest
+from .claims import Advance, ClaimStore, Due, Request, digest
 from .jobs import Job, failure
-from .planning import nominal_of
-from .postponed import Postponed
+from .planning import finite, nominal_of
+from .postponed import Postponed, Wait
 from .record import EntryRecord
+from .triggers import subject_of
 from .words import error_text
 
 logger = get_logger("celery.beat")
@@ -48,19 +50,42 @@ class Unsent:
     def not_read(self, record: EntryRecord, exc: Exception) -> None:
         """Code of the app (or a want of memory) kept the entry from being read now, which says
         nothing against the entry: keep it, and tell it."""
-        reason = f"{type(exc).__name__}: {error_text(exc)}"
         wait = self._postponed.failed(record.name, digest(record))
+        data = {"nominal": nominal_of(record), "trigger": None}
+        self._raised(record.name, "read", wait, data, exc)
+
+    def not_made(self, one: Due | Request, exc: Exception) -> None:
+        """The run of *one* raised what nobody expects, by itself: keep it, and tell it."""
+        data: dict[str, Any]
+        if isinstance(one, Due):
+            name = key = one.name
+            try:
+                mark, data = digest(one.record), {"nominal": nominal_of(one.record)}
+            except Exception:
+                # It cannot even be decoded: it waits, whatever becomes of it.
+                mark, data = "", {"nominal": finite(one.score)}
+            data["trigger"] = None
+        else:
+            key, mark = one.stream_id, ""
+            name, id_ = subject_of(one.text)
+            data = {"nominal": one.at, "trigger": id_ or one.stream_id}
+        self._raised(name, "made", self._postponed.failed(key, mark), data, exc)
+
+    def _raised(
+        self, name: str, what: str, wait: Wait, data: dict[str, Any], exc: Exception
+    ) -> None:
+        reason = f"{type(exc).__name__}: {error_text(exc)}"
         logger.error(
-            "beat: %r could not be read (attempt %d, next in %.0f s): %s",
-            record.name,
+            "beat: %r could not be %s (attempt %d, next in %.0f s): %s",
+            name,
+            what,
             wait.attempts,
             wait.length,
             reason,
             exc_info=exc,
         )
-        data = {"nominal": nominal_of(record), "trigger": None, "reason": reason}
-        data["retry_in"] = wait.length
-        note = self._store.event(events.RUN_FAILED, record.name, data)
+        data |= {"reason": reason, "retry_in": wait.length}
+        note = self._store.event(events.RUN_FAILED, name, data)
         self._store.commit("", [Advance(events=[note])])
 
     def broker_down(

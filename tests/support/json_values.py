@@ -71,8 +71,10 @@ _LEAVES = st.one_of(
 #: JSON texts of any value.
 TEXTS: st.SearchStrategy[str] = st.recursive(
     _LEAVES,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=5) | st.just("__type__"), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=5) | st.just("__type__"), inner, max_size=4)
+    ),
     max_leaves=12,
 ).map(json.dumps)
 

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .claims import ClaimStore
-from .decoder import DecodeError, decode_meta
+from .codec import DecodeError, decode_meta
+from .due_field import score_is_ours
 from .finished import FinishedEntries
 from .isolation import is_unexpected
-from .planning import first_due, score_is_ours
+from .planning import first_due
 from .record import EntryRecord, definition_of
 from .store import ConflictError, score_text
 

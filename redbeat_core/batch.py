@@ -12,8 +12,9 @@ from celery.utils.log import get_logger
 from redis import exceptions
 
 from .claims import Advance, Claim, Due, Filled, ServerChangedError
-from .decoder import DecodeError
-from .dispatch import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent
+from .codec import DecodeError
+from .delivery import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent
+from .explaining import error_text
 from .filling import Filling
 from .found import FIRST_BATCH, Found, Result
 from .in_a_row import run_in_a_row
@@ -32,7 +33,6 @@ from .sending import Sending
 from .templates import Templates
 from .too_large import LARGE, may_be_for_size, refusal
 from .unsent import Unsent, waiting_key
-from .words import error_text
 
 if TYPE_CHECKING:
     from .entry import RedBeatSchedulerEntry

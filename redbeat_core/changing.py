@@ -17,10 +17,10 @@ from typing import Any
 from celery import Celery
 from celery.app import app_or_default
 
+from .codec import DecodeError, decode_meta
 from .config import ConfigError, ensure_conf
-from .decoder import DecodeError, decode_meta
 from .entry import DEFINITION
-from .keys import InvalidNameError, check_name
+from .names import InvalidNameError, check_name
 from .planning import Plan
 from .policy import PLAIN, Policy, PolicyError, decode_policy
 from .record import EntryRecord, bind, definition_of, json_object

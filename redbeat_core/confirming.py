@@ -12,15 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
 import amqp
 from kombu.transport import pyamqp
 
+from .delivery import Receipt
+from .explaining import error_text
 from .interrupts import interrupted
-from .words import error_text
 
 #: Seconds that a broker may take for an answer before it counts as down; and once beat is told to
 #: end, which it looks for so often.
@@ -28,20 +28,6 @@ PATIENCE = 5.0
 HURRY = 0.5
 _LOOK = 0.1
 BLOCKED = "the broker blocks publishers: it is short of memory or disk, see its log"
-
-
-@dataclass(slots=True)
-class Receipt:
-    """What the broker said of one message.
-
-    :ivar message: the message's correlation id, by which a returned one is known.
-    :ivar taken: the broker has it.
-    :ivar refusal: why it has it not, or may not have it; empty while that is open.
-    """
-
-    message: object
-    taken: bool = False
-    refusal: str = ""
 
 
 class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from celery import Celery
@@ -21,36 +21,16 @@ from kombu.transport import pyamqp
 from redis import exceptions
 
 from .collecting import Collecting, Commands, declare_once
-from .confirming import HURRY, PATIENCE, ConfirmingChannel, PatientConnection, Receipt
+from .confirming import HURRY, PATIENCE, ConfirmingChannel, PatientConnection
 from .connection import UNREACHABLE, is_cluster
+from .delivery import AT_LEAST_ONCE, EXACTLY_ONCE, Receipt, Sent
+from .explaining import error_text
 from .interrupts import interrupts_let_through
 from .pushing import Push, push
-from .words import error_text
 
 logger = get_logger("celery.beat")
 
-EXACTLY_ONCE = "exactly-once"
-AT_LEAST_ONCE = "at-least-once"
-AT_MOST_ONCE = "at-most-once"
 _SILENT = "the broker does not answer"
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What came of publishing one entry.
-
-    :ivar task_id: the id of the message.
-    :ivar commands: what puts it into the broker, when it was collected.
-    :ivar error: why it could not be published; empty when it was.
-    :ivar broker_down: the reason lies with the broker, not with the entry.
-    :ivar receipts: what the broker says of it, once :meth:`Dispatcher.settle` has returned.
-    """
-
-    task_id: str
-    commands: Commands
-    error: str = ""
-    broker_down: bool = False
-    receipts: Sequence[Receipt] = field(default=(), compare=False)
 
 
 class Dispatcher:

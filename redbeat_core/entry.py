@@ -14,9 +14,9 @@ from celery.beat import ScheduleEntry
 
 from . import events
 from .clock import Clock
+from .codec import decode_definition, decode_meta, encode_definition, encode_meta
 from .config import ensure_conf
-from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
-from .keys import check_name
+from .names import check_name
 from .old_rules import meant_in_utc
 from .planning import Plan
 from .policy import Policy, as_members, encode_policy, members_of

@@ -129,3 +129,20 @@ def _without_secrets(text: str, url: str) -> str:
     for secret in secrets_in(url):
         text = text.replace(secret, "***")
     return text
+
+
+#: Characters of what an error says that are kept: it may hold all of what somebody sent.
+_MOST_SAID = 1000
+
+
+def error_text(error: BaseException) -> str:
+    """What *error* says, cut to a length that can be read; its type's name if it says nothing.
+
+    Never raises: an error of somebody's own may fail at this, too.
+    """
+    try:
+        said = str(error) or repr(error)
+    except Exception:
+        said = ""
+    said = said or type(error).__name__
+    return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}... ({len(said)} characters)"

@@ -18,12 +18,13 @@ from celery.schedules import schedule
 from celery.utils.log import get_logger
 
 from .claims import Due, Filled
-from .decoder import DecodeError, decode_meta
-from .dispatch import EXACTLY_ONCE, Sent
+from .codec import DecodeError, decode_meta
+from .delivery import EXACTLY_ONCE, Sent
+from .due_field import score_is_ours
 from .entry import RedBeatSchedulerEntry
 from .forms import Content, Form
 from .jobs import Job, task_id_of
-from .planning import plan, plan_interval, score_is_ours
+from .planning import plan, plan_interval
 from .policy import PLAIN
 from .progress_text import counted_rules
 from .record import bind, definition_of, named_definition, version_of

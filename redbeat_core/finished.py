@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .claims import ClaimStore
-from .planning import finished_since
+from .due_field import finished_since
 from .policy import PolicyError
 from .record import EntryRecord
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .claims import Advance, Due, Filled
-from .dispatch import Sent
+from .delivery import Sent
 from .jobs import Job
 
 _T = TypeVar("_T")

@@ -13,8 +13,8 @@ from redis import exceptions
 from .clock import TOLERANCE
 from .connection import one_server
 from .lease import SILENT_AFTER
-from .record import from_score
 from .store import ScheduleStore
+from .view import from_score
 
 
 @dataclass(frozen=True, slots=True)

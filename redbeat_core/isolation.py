@@ -22,9 +22,9 @@ from redis import exceptions
 
 from .claims import Claim, Due, Request
 from .connection import TROUBLE
+from .explaining import error_text
 from .found import Result
 from .store import score_text
-from .words import error_text
 
 if TYPE_CHECKING:
     from .batch import BatchRunner

@@ -10,8 +10,8 @@ from uuid import NAMESPACE_URL
 
 from . import events
 from .claims import Advance
-from .decoder import encode_meta
-from .dispatch import Sent
+from .codec import encode_meta
+from .delivery import Sent
 from .planning import Plan
 from .store import ScheduleStore
 

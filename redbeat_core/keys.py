@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .names import check_name
+
 DEFAULT_PREFIX = "redbeat:"
-
-
-class InvalidNameError(ValueError):
-    """An entry name that cannot be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +76,6 @@ class Keys:
     def triggers(self) -> str:
         """Stream of run-now requests that the leader has not taken yet."""
         return f"{self.prefix}:triggers"
-
-
-def check_name(name: str) -> str:
-    """Return *name* if an entry may have it.
-
-    :raises InvalidNameError: it is empty or starts with ``:``.
-    """
-    if not name:
-        raise InvalidNameError("an entry needs a name: the name given is empty")
-    if name.startswith(":"):
-        raise InvalidNameError(
-            f"the entry name {name!r} starts with ':', which is reserved for the scheduler's own "
-            "keys; choose a name that starts with another character"
-        )
-    return name
 
 
 def hash_tag(prefix: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from celery.beat import BeatLazyFunc
 
-from .words import error_text
+from .explaining import error_text
 
 #: ``__type__`` of what is stored in place of a function; celery-redbeat sends it as it is.
 _TYPE = "lazy"

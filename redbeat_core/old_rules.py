@@ -6,6 +6,7 @@ it is told, with a repair that an operator may apply by an ordinary edit of the 
 
 from __future__ import annotations
 
+import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -16,7 +17,6 @@ from .rfc5545 import format_rule
 from .rfc5545_times import offset_name
 from .rule_parts import DAILY, MONTHLY, WEEKLY
 from .rules import FIELDS, WEEKDAYS, adopted, rrule
-from .wire import to_timestamp
 from .words import MONTHS, duration
 from .zones import ZERO, iana_name, next_change, offset_at
 
@@ -52,7 +52,7 @@ def meant_in_utc(schedule: BaseSchedule | None) -> str | None:
     start = rule.recurrence.dtstart
     if start.utcoffset() or iana_name(start.tzinfo) is not None:
         return None
-    return f"UTC {to_timestamp(start)}"
+    return f"UTC {_seconds(start)}"
 
 
 def warnings_of(
@@ -69,7 +69,7 @@ def warnings_of(
         return ()
     start = rule.recurrence.dtstart
     offset = start.utcoffset() or ZERO
-    if not offset and meant == f"UTC {to_timestamp(start)}":
+    if not offset and meant == f"UTC {_seconds(start)}":
         return ()
     fixed = iana_name(start.tzinfo) is None and _by_the_clock(rule)
     if not fixed and not _lost_number(rule):
@@ -152,3 +152,7 @@ def _of_utc(zone: tzinfo, now: datetime, change: datetime | None, when: str) -> 
         jump = "an hour" if size == "hour" else size
         words = f"will move by {jump} at the next daylight-saving change{when}"
     return f"stored in UTC: if {zone} was meant, it {words}; if UTC was, save it once more"
+
+
+def _seconds(start: datetime) -> int:
+    return calendar.timegm(start.utctimetuple())

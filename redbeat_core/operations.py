@@ -15,7 +15,8 @@ from redis.exceptions import ResponseError
 
 from . import events
 from .changing import Changing, default_actor, present
-from .decoder import DecodeError, encode_definition
+from .codec import DecodeError, encode_definition
+from .compare import format_or_repr
 from .old_rules import meant_in_utc
 from .policy import PolicyError, decode_policy, edited
 from .record import EntryRecord, json_object
@@ -29,7 +30,6 @@ from .refusals import (
     TooManyRequestsError,
 )
 from .rescheduling import after_policy_edit
-from .statics import format_or_repr
 from .store import MOST_REQUESTS, score_text
 from .store import ConflictError as StoreConflict
 from .triggers import RequestError, Trigger

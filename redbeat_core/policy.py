@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from .decoder import DecodeError
+from .codec import DecodeError
 from .zones import DEFAULT_DST, DstPolicy
 
 #: What is dispatched of what came due while no scheduler ran.

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from .claims import Advance
-from .dispatch import AT_LEAST_ONCE, Sent
+from .delivery import AT_LEAST_ONCE, Sent
 from .jobs import Job, changed
 from .unsent import waiting_key
 

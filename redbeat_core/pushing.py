@@ -14,8 +14,8 @@ from typing import Any
 from redis import Redis, exceptions
 
 from .collecting import Commands
+from .explaining import error_text
 from .too_large import LARGE, may_be_for_size, refusal
-from .words import error_text
 
 
 @dataclass(slots=True)

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from .planning import Plan, is_over, later, next_after_edit, nominal_of
+from .due_field import nominal_of
+from .planning import Plan, is_over, later, next_after_edit
 from .policy import Policy
-from .record import EntryRecord, from_score
+from .record import EntryRecord
 from .schedules import advance, next_occurrence
+from .view import from_score
 
 
 def after_edit(

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from . import events
-from .decoder import encode_meta
+from .codec import encode_meta
 from .jobs import dispatched
 from .store import ScheduleStore
 

@@ -12,14 +12,15 @@ from celery.utils.log import get_logger
 
 from . import events
 from .claims import Advance, Request
-from .decoder import DecodeError, encode_meta
+from .codec import DecodeError, encode_meta
+from .due_field import score_is_ours
+from .explaining import error_text
 from .jobs import Job
-from .planning import first_due, score_is_ours
+from .planning import first_due
 from .policy import Policy
 from .record import EntryRecord
 from .store import MISSING
 from .triggers import RequestError, Trigger, read_trigger, subject_of
-from .words import error_text
 
 if TYPE_CHECKING:
     from .batch import BatchRunner

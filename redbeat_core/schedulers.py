@@ -28,7 +28,8 @@ from .connection import (
     get_redis,
     safe_url,
 )
-from .dispatch import AT_LEAST_ONCE, Dispatcher
+from .delivery import AT_LEAST_ONCE
+from .dispatch import Dispatcher
 from .entry import RedBeatSchedulerEntry
 from .explaining import is_read_only
 from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for

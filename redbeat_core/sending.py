@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 
-from .dispatch import Sent
+from .delivery import Sent
+from .explaining import error_text
 from .forms import Run
 from .jobs import Job, task_id_of
 from .lazy import LazyArgumentError, has_lazy
@@ -17,7 +18,6 @@ from .record import definition_of
 from .rules import shown
 from .templates import Templates
 from .unsent import waiting_key
-from .words import error_text
 
 if TYPE_CHECKING:
     from .schedulers import RedBeatScheduler

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils.log import get_logger
 
-from .decoder import DecodeError, decode_definition, encode_definition
+from .codec import DecodeError, decode_definition, encode_definition
+from .compare import is_text_of, started_as
 from .entry import RedBeatSchedulerEntry
 from .explaining import is_passing
-from .keys import InvalidNameError
+from .names import InvalidNameError
 from .old_rules import meant_in_utc
 from .record import EntryRecord, json_object
-from .schedules import format_schedule, parse_schedule, rrule
 from .store import MISSING, ConflictError, ScheduleStore
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
         entry.enabled = False
     override = state.get("override")
     if stored and isinstance(override, dict):
-        if _is_text_of(entry.schedule, override.get("replaced")):
+        if is_text_of(entry.schedule, override.get("replaced")):
             entry.schedule = stored["schedule"]
         else:
             logger.info("beat: %r has a new schedule in the code, the edit is dropped", entry.name)
             steps.append(("drop", "state", "override"))
     elif stored:
-        entry.schedule = _started_as(entry.schedule, stored["schedule"])
+        entry.schedule = started_as(entry.schedule, stored["schedule"])
     text = encode_definition(entry.definition)
     change: dict[str, Any] = {
         "name": entry.name,
@@ -155,34 +155,3 @@ def _zone_steps(entry: RedBeatSchedulerEntry, record: EntryRecord) -> list[tuple
     """What marks a rule that the code gives in UTC as meant so."""
     zone = meant_in_utc(entry.schedule)
     return [] if zone in (None, record.zone) else [("set", "zone", zone or "")]
-
-
-def _started_as(of_the_code: Any, stored: Any) -> Any:
-    """The code's schedule, with the start of the stored one if nothing else differs.
-
-    A rule without a dtstart starts anew each time the code is loaded, which is no change of it.
-    """
-    if isinstance(of_the_code, rrule) and isinstance(stored, rrule):
-        same = of_the_code.starting_as(stored)
-        if same == stored:
-            return same
-    return of_the_code
-
-
-def _is_text_of(of_the_code: Any, text: object) -> bool:
-    """Whether *text* is what :func:`format_or_repr` made of this schedule once."""
-    if format_or_repr(of_the_code) == text:
-        return True
-    try:
-        before = parse_schedule(str(text))
-    except ValueError:
-        return False
-    return bool(_started_as(of_the_code, before) == before)
-
-
-def format_or_repr(schedule: Any) -> str:
-    """The schedule as text, to tell whether it is another one."""
-    try:
-        return format_schedule(schedule)
-    except (ValueError, TypeError):
-        return repr(schedule)

@@ -27,7 +27,7 @@ from kombu.utils import json as kombu_json
 
 from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
-from .dispatch import Sent
+from .delivery import Sent
 from .entry import RedBeatSchedulerEntry
 from .forms import Content, Form, Run, arguments_of
 from .lazy import has_lazy

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .decoder import DecodeError, RedBeatJSONDecoder, RedBeatJSONEncoder
+from .codec import DecodeError, RedBeatJSONDecoder, RedBeatJSONEncoder
 from .rules import shown
 
 #: Characters of JSON that a request's args and kwargs may have: the request is kept in Redis.

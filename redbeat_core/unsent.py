@@ -9,12 +9,12 @@ from celery.utils.log import get_logger
 
 from . import events
 from .claims import Advance, ClaimStore, Due, Request, digest
+from .due_field import finite, nominal_of
+from .explaining import error_text
 from .jobs import Job, failure
-from .planning import finite, nominal_of
 from .postponed import Postponed, Wait
 from .record import EntryRecord
 from .triggers import subject_of
-from .words import error_text
 
 logger = get_logger("celery.beat")
 

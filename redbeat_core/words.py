@@ -83,20 +83,3 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
 def join(terms: Sequence[str], word: str) -> str:
     """``a, b and c``."""
     return terms[0] if len(terms) == 1 else f"{', '.join(terms[:-1])} {word} {terms[-1]}"
-
-
-#: Characters of what an error says that are kept: it may hold all of what somebody sent.
-_MOST_SAID = 1000
-
-
-def error_text(error: BaseException) -> str:
-    """What *error* says, cut to a length that can be read; its type's name if it says nothing.
-
-    Never raises: an error of somebody's own may fail at this, too.
-    """
-    try:
-        said = str(error) or repr(error)
-    except Exception:
-        said = ""
-    said = said or type(error).__name__
-    return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}... ({len(said)} characters)"

@@ -16,7 +16,7 @@ import click
 
 from redbeat_core.config import ConfigError
 from redbeat_core.connection import ConnectionProblem, explain
-from redbeat_core.keys import InvalidNameError
+from redbeat_core.names import InvalidNameError
 from redbeat_core.operations import OperationError, Operations, default_actor
 from redbeat_core.schedules import ScheduleError
 

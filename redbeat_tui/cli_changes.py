@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from redbeat_core.events import Changes, Link
-from redbeat_core.record import EntryRecord, decode_record
+from redbeat_core.record import EntryRecord
 from redbeat_core.schedules import ScheduleError, describe, parse_schedule
 from redbeat_core.store import ScheduleStore
 from redbeat_core.stream import EventStream
+from redbeat_core.view import decode_record
 
 from .cli import Refusal, common, operations_of, options_in_force, sentences
 from .cli_reading import zone_of

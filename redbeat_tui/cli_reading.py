@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from redbeat_core.health import read_health
-from redbeat_core.keys import check_name
+from redbeat_core.names import check_name
 from redbeat_core.record import json_object
 from redbeat_core.store import ScheduleStore
 

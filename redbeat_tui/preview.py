@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from celery import Celery
 from celery.schedules import BaseSchedule
 
-from redbeat_core.record import EntryRecord, EntryView, decode_record, json_object
+from redbeat_core.record import EntryRecord, json_object
 from redbeat_core.rescheduling import upcoming
 from redbeat_core.schedules import (
     DstPolicy,
@@ -23,6 +23,7 @@ from redbeat_core.schedules import (
     outlook_of,
     parse_schedule,
 )
+from redbeat_core.view import EntryView, decode_record
 from redbeat_core.words import duration
 from redbeat_core.zones import DEFAULT_DST
 

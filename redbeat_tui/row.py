@@ -23,8 +23,9 @@ from redbeat_core.events import (
     RUN_SKIPPED,
     Event,
 )
-from redbeat_core.record import EntryRecord, EntryView, decode_record
+from redbeat_core.record import EntryRecord
 from redbeat_core.schedules import describe
+from redbeat_core.view import EntryView, decode_record
 
 from .format import LATE_AFTER
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from textual.app import SuspendNotSupported
 
 from redbeat_core.operations import ConflictError, NotFoundError
-from redbeat_core.record import EntryRecord, EntryView, decode_record
+from redbeat_core.record import EntryRecord
+from redbeat_core.view import EntryView, decode_record
 
 from .format import ago, countdown, timestamp
 from .preview import Preview, repairable

@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button
 
-from redbeat_core.record import EntryView
+from redbeat_core.view import EntryView
 
 from ..differences import differences
 from ..sanitize import clean

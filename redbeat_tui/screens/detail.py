@@ -15,8 +15,8 @@ from textual.containers import Container, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
-from redbeat_core.record import EntryView
 from redbeat_core.schedules import Outlook
+from redbeat_core.view import EntryView
 
 from ..background import in_thread
 from ..format import ago, countdown, duration, status_text, timestamp

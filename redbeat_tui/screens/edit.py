@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from redbeat_core.record import EntryView
+from redbeat_core.view import EntryView
 
 from ..background import in_thread
 from ..format import countdown, timestamp, truncate, width

@@ -13,8 +13,8 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatSchedulerEntry
-from redbeat_core.record import EntryView, decode_record
 from redbeat_core.store import ScheduleStore
+from redbeat_core.view import EntryView, decode_record
 from redbeat_tui import cli
 from tests.console.conftest import Run
 from tests.support.processes import Processes

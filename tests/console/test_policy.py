@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from redbeat_core.decoder import encode_meta
+from redbeat_core.codec import encode_meta
 from redbeat_core.policy import ALLOWED, encode_policy
-from redbeat_core.record import Counts
 from redbeat_core.store import ScheduleStore
+from redbeat_core.view import Counts
 from redbeat_tui.policy_text import counts_text, length, policy_lines
 from tests.console.conftest import Run
 

@@ -12,9 +12,9 @@ from redbeat.schedulers import RedBeatSchedulerEntry as TheirEntry
 from redbeat.schedules import rrule as their_rrule
 
 from redbeat_core import RedBeatSchedulerEntry
-from redbeat_core.record import decode_record
 from redbeat_core.schedules import parse_schedule, rrule
 from redbeat_core.store import ScheduleStore
+from redbeat_core.view import decode_record
 from redbeat_tui import preview
 from tests.console.conftest import Add, Opened, Run, shown, until
 

@@ -14,8 +14,8 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
+from redbeat_core.view import decode_record
 from tests.support.journal import Journal, runs_twice
 from tests.support.processes import Processes
 from tests.support.server import Server

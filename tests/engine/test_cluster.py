@@ -15,9 +15,9 @@ from redbeat_core.connection import get_redis
 from redbeat_core.events import Snapshot
 from redbeat_core.health import read_health
 from redbeat_core.operations import Operations
-from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
 from redbeat_core.stream import EventStream
+from redbeat_core.view import decode_record
 from tests.support.server import Server, free_port
 from tests.support.shop import make_app
 from tests.support.waiting import wait_for

@@ -13,8 +13,8 @@ from celery.schedules import crontab
 from celery.schedules import schedule as interval
 
 from redbeat_core import RedBeatSchedulerEntry, rrule
-from redbeat_core.decoder import DecodeError
-from redbeat_core.keys import InvalidNameError
+from redbeat_core.codec import DecodeError
+from redbeat_core.names import InvalidNameError
 from redbeat_core.store import store_for
 
 

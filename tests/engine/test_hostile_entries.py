@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.decoder import encode_meta
+from redbeat_core.codec import encode_meta
 from redbeat_core.isolation import Isolation
 from redbeat_core.record import FIELDS, json_object
 from redbeat_core.store import store_for

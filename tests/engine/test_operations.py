@@ -23,9 +23,10 @@ from redbeat_core.operations import (
     ReadOnlyError,
     default_actor,
 )
-from redbeat_core.record import EntryRecord, decode_record
+from redbeat_core.record import EntryRecord
 from redbeat_core.schedules import occurrences
 from redbeat_core.store import ScheduleStore, store_for
+from redbeat_core.view import decode_record
 
 
 @pytest.fixture

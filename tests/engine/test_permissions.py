@@ -13,7 +13,7 @@ from celery import Celery
 from celery.schedules import schedule
 from redis import exceptions
 
-from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, dispatch, events
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, delivery, events
 from redbeat_core.connection import ConnectionProblem, check_eviction, get_redis
 from redbeat_core.health import read_health
 from redbeat_core.operations import Operations
@@ -57,7 +57,7 @@ def test_a_user_with_the_documented_permissions_can_run_a_schedule(server: Serve
     scheduler._start()
     run(scheduler)
     client = server.client()
-    assert scheduler.dispatcher.mode == dispatch.EXACTLY_ONCE
+    assert scheduler.dispatcher.mode == delivery.EXACTLY_ONCE
     # One of kombu's lists for each step of priority.
     assert len(queued(client, "shop-slow")) == 3
     assert len(queued(client, "shop-slow\x06\x163")) == 2

@@ -21,8 +21,9 @@ from redbeat_core.operations import (
     Operations,
     ReadOnlyError,
 )
-from redbeat_core.record import EntryRecord, decode_record
+from redbeat_core.record import EntryRecord
 from redbeat_core.store import store_for
+from redbeat_core.view import decode_record
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]

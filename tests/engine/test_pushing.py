@@ -12,7 +12,7 @@ import redis
 from celery import Celery, signals
 
 from redbeat_core import RedBeatScheduler, dispatch, events, postponed
-from redbeat_core.dispatch import AT_LEAST_ONCE, Sent
+from redbeat_core.delivery import AT_LEAST_ONCE, Sent
 from tests.support.faulty import CONNECTION_FAULTS, LATE, REFUSALS, UNHEARD, UNSENT, FaultProxy
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.stepping import due_entry, log, queued, run

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.planning import finished_since
+from redbeat_core.due_field import finished_since
 from redbeat_core.record import EntryRecord
 from redbeat_core.schedules import once, rrule, rrule_set
 from redbeat_core.store import store_for

@@ -10,8 +10,8 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry, events
-from redbeat_core.record import decode_record
 from redbeat_core.store import MISSING, ConflictError, ScheduleStore, store_for
+from redbeat_core.view import decode_record
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.claims import Claim
-from redbeat_core.decoder import encode_meta
+from redbeat_core.codec import encode_meta
 from redbeat_core.operations import OperationError, Operations, TooManyRequestsError
 from redbeat_core.store import store_for
 from tests.support.stepping import due_entry, log, queued, run

@@ -16,7 +16,7 @@ from redbeat.decoder import RedBeatJSONDecoder as TheirDecoder
 from redbeat.decoder import RedBeatJSONEncoder as TheirEncoder
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.decoder import (
+from redbeat_core.codec import (
     RedBeatJSONDecoder,
     RedBeatJSONEncoder,
     decode_definition,

@@ -11,8 +11,8 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, confirming, events
-from redbeat_core.record import decode_record
 from redbeat_core.store import store_for
+from redbeat_core.view import decode_record
 from tests.support.rabbit import Rabbit
 from tests.support.stepping import log
 

@@ -9,9 +9,9 @@ import redis
 from celery import Celery
 
 from redbeat_core.operations import Operations
-from redbeat_core.record import EntryView, decode_record
 from redbeat_core.schedules import parse_schedule, schedule
 from redbeat_core.store import ScheduleStore
+from redbeat_core.view import EntryView, decode_record
 from tests.support.processes import Processes
 from tests.support.server import Server
 from tests.support.shop import ran

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from celery.schedules import crontab
 
-from redbeat_core.decoder import DecodeError
+from redbeat_core.codec import DecodeError
 from redbeat_core.record import bind
 from redbeat_core.wire import from_wire
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core import rrule
-from redbeat_core.planning import Gap, Plan, next_after_edit, plan, score_is_ours
+from redbeat_core.due_field import score_is_ours
+from redbeat_core.planning import Gap, Plan, next_after_edit, plan
 from redbeat_core.record import EntryRecord
 
 APP = Celery(set_as_current=False)

@@ -13,8 +13,9 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from redbeat_core import backlog as backlogs
 from redbeat_core import rrule
 from redbeat_core.backlog import LISTED, backlog
+from redbeat_core.due_field import nominal_of
 from redbeat_core.once import anchored_interval
-from redbeat_core.planning import Gap, Plan, counted, nominal_of, plan
+from redbeat_core.planning import Gap, Plan, counted, plan
 from redbeat_core.policy import PLAIN, Policy
 from redbeat_core.record import EntryRecord
 

@@ -21,7 +21,7 @@ from dateutil.tz import gettz, tzstr
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from redbeat_core.decoder import (
+from redbeat_core.codec import (
     DecodeError,
     RedBeatJSONDecoder,
     RedBeatJSONEncoder,

@@ -11,19 +11,16 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from .claims import ClaimStore
 from .codec import DecodeError, decode_meta
 from .due_field import score_is_ours
+from .entry_loader import EntryLoader
 from .finished import FinishedEntries
 from .isolation import is_unexpected
 from .planning import first_due
 from .record import EntryRecord, definition_of
 from .store import ConflictError, score_text
-
-if TYPE_CHECKING:
-    from .batch import BatchRunner
 
 #: How many entries (about) one look reads.
 LOOK_AT = 25
@@ -39,10 +36,10 @@ class Auditor:
     :param plain: its entries are this project's own: what decodes gives one.
     """
 
-    def __init__(self, store: ClaimStore, batch: BatchRunner, *, plain: bool = False) -> None:
+    def __init__(self, store: ClaimStore, loader: EntryLoader, *, plain: bool = False) -> None:
         self._plain = plain
         self._store = store
-        self._batch = batch
+        self._loader = loader
         self._cursor = "0"
         self._next = 0.0
         #: The pages as they were: by cursor the digest, and the cursor of the next page.
@@ -51,7 +48,7 @@ class Auditor:
         self._met: dict[str, tuple[str, str]] = {}
         #: Whether something had changed in the round before, and in this one so far.
         self._changing, self._changed = True, False
-        self._finished = FinishedEntries(store, batch, store.clock)
+        self._finished = FinishedEntries(store, loader, store.clock)
 
     def forget(self) -> None:
         """Read everything again: another beat led since."""
@@ -78,7 +75,7 @@ class Auditor:
                 if not is_unexpected(exc):
                     raise
                 # The others are looked at all the same.
-                self._batch.unsent.not_read(record, exc)
+                self._loader.report_failure(record, exc)
         self._finished.delete()
         for cursor, as_it_was in known.items():
             # A round of one look ends where it began.
@@ -107,17 +104,17 @@ class Auditor:
         # Cursors of another size of the schedule go with the round that met them last.
         self._pages, self._met = self._met, {}
         self._changing, self._changed = self._changed, False
-        bad = list(self._batch.invalid.known)
+        bad = list(self._loader.invalid)
         records = self._store.records(bad)
         gone = {name for name, record in zip(bad, records, strict=True) if record.score is None}
-        self._batch.invalid.forget(gone)
+        self._loader.forget(gone)
 
     def _is_usual(self, record: EntryRecord) -> bool:
         """Whether it is scheduled and can run, as nearly all are: then there is no more to see."""
-        if record.score is None or record.score < 0 or record.name in self._batch.invalid:
+        if record.score is None or record.score < 0 or record.name in self._loader.invalid:
             return False
         try:
-            definition_of(record), decode_meta(record.meta), self._batch.policy_of(record)
+            definition_of(record), decode_meta(record.meta), self._loader.policy_of(record)
         except DecodeError:
             return False
         return self._plain
@@ -125,8 +122,8 @@ class Auditor:
     def _check(self, record: EntryRecord) -> None:
         if self._is_usual(record):
             return
-        was_bad = record.name in self._batch.invalid
-        entry = self._batch.entry_of(record)
+        was_bad = record.name in self._loader.invalid
+        entry = self._loader.load(record)
         if entry is None:
             return
         if not entry.enabled or record.score is None or record.score >= 0:
@@ -137,11 +134,11 @@ class Auditor:
             return
         try:
             now = datetime.fromtimestamp(self._store.clock(), UTC)
-            policy = self._batch.policy_of(record)
+            policy = self._loader.policy_of(record)
             due = first_due(entry.schedule, entry.last_run_at, now, policy.dst)
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
-            self._batch.invalid.found(record, f"its next run cannot be computed: {exc}")
+            self._loader.report_invalid(record, f"its next run cannot be computed: {exc}")
             return
         if due is None:
             return

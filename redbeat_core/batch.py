@@ -2,171 +2,89 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery.utils.log import get_logger
-from redis import exceptions
 
 from .claims import Advance, Claim, Due, Filled, ServerChangedError
-from .codec import DecodeError
-from .delivery import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Sent
+from .context import BeatContext
+from .delivery import AT_LEAST_ONCE, AT_MOST_ONCE, Sent
+from .entry_loader import EntryLoader
 from .explaining import error_text
 from .filling import Filling
-from .found import FIRST_BATCH, Found, Result
-from .in_a_row import run_in_a_row
-from .invalid import InvalidEntries
-from .isolation import Isolation, is_unexpected
+from .found import Found
 from .jobs import Job, failure, finish, moved
 from .planning import counted, plan
-from .policy import Policy, decode_policy
 from .postponed import Postponed
 from .progress_text import progress_text
 from .published import Published
-from .record import EntryRecord, definition_of
+from .record import definition_of
 from .run_requests import RunRequests
 from .scripts import Ahead
 from .sending import Sending
 from .templates import Templates
-from .too_large import LARGE, may_be_for_size, refusal
 from .unsent import Unsent, waiting_key
-
-if TYPE_CHECKING:
-    from .entry import RedBeatSchedulerEntry
-    from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
 
 
-class BatchRunner:
-    """Claims what is due and dispatches it, for one scheduler."""
+class Batch:
+    """The steps of a batch, for one scheduler.
 
-    def __init__(self, scheduler: RedBeatScheduler) -> None:
-        self._scheduler = scheduler
-        self._store = scheduler.store
-        self.invalid = InvalidEntries(scheduler.store)
-        self.postponed = Postponed(scheduler.clock.now)
-        self._requests = RunRequests(scheduler, self)
-        self.unsent = Unsent(scheduler.store, self.postponed)
-        self._templates = Templates(scheduler)
-        self._filling = Filling(scheduler, self._templates)
-        self._sending = Sending(scheduler, self._templates, self.postponed)
-        self._published = Published(scheduler)
-        self._isolation = Isolation(scheduler, self, self.unsent)
+    :ivar asked: the work whose commit was sent and has no answer yet.
+    :ivar all_committed: whether the last batch was committed without a failure.
+    :ivar passed_over: the entries and requests that the last claim left out.
+    """
+
+    def __init__(self, context: BeatContext) -> None:
+        self._context = context
+        self._store = context.store
+        self.postponed = Postponed(context.clock.now)
+        self.unsent = Unsent(context.store, self.postponed)
+        self.loader = EntryLoader(context, self.unsent)
+        self.requests = RunRequests(context, self.loader, self.postponed)
+        self._templates = Templates(context)
+        self._filling = Filling(context, self._templates)
+        self._sending = Sending(context, self._templates, self.postponed)
+        self.published = Published(context)
+        self.asked: Found | None = None
+        self.all_committed = False
+        self.passed_over: Set[str] = frozenset()
 
     def forget(self) -> None:
         """Forget what was learnt while leading: another beat led since."""
-        self.invalid.known.clear()
+        self.loader.invalid.clear()
         self.postponed.clear()
-
-    #: How many are claimed next; whether all that was claimed last went as it was meant to.
-    _limit, _settled = FIRST_BATCH, False
-
-    #: What the last claim was not to bring; and the commit that has no answer yet.
-    _passed_over: Set[str] = frozenset()
-    _asked: Found | None = None
-
-    def run(self) -> Result:
-        """One batch."""
-        self._asked = None
-        try:
-            return self._run()
-        except Exception as exc:
-            if self._asked is not None and self._was_too_large(self._asked, exc):
-                return Result(held=True, more=True)
-            if not is_unexpected(exc):
-                raise
-            self._limit, self._settled = FIRST_BATCH, False
-            return self._isolation.one_by_one(exc)
-
-    def _was_too_large(self, found: Found, exc: Exception) -> bool:
-        """Whether *exc* may have come of the size of the commit: then it is done in parts, and a
-        single run waits.
-
-        :raises RedisError: the server is away altogether.
-        """
-        made, size = found.made, self._store.last_size
-        if not made or size < LARGE or not may_be_for_size(exc):
-            return False
-        lost = not isinstance(exc, exceptions.ResponseError)
-        reason = refusal(self._store.client, size, str(exc), lost=lost)
-        if not reason:
-            return False
-        self._limit = max(len(made) // 2, 1)
-        if len(made) == 1:
-            self._not_committed(made[0], reason)
-        else:
-            logger.info("beat: %d runs at once are too much (%s), making fewer", len(made), reason)
-        return True
-
-    def _run(self) -> Result:
-        now = self._scheduler.clock.now()
-        if self.postponed.broker_waits(now):
-            return Result(held=True, next_at=self.postponed.broker_until)
-        scheduler = self._scheduler
-        limit = min(self._limit, scheduler.config.batch_size)
-        started = time.monotonic()
-        claim = self.claim(now, limit)
-        if not claim.held:
-            return Result(held=False, holder=claim.holder)
-        scheduler.lease.touched(started)
-        self._requests.report(claim.trouble)
-        if len(claim.due) >= limit and scheduler.dispatcher.mode == EXACTLY_ONCE:
-            # If this fails, it may have been too much for the server.
-            self._settled, self._limit = False, max(limit // 2, 1)
-            result = run_in_a_row(self, scheduler, claim, now, limit)
-            self._limit = limit * 2
-            return result
-        full = claim.more or len(claim.requests) >= limit
-        self._limit = min(limit * 2, scheduler.config.batch_size) if full else FIRST_BATCH
-        if not claim.more:
-            came = {due.name for due in claim.due}
-            came |= {request.stream_id for request in claim.requests}
-            self.postponed.keep_only(came | self._passed_over)
-            self._published.keep_only(came.union(self.postponed.held_back()))
-        if not (claim.due or claim.requests):
-            return Result(held=True, next_at=self._next_at(claim))
-        found = self.sort(claim, now)
-        if not (found.jobs or found.filled or found.steps):
-            more = claim.more or bool(found.put_off)
-            return Result(held=True, next_at=self._next_at(claim), more=more)
-        down = self.prepare(found, now)
-        self._settled = bool(found.filled) and not (
-            claim.more or claim.requests or found.put_off or found.jobs or found.steps
-        )
-        following, self._limit = self._limit, max(min(limit, len(claim.due)) // 2, 1)
-        held = self.dispatch(found)
-        self._limit = following
-        if self._settled:
-            # Nothing but the usual: what is due next is known without asking.
-            return Result(held=held, next_at=self._next_at(claim, found.filled))
-        return Result(held=held, next_at=self.postponed.broker_until or None, more=not down)
 
     def claim(self, now: float, limit: int, **ahead: Any) -> Claim:
         """Ask for what is due; see :meth:`ClaimStore.claim` for *ahead*."""
-        scheduler = self._scheduler
-        known = {**self.invalid.known, **self.postponed.held_back()}
-        self._passed_over = known.keys()
-        token, length, lock = scheduler.lease.token, scheduler.lock_timeout, scheduler.lock_key
+        context = self._context
+        known = {**self.loader.invalid, **self.postponed.held_back()}
+        self.passed_over = known.keys()
+        token, length, lock = context.lease.token, context.lock_timeout, context.lock_key
         return self._store.claim(token, length, now, limit, known, lock, **ahead)
 
     def prepare(self, found: Found, now: float) -> str:
         """Look to the broker; returns why nothing can be published."""
-        dispatcher = self._scheduler.dispatcher
+        dispatcher = self._context.publisher
         server = dispatcher.server
         down = dispatcher.prepare() if found.jobs or found.filled else ""
         if down or dispatcher.server != server:
             # What was filled is for the broker as it was.
             found.filled.clear()
         if down:
-            self.unsent.broker_down(down, found.jobs, now, self.invalid.known)
+            self.unsent.broker_down(down, found.jobs, now, self.loader.invalid)
             found.jobs.clear()
         return down
 
-    def _next_at(self, claim: Claim, filled: Sequence[Filled] = ()) -> float | None:
+    def next_at(self, claim: Claim, filled: Sequence[Filled] = ()) -> float | None:
+        """When there is something to do next, Unix seconds; None when nothing is.
+
+        :param filled: runs of *claim* that are committed.
+        """
         scores = (one.score for one in filled)
         times = (self.postponed.next_at(), claim.next_score, *(at for at in scores if at >= 0))
         return min((at for at in times if at is not None), default=None)
@@ -178,7 +96,7 @@ class BatchRunner:
         self._templates.begin_batch()
         self._filling.begin_batch(now)
         found = Found()
-        requested = self._requests.items(claim.requests)
+        requested = self.requests.items(claim.requests)
         for item in requested:
             found.add(item)
         # A run on request that counts as the last one goes first; the entry's own comes after it.
@@ -203,7 +121,7 @@ class BatchRunner:
 
     def dispatch(self, found: Found) -> bool:
         """Publish and commit in the order of the delivery mode; False when the lease was lost."""
-        if self._scheduler.dispatcher.mode == AT_MOST_ONCE:
+        if self._context.publisher.mode == AT_MOST_ONCE:
             return self._commit_first(found.jobs, found.steps)
         if (sent := self.publish(found.jobs, found.steps)) is None:
             return False
@@ -212,7 +130,7 @@ class BatchRunner:
 
     def _due_job(self, due: Due, now: float) -> Job | Advance | None:
         record = due.record
-        entry = self.entry_of(record)
+        entry = self.loader.load(record)
         if entry is None:
             return None
         at = datetime.fromtimestamp(now, UTC)
@@ -222,8 +140,8 @@ class BatchRunner:
                 definition_of(record),
                 entry.last_run_at,
                 at,
-                self._scheduler.app.conf.beat_cron_starting_deadline,
-                self.policy_of(record),
+                self._context.app.conf.beat_cron_starting_deadline,
+                self.loader.policy_of(record),
                 entry.total_run_count,
             )
             progress = progress_text(entry.schedule, planned.next and min(planned.next, at))
@@ -232,7 +150,7 @@ class BatchRunner:
             return None
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
-            self.invalid.found(record, f"its next run cannot be computed: {exc}")
+            self.loader.report_invalid(record, f"its next run cannot be computed: {exc}")
             return None
         counts = counted(record.counts, planned.gaps) if planned.gaps else ""
         step = Advance(
@@ -243,48 +161,25 @@ class BatchRunner:
         nominal = planned.nominal.timestamp()
         return Job(record.name, entry, repr(nominal), nominal, step, plan=planned)
 
-    def policy_of(self, record: EntryRecord) -> Policy:
-        """The policy of the entry.
-
-        :raises DecodeError: it cannot be read, with the reason.
-        """
-        defaults = self._scheduler.config.policy
-        return defaults if record.policy is None else decode_policy(record.policy, defaults)
-
-    def entry_of(self, record: EntryRecord) -> RedBeatSchedulerEntry | None:
-        """The entry of *record*; None, and reported, when it cannot run."""
-        try:
-            entry = self._scheduler.Entry.from_record(record, self._scheduler.app)
-            self.policy_of(record)
-        except DecodeError as exc:
-            self.invalid.found(record, str(exc))
-            return None
-        except Exception as exc:
-            # The scheduler's `Entry` may be the app's own.
-            self.unsent.not_read(record, exc)
-            return None
-        self.invalid.can_be_read(record)
-        return entry
-
     # From jobs to committed steps
 
     def publish(self, jobs: list[Job], steps: list[Advance]) -> list[tuple[Job, Sent]] | None:
         """Publish; None when the lease ended on the way."""
-        dispatcher = self._scheduler.dispatcher
+        dispatcher = self._context.publisher
         tried: list[Sent] = []
         lost = False
         for job in jobs:
-            if self._scheduler.ending:
+            if self._context.is_ending():
                 # What is left of the batch is nobody's yet: the next leader makes it.
                 break
             # A process that was stopped for a while must not go on sending.
-            lost = dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held
+            lost = dispatcher.mode == AT_LEAST_ONCE and not self._context.lease.held
             if lost:
                 break
-            tried.append(self._published.known(job) or self._sending.send(job))
+            tried.append(self.published.known(job) or self._sending.send(job))
             if tried[-1].broker_down:
                 break
-        lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held)
+        lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._context.lease.held)
         done: list[tuple[Job, Sent]] = []
         waiting, down = jobs[len(tried) :], ""
         for job, sent in zip(jobs, dispatcher.settle(tried, push=not lost), strict=False):
@@ -292,7 +187,7 @@ class BatchRunner:
                 done.append((job, sent))
                 self.postponed.succeeded(waiting_key(job))
                 if dispatcher.mode == AT_LEAST_ONCE:
-                    self._published.note(job, sent)
+                    self.published.note(job, sent)
             elif sent.broker_down:
                 waiting, down = [*waiting, job], sent.error
             else:
@@ -300,8 +195,8 @@ class BatchRunner:
         if lost:
             return None
         if down:
-            others = {job.name for job, _ in done}.union(self.invalid.known)
-            self.unsent.broker_down(down, waiting, self._scheduler.clock.now(), others)
+            others = {job.name for job, _ in done}.union(self.loader.invalid)
+            self.unsent.broker_down(down, waiting, self._context.clock.now(), others)
         elif jobs:
             self.postponed.broker_works()
         return done
@@ -331,13 +226,13 @@ class BatchRunner:
         self, found: Found, ready: list[Filled | Advance], ahead: Ahead | None = None
     ) -> list[str] | None:
         """Commit what is ready; see :meth:`ClaimStore.commit`."""
-        scheduler = self._scheduler
-        self._asked = found
+        context = self._context
+        self.asked = found
         return self._store.commit(
-            scheduler.lease.token,
+            context.lease.token,
             ready,
-            scheduler.lock_key,
-            server=scheduler.dispatcher.server,
+            context.lock_key,
+            server=context.publisher.server,
             forms=found.forms,
             ahead=ahead,
         )
@@ -348,48 +243,50 @@ class BatchRunner:
             results = commit()
         except ServerChangedError:
             logger.warning("beat: The schedule moved to another server, looking at it anew")
-            self._scheduler.dispatcher.close()
-            self._settled = False
+            self._context.publisher.close()
+            self.all_committed = False
             return True
-        self._asked = None
+        self.asked = None
         if results is None:
             return False
         for one, result in zip(found.made, results, strict=False):
             if isinstance(one, Job):
-                self._published.ended(one, result)
+                self.published.ended(one, result)
             if result != "ok":
-                self._not_committed(one, result)
+                self.not_committed(one, result)
             elif isinstance(one, Filled):
-                self.invalid.forget([one.due.name])
+                self.loader.forget([one.due.name])
                 self.postponed.succeeded(one.due.name)
         return True
 
-    def _not_committed(self, made: Filled | Job, reason: str) -> None:
-        self._settled, name = False, made.due.name if isinstance(made, Filled) else made.name
+    def not_committed(self, made: Filled | Job, reason: str) -> None:
+        """Report the run *made* as failed for *reason*; a stale one is only looked at again."""
+        self.all_committed = False
+        name = made.due.name if isinstance(made, Filled) else made.name
         if reason == "stale":
             logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)
             return
-        now = self._scheduler.clock.now()
+        now = self._context.clock.now()
         job = self._due_job(made.due, now) if isinstance(made, Filled) else made
         if isinstance(job, Job):
             failed = self.unsent.failed(job, reason)
-            self._store.commit(self._scheduler.lease.token, [failed], self._scheduler.lock_key)
+            self._store.commit(self._context.lease.token, [failed], self._context.lock_key)
 
     def _commit_first(self, jobs: list[Job], steps: list[Advance]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""
-        scheduler = self._scheduler
+        context = self._context
         task_id = self._sending.task_id
         advanced = [finish(self._store, job, Sent(task_id(job), [])) for job in jobs] + steps
         if not advanced:
             return True
-        results = self._store.commit(scheduler.lease.token, advanced, scheduler.lock_key)
+        results = self._store.commit(context.lease.token, advanced, context.lock_key)
         if results is None:
             return False
         ready = [job for job, result in zip(jobs, results, strict=False) if result == "ok"]
         for job, result in zip(jobs, results, strict=False):
             if result != "ok":
-                self._not_committed(job, result)
-        sent = scheduler.dispatcher.settle([self._sending.send(job) for job in ready])
+                self.not_committed(job, result)
+        sent = context.publisher.settle([self._sending.send(job) for job in ready])
         notes = [
             failure(self._store, job, f"{one.error} (at-most-once: it is not repeated)")
             for job, one in zip(ready, sent, strict=True)

@@ -345,3 +345,23 @@ __all__ = [
     "redact",
     "safe_url",
 ]
+
+
+#: redis-py looks at its options when it makes the first connection.
+_TROUBLE_AT_START: tuple[type[Exception], ...] = (*TROUBLE, TypeError, ValueError)
+
+
+def check_server(client: Any, key_prefix: str, key_expiry_check: str, url: str) -> None:
+    """Refuse a server that can never do; one that is only away is waited for.
+
+    :raises ConnectionProblem: the reason.
+    """
+    try:
+        client.ping()
+        check_version(client, url)
+        check_cluster(client, key_prefix, url)
+        check_eviction(client, key_expiry_check, url)
+    except _TROUBLE_AT_START as exc:
+        problem = explain(exc, url)
+        if problem.permanent:
+            raise problem from None

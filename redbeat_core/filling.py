@@ -12,13 +12,14 @@ import json
 import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery.schedules import schedule
 from celery.utils.log import get_logger
 
 from .claims import Due, Filled
 from .codec import DecodeError, decode_meta
+from .context import BeatContext
 from .delivery import EXACTLY_ONCE, Sent
 from .due_field import score_is_ours
 from .entry import RedBeatSchedulerEntry
@@ -31,9 +32,6 @@ from .record import bind, definition_of, named_definition, version_of
 from .run_forms import PARTS, RunForms
 from .store import score_text
 from .templates import NOTHING, Templates
-
-if TYPE_CHECKING:
-    from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
 
@@ -73,9 +71,9 @@ class _Known:
 class Filling:
     """Makes the runs of one scheduler that need nothing but filling."""
 
-    def __init__(self, scheduler: RedBeatScheduler, templates: Templates) -> None:
-        self._scheduler = scheduler
-        self._clock = scheduler.clock.now
+    def __init__(self, context: BeatContext, templates: Templates) -> None:
+        self._context = context
+        self._clock = context.clock.now
         self._templates = templates
         self._known: dict[str, _Known] = {}
         #: Definitions that this form cannot be filled with.
@@ -85,7 +83,7 @@ class Filling:
         #: How far the forms of these kinds were when they were waited for.
         self._waited: dict[str, str] = {}
         self._usable = self._completes = False
-        self._run_forms = RunForms(scheduler.store)
+        self._run_forms = RunForms(context.store)
         #: What is filled, for the script: the meta and the event of every run, then the messages.
         self.forms: list[Any] = []
 
@@ -94,12 +92,12 @@ class Filling:
 
         :param now: Unix seconds.
         """
-        scheduler = self._scheduler
-        policy = scheduler.config.policy
+        context = self._context
+        policy = context.config.policy
         self.forms = []
         # Others may have their own idea of what an entry is and of when it ran.
         self._completes = (
-            scheduler.dispatcher.mode == EXACTLY_ONCE and scheduler.Entry is RedBeatSchedulerEntry
+            context.publisher.mode == EXACTLY_ONCE and context.entry_class is RedBeatSchedulerEntry
         )
         self._usable = (
             self._templates.usable
@@ -112,16 +110,16 @@ class Filling:
             return
         self._now = datetime.fromtimestamp(now, UTC)
         self._now_micro = (self._now - _EPOCH) // _MICROSECOND
-        self._deadline = scheduler.app.conf.beat_cron_starting_deadline
+        self._deadline = context.app.conf.beat_cron_starting_deadline
         self._plain = replace(policy, **_NOT_DECIDING) == PLAIN
-        self._prefix = scheduler.store.keys.prefix
+        self._prefix = context.store.keys.prefix
         self._numbers: dict[str, tuple[int, Form]] = {}
         self._teachers: dict[str, int] = {}
         # With the timing itself, so that its id is that of no other.
         self._plans: dict[tuple[int, str, str], tuple[Any, tuple[str, float, str] | None]] = {}
         self._random, self._used = "", 0
         self._logged = logger.isEnabledFor(20)
-        self.forms += self._run_forms.at(scheduler.clock.corrected(scheduler.app.now()))
+        self.forms += self._run_forms.at(context.clock.corrected(context.app.now()))
 
     def fill(self, due: Due) -> Filled | None:
         """The run of *due*; None when it is to be made the long way."""
@@ -268,7 +266,7 @@ class Filling:
                     name=definition["name"],
                     task=definition["task"],
                     version=version_of(text, None, None),
-                    timing=bind(definition["schedule"], self._scheduler.app),
+                    timing=bind(definition["schedule"], self._context.app),
                     kind=kind,
                     form=form,
                     subject=json.dumps(definition["name"]),
@@ -327,15 +325,15 @@ class Filling:
         record = due.record
         if not score_is_ours(record):
             return None
-        scheduler = self._scheduler
+        context = self._context
         try:
             decided = plan(
                 record,
-                {"enabled": True, "schedule": bind(known.timing, scheduler.app)},
+                {"enabled": True, "schedule": bind(known.timing, context.app)},
                 None,
                 self._now,
                 self._deadline,
-                scheduler.config.policy,
+                context.config.policy,
             )
         except Exception:
             # Reported on the long way.

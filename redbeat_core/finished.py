@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .claims import ClaimStore
 from .due_field import finished_since
+from .entry_loader import EntryLoader
 from .policy import PolicyError
 from .record import EntryRecord
-
-if TYPE_CHECKING:
-    from .batch import BatchRunner
 
 #: How many are deleted in one go.
 AT_ONCE = 500
@@ -24,9 +21,9 @@ AT_ONCE = 500
 class FinishedEntries:
     """The finished entries that are not to be kept for ever, for one scheduler."""
 
-    def __init__(self, store: ClaimStore, batch: BatchRunner, clock: Callable[[], float]) -> None:
+    def __init__(self, store: ClaimStore, loader: EntryLoader, clock: Callable[[], float]) -> None:
         self._store = store
-        self._batch = batch
+        self._loader = loader
         self._clock = clock
         #: When to delete which; what is there twice, or is no longer so, does no harm.
         self._waiting: list[tuple[float, str]] = []
@@ -63,7 +60,7 @@ class FinishedEntries:
         if since is None:
             return None
         try:
-            kept = self._batch.policy_of(record).keep_finished
+            kept = self._loader.policy_of(record).keep_finished
         except PolicyError:
             return None
         return None if kept is None else since + kept

@@ -15,21 +15,17 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 from redis import exceptions
 
+from .batch import Batch
 from .claims import Claim, Due, Request
 from .connection import TROUBLE
+from .context import BeatContext
 from .explaining import error_text
 from .found import Result
 from .store import score_text
-
-if TYPE_CHECKING:
-    from .batch import BatchRunner
-    from .schedulers import RedBeatScheduler
-    from .unsent import Unsent
 
 logger = get_logger("celery.beat")
 
@@ -54,24 +50,24 @@ def is_unexpected(exc: Exception) -> bool:
 class Isolation:
     """Makes batches one by one, for one scheduler."""
 
-    def __init__(self, scheduler: RedBeatScheduler, batch: BatchRunner, unsent: Unsent) -> None:
-        self._scheduler = scheduler
+    def __init__(self, context: BeatContext, batch: Batch) -> None:
+        self._context = context
         self._batch = batch
-        self._unsent = unsent
+        self._unsent = batch.unsent
 
     def one_by_one(self, cause: Exception) -> Result:
         """Dispatch by itself each entry and request that is due, after *cause* ended a batch.
 
         :raises Exception: *cause*, where none of them raises; or what is raised without any.
         """
-        scheduler, batch = self._scheduler, self._batch
+        context, batch = self._context, self._batch
         blamed = False
         for _ in range(_CLAIMS):
-            started, now = time.monotonic(), scheduler.clock.now()
+            started, now = time.monotonic(), context.clock.now()
             claim, undecoded = self._claim(now)
             if not claim.held:
                 return Result(held=False, holder=claim.holder)
-            scheduler.lease.touched(started)
+            context.lease.touched(started)
             for due, exc in undecoded:
                 self._unsent.not_made(due, exc)
                 blamed = True
@@ -80,7 +76,7 @@ class Isolation:
             counting: set[str] = set()
             both: list[Due | Request] = [*claim.requests, *claim.due]
             for one in both:
-                if scheduler.ending:
+                if context.is_ending():
                     return Result(held=True)
                 if isinstance(one, Due) and one.name in counting:
                     # It was claimed before a request's run counted as its last one: next time.
@@ -119,18 +115,18 @@ class Isolation:
 
     def _claim(self, now: float) -> tuple[Claim, list[tuple[Due, Exception]]]:
         """What is due; and what cannot even be decoded, with the error."""
-        batch, most = self._batch, self._scheduler.config.batch_size
+        batch, most = self._batch, self._context.config.batch_size
         try:
             return batch.claim(now, most), []
         except Exception as exc:
             if not is_unexpected(exc):
                 raise
-        names = self._scheduler.store.due_names(now)
+        names = self._context.store.due_names(now)
         # Behind them all there is nothing to decode: what this raises is nobody's.
         claim = batch.claim(now, 1, passing=len(names) + most)
         due: list[Due] = []
         undecoded: list[tuple[Due, Exception]] = []
-        waiting = {*batch.invalid.known, *batch.postponed.held_back()}
+        waiting = {*batch.loader.invalid, *batch.postponed.held_back()}
         for place, (name, score) in enumerate(names):
             if name in waiting or len(due) + len(undecoded) >= most:
                 continue

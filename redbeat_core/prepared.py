@@ -12,17 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery.app.amqp import task_message
 
+from .context import BeatContext
 from .forms import Run, arguments_of
 from .plain_repr import argument_text
 from .record import own_copy
 from .templates import FORMS, FRESH, Templates
-
-if TYPE_CHECKING:
-    from .schedulers import RedBeatScheduler
 
 #: Name, message and options, as ``send_task_message`` takes them.
 Call = tuple[str, Any, dict[str, Any]]
@@ -49,8 +47,8 @@ class _Kind:
 class Prepared:
     """The calls of one scheduler."""
 
-    def __init__(self, scheduler: RedBeatScheduler, templates: Templates) -> None:
-        self._app = scheduler.app
+    def __init__(self, context: BeatContext, templates: Templates) -> None:
+        self._app = context.app
         self._templates = templates
         self._kinds: dict[str, _Kind] = {}
 

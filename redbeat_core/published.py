@@ -8,15 +8,12 @@ a beat does not survive is what ``at-least-once`` allows for.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from .claims import Advance
+from .context import BeatContext
 from .delivery import AT_LEAST_ONCE, Sent
 from .jobs import Job, changed
 from .unsent import waiting_key
-
-if TYPE_CHECKING:
-    from .schedulers import RedBeatScheduler
 
 
 class Published:
@@ -25,8 +22,8 @@ class Published:
     Also while it does not lead: what is still due when it leads again, nobody has committed.
     """
 
-    def __init__(self, scheduler: RedBeatScheduler) -> None:
-        self._scheduler = scheduler
+    def __init__(self, context: BeatContext) -> None:
+        self._context = context
         self._sent: dict[str, tuple[str, str, Sent]] = {}
         #: Runs whose entry (or request) changed between message and commit: what tells of them.
         self._changed: dict[str, Advance] = {}
@@ -59,13 +56,13 @@ class Published:
             self._sent.pop(key, None)
             self._changed.pop(key, None)
         elif result == "stale" and key in self._sent:
-            scheduler = self._scheduler
-            if not scheduler.lock_key:
+            context = self._context
+            if not context.lock_key:
                 # It may be another beat that made this run, and told it.
                 del self._sent[key]
-            elif scheduler.dispatcher.mode == AT_LEAST_ONCE:
-                self._changed[key] = changed(scheduler.store, job, self._sent[key][2])
-                if scheduler.ending:
+            elif context.publisher.mode == AT_LEAST_ONCE:
+                self._changed[key] = changed(context.store, job, self._sent[key][2])
+                if context.is_ending():
                     self._forget(key)
                     self._tell()
 
@@ -83,7 +80,7 @@ class Published:
 
     def _tell(self) -> None:
         if self._untold:
-            self._scheduler.store.commit("", self._untold)
+            self._context.store.commit("", self._untold)
             # Only now: what could not be told is told the next time.
             self._untold = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import Celery
 from celery.utils.log import get_logger
@@ -13,18 +13,17 @@ from celery.utils.log import get_logger
 from . import events
 from .claims import Advance, Request
 from .codec import DecodeError, encode_meta
+from .context import BeatContext
 from .due_field import score_is_ours
+from .entry_loader import EntryLoader
 from .explaining import error_text
 from .jobs import Job
 from .planning import first_due
 from .policy import Policy
+from .postponed import Postponed
 from .record import EntryRecord
 from .store import MISSING
 from .triggers import RequestError, Trigger, read_trigger, subject_of
-
-if TYPE_CHECKING:
-    from .batch import BatchRunner
-    from .schedulers import RedBeatScheduler
 
 logger = get_logger("celery.beat")
 
@@ -49,10 +48,11 @@ def straight_to(app: Celery, name: str) -> dict[str, Any]:
 class RunRequests:
     """Makes runs of requests, for one scheduler."""
 
-    def __init__(self, scheduler: RedBeatScheduler, batch: BatchRunner) -> None:
-        self._scheduler = scheduler
-        self._store = scheduler.store
-        self._batch = batch
+    def __init__(self, context: BeatContext, loader: EntryLoader, postponed: Postponed) -> None:
+        self._context = context
+        self._store = context.store
+        self._loader = loader
+        self._postponed = postponed
         self._trouble = ""
 
     def report(self, trouble: str) -> None:
@@ -78,7 +78,7 @@ class RunRequests:
                 continue
             if request.age > self._lifetime(trigger):
                 found[request.stream_id] = self._missed(request, trigger)
-            elif not self._batch.postponed.waits(request.stream_id):
+            elif not self._postponed.waits(request.stream_id):
                 readable[request.stream_id] = trigger
         names = list({trigger.name for trigger in readable.values()})
         # One question for all of them, and only when there is something to ask.
@@ -107,10 +107,10 @@ class RunRequests:
             gone = record.score is None
             reason = "the entry is gone" if gone else f"the entry is invalid: {record.fault}"
             return self._failed(request, trigger, reason)
-        scheduler = self._scheduler
+        context = self._context
         try:
-            entry = scheduler.Entry.from_record(record, scheduler.app)
-            policy = self._batch.policy_of(record)
+            entry = context.entry_class.from_record(record, context.app)
+            policy = self._loader.policy_of(record)
         except DecodeError as exc:
             return self._failed(request, trigger, f"the entry is invalid: {exc}")
         except Exception as exc:
@@ -123,7 +123,7 @@ class RunRequests:
             entry.kwargs = dict(trigger.kwargs)
         if trigger.queue is not None:
             kept = {key: value for key, value in entry.options.items() if key not in _ELSEWHERE}
-            entry.options = {**kept, **straight_to(scheduler.app, trigger.queue)}
+            entry.options = {**kept, **straight_to(context.app, trigger.queue)}
         step = Advance(request=request, seen=record)
         if trigger.count_run:
             step = self._counting(step, entry, policy)
@@ -150,7 +150,7 @@ class RunRequests:
     def _lifetime(self, trigger: Trigger) -> float:
         if trigger.expires is not None:
             return trigger.expires
-        return self._scheduler.config.trigger_expires
+        return self._context.config.trigger_expires
 
     # Ends without a run
 
@@ -167,7 +167,7 @@ class RunRequests:
     def _missed(self, request: Request, trigger: Trigger) -> Advance:
         lifetime = self._lifetime(trigger)
         reason = f"no scheduler took the request within {lifetime:g} s"
-        if self._batch.postponed.tried(request.stream_id):
+        if self._postponed.tried(request.stream_id):
             reason = f"the run could not be published within {lifetime:g} s of the request"
         data = {"trigger": trigger.id, "nominal": request.at, "last": request.at, "count": 1}
         return self._end(request, events.RUN_MISSED, trigger.name, {**data, "reason": reason})

@@ -13,9 +13,8 @@ from celery import Celery
 from celery.beat import Scheduler
 from celery.utils.log import LoggingProxy, get_logger
 
-from . import connection
+from . import connection, statics
 from .audit import Auditor
-from .batch import BatchRunner
 from .claims import ClaimStore
 from .clock import Clock
 from .config import DEFAULT_LOCK_TIMEOUT, ConfigError, RedBeatConfig, ensure_conf
@@ -28,15 +27,16 @@ from .connection import (
     get_redis,
     safe_url,
 )
+from .context import BeatContext
 from .delivery import AT_LEAST_ONCE
 from .dispatch import Dispatcher
 from .entry import RedBeatSchedulerEntry
 from .explaining import is_read_only
+from .in_a_row import BatchRunner
 from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
 from .isolation import UnexpectedErrors
 from .lazy import LazyArguments
-from .lease import Lease
-from .statics import install_statics, update_from_dict
+from .lease import Lease, make_token
 from .wakeup import Wakeup
 
 logger = get_logger("celery.beat")
@@ -63,8 +63,6 @@ _A_STEP, _STATICS, _A_LOOK = (
     "Bringing beat_schedule into Redis",
     "The look at all entries",
 )
-#: redis-py looks at its options when it makes the first connection.
-_TROUBLE_AT_START: tuple[type[Exception], ...] = (*TROUBLE, TypeError, ValueError)
 
 
 class RedBeatScheduler(Scheduler):
@@ -91,7 +89,9 @@ class RedBeatScheduler(Scheduler):
             config = ensure_conf(app)
             client = connection.raw_client(get_redis(app))
             if not lazy:
-                self._check_server(client, config)
+                connection.check_server(
+                    client, config.key_prefix, config.key_expiry_check, config.redis_url
+                )
         except (ConfigError, ConnectionProblem) as exc:
             raise _refusal(exc) from None
         # The static entries are installed when this beat begins to lead, not before.
@@ -100,8 +100,21 @@ class RedBeatScheduler(Scheduler):
         self.lock_timeout = lock_timeout or config.lock_timeout or self.lock_timeout
         self.config = config
         self._event = threading.Event()
+        self._interrupts: Sequence[int] = ()
+        self._standby_wait = 0.0
+        #: How many static entries were brought in when this beat began to lead.
+        self._static_count = 0
         self.clock = Clock()
-        self.store = ClaimStore(client, config.keys, log_length=config.log_length)
+        # For the entries that this beat writes.
+        app.redbeat_clock = self.clock
+        token = make_token()
+        self.store = ClaimStore(
+            client,
+            config.keys,
+            source=f"/redbeat/beat/{token}",
+            log_length=config.log_length,
+            clock=self.clock.now,
+        )
         self.lease = Lease(
             self.store,
             self.lock_key,
@@ -109,17 +122,29 @@ class RedBeatScheduler(Scheduler):
             self._facts,
             on_lost=self._event.set,
             clock=self.clock,
+            token=token,
         )
-        self.store.clock = self.clock.now
-        # For the entries that this beat writes.
-        app.redbeat_clock = self.clock
-        self.store.source = f"/redbeat/beat/{self.lease.token}"
         self.dispatcher = Dispatcher(app, config.delivery, client)
         self.lazy = LazyArguments()
-        self.batch = BatchRunner(self)
+        self.runner = BatchRunner(
+            BeatContext(
+                app=app,
+                config=config,
+                store=self.store,
+                clock=self.clock,
+                lease=self.lease,
+                publisher=self.dispatcher,
+                lazy=self.lazy,
+                scheduler=self,
+                lock_key=self.lock_key,
+                lock_timeout=self.lock_timeout,
+                is_ending=lambda: self.ending,
+            )
+        )
+        self.batch = self.runner.batch
         self._wakeup = Wakeup(self.store, self.store.source, self._event.set)
         plain = self.Entry is RedBeatSchedulerEntry
-        self._auditor = Auditor(self.store, self.batch, plain=plain)
+        self._auditor = Auditor(self.store, self.batch.loader, plain=plain)
         self._warn_of_unused_hooks()
         self._leading = False
         self._installed = False
@@ -146,8 +171,6 @@ class RedBeatScheduler(Scheduler):
             wait_for(self._event, pause)
         return 0
 
-    _interrupts: Sequence[int] = ()
-
     @property
     def ending(self) -> bool:
         """Whether this beat was told to end: what it has begun is finished, and no more begun."""
@@ -168,11 +191,18 @@ class RedBeatScheduler(Scheduler):
     def setup_schedule(self) -> None:
         """Bring the static entries of ``beat_schedule`` into Redis; called when leading."""
         self._static_count = 0
-        install_statics(self)
+        wanted = dict(self.app.redbeat_conf.schedule or {})
+        statics.remove_gone(self.store, wanted)
+        # celery asks for its clean-up of results in the same form.
+        self.install_default_entries(wanted)
+        self.update_from_dict(wanted)
 
     def update_from_dict(self, dict_: dict[str, Any]) -> None:
         """Write these entries where they differ from what Redis has, as static ones."""
-        written = update_from_dict(self, dict_)
+        entries = statics.make_entries(
+            dict_, lambda name, item: self.lazy.taken_from(self._maybe_entry(name, item))
+        )
+        written = statics.sync(self.store, entries)
         self._static_count += len(written)
         self.store.add_statics(name for name in written if name in self.config.schedule)
 
@@ -184,7 +214,7 @@ class RedBeatScheduler(Scheduler):
         due = [name for name, score in scores.items() if 0 <= score <= now]
         later = {name: score for name, score in scores.items() if score > now}
         records = self.store.records(due + sorted(later, key=later.__getitem__)[:1])
-        entries = (self.batch.entry_of(record) for record in records)
+        entries = (self.batch.loader.load(record) for record in records)
         return {entry.name: entry for entry in entries if entry is not None}
 
     @property
@@ -252,10 +282,6 @@ class RedBeatScheduler(Scheduler):
         self.lease.describe()
         return True
 
-    _standby_wait = 0.0
-    #: How many static entries were brought in when this beat began to lead.
-    _static_count = 0
-
     def _stand_by(self) -> float:
         # The release event ends this at once; without it, the lease ends by itself.
         return min(self._standby_wait + 0.005, self.lease.interval)
@@ -272,7 +298,7 @@ class RedBeatScheduler(Scheduler):
             self._installed = self._maintain(_STATICS, self.setup_schedule)
             if not self._installed:
                 self._install_at = time.monotonic() + _AWAY_MOST
-        result = self.batch.run()
+        result = self.runner.run()
         if not result.held:
             self._demote(f"{result.holder or 'nobody'} has the lease")
             return 0
@@ -339,18 +365,6 @@ class RedBeatScheduler(Scheduler):
                 "advances entries in one step with their message",
                 ", ".join(unused),
             )
-
-    def _check_server(self, client: Any, config: RedBeatConfig) -> None:
-        """Refuse a server that can never do; one that is only away is waited for."""
-        try:
-            client.ping()
-            connection.check_version(client, config.redis_url)
-            connection.check_cluster(client, config.key_prefix, config.redis_url)
-            connection.check_eviction(client, config.key_expiry_check, config.redis_url)
-        except _TROUBLE_AT_START as exc:
-            problem = explain(exc, config.redis_url)
-            if problem.permanent:
-                raise problem from None
 
     def _facts(self) -> dict[str, Any]:
         return {

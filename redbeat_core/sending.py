@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 
+from .context import BeatContext
 from .delivery import Sent
 from .explaining import error_text
 from .forms import Run
@@ -19,9 +19,6 @@ from .rules import shown
 from .templates import Templates
 from .unsent import waiting_key
 
-if TYPE_CHECKING:
-    from .schedulers import RedBeatScheduler
-
 logger = get_logger("celery.beat")
 
 
@@ -32,12 +29,10 @@ class OptionError(ValueError):
 class Sending:
     """Makes and publishes the messages of one scheduler."""
 
-    def __init__(
-        self, scheduler: RedBeatScheduler, templates: Templates, postponed: Postponed
-    ) -> None:
-        self._scheduler = scheduler
+    def __init__(self, context: BeatContext, templates: Templates, postponed: Postponed) -> None:
+        self._context = context
         self._templates = templates
-        self._prepared = Prepared(scheduler, templates)
+        self._prepared = Prepared(context, templates)
         self._postponed = postponed
 
     def task_id(self, job: Job) -> str:
@@ -48,7 +43,7 @@ class Sending:
         chosen = job.entry.options.get("task_id")
         if chosen and type(chosen) not in (str, int):
             raise OptionError(f"its option 'task_id' must be a text, not {shown(chosen)}")
-        return chosen or task_id_of(self._scheduler.store.keys.prefix + job.name, job.moment)
+        return chosen or task_id_of(self._context.store.keys.prefix + job.name, job.moment)
 
     def send(self, job: Job) -> Sent:
         """Publish *job*; never raises for what its entry or the broker does."""
@@ -60,7 +55,7 @@ class Sending:
             return Sent("", [], f"{type(exc).__name__}: {error_text(exc)}")
 
     def _send(self, job: Job) -> Sent:
-        scheduler = self._scheduler
+        context = self._context
         entry = job.entry
         task_id = self.task_id(job)
         trigger = job.request["id"] if job.request else None
@@ -74,7 +69,7 @@ class Sending:
         if has_lazy(entry.args, entry.kwargs):
             run = None
             try:
-                entry.args, entry.kwargs = scheduler.lazy.evaluated(
+                entry.args, entry.kwargs = context.lazy.evaluated(
                     job.name, entry.args, entry.kwargs
                 )
             except LazyArgumentError as exc:
@@ -85,7 +80,7 @@ class Sending:
         alone = self._postponed.attempts(waiting_key(job)) > 0
         call = self._prepared.call(run, header) if run is not None and not alone else None
         if call is not None:
-            return scheduler.dispatcher.publish(task_id, call)
+            return context.publisher.publish(task_id, call)
         options = {**entry.options, "task_id": task_id}
         # We try again by ourselves. kombu would wait here, and put in a channel that does not
         # collect or does not confirm.
@@ -98,9 +93,11 @@ class Sending:
         sent: Sent | None = None
         try:
             with self._prepared.learning(run, header):
-                sent = scheduler.dispatcher.publish(
+                sent = context.publisher.publish(
                     task_id,
-                    lambda producer: scheduler.apply_async(entry, producer=producer, advance=False),
+                    lambda producer: context.scheduler.apply_async(
+                        entry, producer=producer, advance=False
+                    ),
                     alone=alone,
                 )
             if run is not None and not sent.error:

@@ -7,7 +7,8 @@ the code still has what the operator replaced.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from celery.utils.log import get_logger
 
@@ -20,34 +21,31 @@ from .old_rules import meant_in_utc
 from .record import EntryRecord, json_object
 from .store import MISSING, ConflictError, ScheduleStore
 
-if TYPE_CHECKING:
-    from .schedulers import RedBeatScheduler
-
 logger = get_logger("celery.beat")
 
 #: How often an entry is looked at again that somebody else changed while it was to be written.
 _ATTEMPTS = 5
 
 
-def install_statics(scheduler: RedBeatScheduler) -> None:
-    """Write what the code has and Redis has not, and remove what the code no longer has."""
-    app, store = scheduler.app, scheduler.store
-    wanted = dict(app.redbeat_conf.schedule or {})
-    gone = sorted(store.statics() - wanted.keys())
+def remove_gone(store: ScheduleStore, wanted: Collection[str]) -> None:
+    """Delete the static entries that are not among *wanted*, the names that the code has."""
+    gone = sorted(store.statics().difference(wanted))
     for name in gone:
         logger.info("beat: Removing the static entry %r, it is gone from the code", name)
     store.delete_statics(gone, {"actor": "beat_schedule"})
-    # celery asks for its clean-up of results in the same form.
-    scheduler.install_default_entries(wanted)
-    scheduler.update_from_dict(wanted)
 
 
-def update_from_dict(scheduler: RedBeatScheduler, wanted: dict[str, Any]) -> list[str]:
-    """Write these entries where they differ; returns the names of those that are right now."""
+def make_entries(
+    wanted: Mapping[str, Any], make: Callable[[str, Any], RedBeatSchedulerEntry]
+) -> dict[str, RedBeatSchedulerEntry]:
+    """The entries of these items of ``beat_schedule``, by name; reports those that cannot be.
+
+    :param make: makes an entry of a name and its item.
+    """
     entries: dict[str, RedBeatSchedulerEntry] = {}
     for name, item in wanted.items():
         try:
-            entry = scheduler.lazy.taken_from(scheduler._maybe_entry(name, item))
+            entry = make(name, item)
             entry.checked_definition()
             entry.checked_policy()
             entries[name] = entry
@@ -57,9 +55,17 @@ def update_from_dict(scheduler: RedBeatScheduler, wanted: dict[str, Any]) -> lis
                 "" if isinstance(exc, InvalidNameError | DecodeError) else f"{type(exc).__name__}: "
             )
             logger.error("beat: The entry %r of beat_schedule is left out: %s%s", name, kind, exc)
+    return entries
+
+
+def sync(store: ScheduleStore, entries: dict[str, RedBeatSchedulerEntry]) -> list[str]:
+    """Write these entries where they differ; returns the names of those that are right now.
+
+    :raises RedisError: the server takes no writes now.
+    """
     waiting = list(entries)
     for _ in range(_ATTEMPTS):
-        waiting = _write(scheduler.store, entries, waiting)
+        waiting = _write(store, entries, waiting)
         if not waiting:
             break
     for name in waiting:

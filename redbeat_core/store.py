@@ -48,6 +48,7 @@ class ScheduleStore:
 
     :param client: a redis-py client with text responses.
     :param source: the ``source`` of the events that this store's changes emit.
+    :param clock: Unix seconds: the time that events are given.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class ScheduleStore:
         *,
         source: str = "/redbeat/client",
         log_length: int = 10000,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = raw_client(client)
         self.keys = replace(keys or Keys(), database=self.database)
         self.source = source
         self.log_length = log_length
         self.scripts = Scripts(self.client)
-        #: Unix seconds: the time that events are given.
-        self.clock: Callable[[], float] = time.time
+        self.clock = clock
 
     @property
     def database(self) -> int:

@@ -19,7 +19,7 @@ from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import signals
 from kombu import serialization
@@ -27,14 +27,12 @@ from kombu.utils import json as kombu_json
 
 from .celerys_own import is_called_as_celerys, sends_as_celery
 from .collecting import Commands
+from .context import BeatContext
 from .delivery import Sent
 from .entry import RedBeatSchedulerEntry
 from .forms import Content, Form, Run, arguments_of
 from .lazy import has_lazy
 from .plain_repr import argument_text
-
-if TYPE_CHECKING:
-    from .schedulers import RedBeatScheduler
 
 _dumps: Any = kombu_json.dumps
 _quoted = json.encoder.encode_basestring_ascii
@@ -75,7 +73,7 @@ _CLOSE = 5.0
 class Templates:
     """The forms of one scheduler."""
 
-    scheduler: RedBeatScheduler
+    context: BeatContext
     _forms: dict[str, Form] = field(default_factory=dict)
     #: By definition, each with the form it was made for.
     _contents: dict[str, tuple[Form, Content]] = field(default_factory=dict)
@@ -90,18 +88,18 @@ class Templates:
 
     def begin_batch(self) -> None:
         """Look whether forms may be used now; signal receivers may come and go."""
-        app, conf = self.scheduler.app, self.scheduler.app.conf
+        app, conf = self.context.app, self.context.app.conf
         self.celerys = (
             not conf.task_always_eager
             and not conf.task_send_sent_event
             and conf.task_protocol == 2
             # One of the app's own may make of a definition what it likes.
-            and self.scheduler.Entry is RedBeatSchedulerEntry
+            and self.context.entry_class is RedBeatSchedulerEntry
             and self._celery_sends()
         )
         self.usable = (
             self.celerys
-            and self.scheduler.dispatcher.collects
+            and self.context.publisher.collects
             and not signals.before_task_publish.receivers
             and not signals.after_task_publish.receivers
             and not signals.task_sent.receivers
@@ -119,7 +117,7 @@ class Templates:
 
     def _celery_sends(self) -> bool:
         try:
-            return sends_as_celery(self.scheduler)
+            return sends_as_celery(self.context.scheduler)
         except Exception:
             # Such as a backend that is not to be had: told when a message is published.
             return False
@@ -194,7 +192,7 @@ class Templates:
             return False
         if has_lazy(definition.get("args"), definition.get("kwargs")):
             return False
-        task = self.scheduler.app.tasks.get(definition["task"])
+        task = self.context.app.tasks.get(definition["task"])
         return task is None or is_called_as_celerys(task)
 
     def _make(self, form: Form, run: Run, commands: Commands) -> None:
@@ -234,7 +232,7 @@ class Templates:
         app's own messages."""
         if not form.seconds:
             return {}
-        make: Any = self.scheduler.app.amqp.create_task_message
+        make: Any = self.context.app.amqp.create_task_message
         headers = make("", form.task, (), {}, **form.seconds).headers
         return {name: _quoted(headers[name]) for name in ("eta", "expires") if headers[name]}
 
@@ -268,7 +266,7 @@ class Templates:
 
     def make_content(self, form: Form, definition: dict[str, Any]) -> Content:
         """What *definition* contributes to its messages; raises whatever Celery's path would."""
-        app = self.scheduler.app
+        app = self.context.app
         # As celery's beat and its messages have them when there are none.
         args = list(definition.get("args") or ()) or ()
         kwargs = dict(definition.get("kwargs") or {})

@@ -149,7 +149,7 @@ def test_an_entry_that_was_broken_is_found(
     pages.clear()
     round_(scheduler._auditor)
     assert names(pages) == set()
-    assert "entry 123" in scheduler.batch.invalid
+    assert "entry 123" in scheduler.batch.loader.invalid
 
 
 def test_an_entry_whose_key_is_no_hash_any_more_is_found(

@@ -262,7 +262,7 @@ def test_many_entries_that_cannot_run_are_not_all_read_at_each_claim(
     # The slow look reads entries, too, and comes in between where a second passes.
     monkeypatch.setattr("redbeat_core.audit.LOOK_EVERY", 600.0)
     run(scheduler)
-    assert len(scheduler.batch.invalid.known) == len(names)
+    assert len(scheduler.batch.loader.invalid) == len(names)
     # Whether they were compared since they became many depends on how the batches fell.
     run(scheduler)
     due_entry(app, "good")

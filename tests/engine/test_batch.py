@@ -345,11 +345,11 @@ def test_a_bad_entry_that_is_gone_is_forgotten(
     client.zadd("redbeat::schedule", {"redbeat:bad": 5})
     scheduler = make_scheduler()
     run(scheduler)
-    assert "bad" in scheduler.batch.invalid
+    assert "bad" in scheduler.batch.loader.invalid
     store_for(app).delete("bad")
     scheduler._auditor._next = 0.0
     run(scheduler)
-    assert "bad" not in scheduler.batch.invalid
+    assert "bad" not in scheduler.batch.loader.invalid
 
 
 def test_runs_that_wait_for_the_broker_are_reported_once(

@@ -45,7 +45,7 @@ def at_clock(scheduler: RedBeatScheduler, now: datetime) -> Clock:
 
 
 def step(scheduler: RedBeatScheduler) -> None:
-    while scheduler.batch.run().more:
+    while scheduler.runner.run().more:
         pass
 
 

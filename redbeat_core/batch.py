@@ -126,7 +126,7 @@ class BatchRunner:
             came = {due.name for due in claim.due}
             came |= {request.stream_id for request in claim.requests}
             self.postponed.keep_only(came | self._passed_over)
-            self._published.keep_only(came.union(self.postponed.held_back()))
+            self._published.keep_only(came | (self._passed_over - self.invalid.known.keys()))
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=self._next_at(claim))
         found = self.sort(claim, now)
@@ -287,12 +287,12 @@ class BatchRunner:
         lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._scheduler.lease.held)
         done: list[tuple[Job, Sent]] = []
         waiting, down = jobs[len(tried) :], ""
-        for job, sent in zip(jobs, dispatcher.settle(tried, push=not lost), strict=False):
+        settled = list(zip(jobs, dispatcher.settle(tried, push=not lost), strict=False))
+        self._published.note(settled)
+        for job, sent in settled:
             if not sent.error:
                 done.append((job, sent))
                 self.postponed.succeeded(waiting_key(job))
-                if dispatcher.mode == AT_LEAST_ONCE:
-                    self._published.note(job, sent)
             elif sent.broker_down:
                 waiting, down = [*waiting, job], sent.error
             else:

@@ -1,0 +1,446 @@
+"""An error that nobody expects, in any step of a batch: it is its entry's alone, or it is logged
+once; it ends no beat, and loses and doubles no run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, batch, claims, events, postponed
+from redbeat_core.audit import Auditor
+from redbeat_core.batch import BatchRunner
+from redbeat_core.claims import ClaimStore, Due
+from redbeat_core.dispatch import Dispatcher
+from redbeat_core.filling import Filling
+from redbeat_core.finished import FinishedEntries
+from redbeat_core.isolation import UnexpectedErrors, is_unexpected
+from redbeat_core.lease import Lease
+from redbeat_core.operations import Operations
+from redbeat_core.postponed import Postponed
+from redbeat_core.prepared import Prepared
+from redbeat_core.published import Published
+from redbeat_core.run_requests import RunRequests
+from redbeat_core.sending import Sending
+from redbeat_core.store import store_for
+from redbeat_core.templates import Templates
+from tests.support.journal import Journal
+from tests.support.processes import Processes
+from tests.support.server import Server
+from tests.support.stepping import due_entry, log, queued, run
+from tests.support.waiting import wait_for
+
+Make = Callable[..., RedBeatScheduler]
+#: Says whether a call is about the entry that raises.
+About = Callable[..., bool]
+
+
+class OddError(Exception):
+    """What nothing in this project raises or expects."""
+
+
+class Step:
+    """A step of a batch that raises for one entry.
+
+    :ivar owner: where the function is.
+    :ivar about: with its arguments, whether it is about that entry.
+    :ivar late: it comes behind the commit, so the run is made.
+    """
+
+    def __init__(self, owner: Any, name: str, about: About, *, late: bool = False) -> None:
+        self.owner, self.name, self.about, self.late = owner, name, about, late
+
+    def break_(self, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+        """Let it raise; returns how often it did."""
+        calls: Counter[str] = Counter()
+        real = getattr(self.owner, self.name)
+        kept = vars(self.owner).get(self.name)
+
+        def odd(*args: Any, **kwargs: Any) -> Any:
+            if self.about(*args, **kwargs):
+                calls["raised"] += 1
+                raise OddError("out of the blue")
+            return real(*args, **kwargs)
+
+        made = staticmethod(odd) if isinstance(kept, staticmethod | classmethod) else odd
+        monkeypatch.setattr(self.owner, self.name, made)
+        return calls
+
+
+def named(place: int) -> About:
+    """The argument at *place* has the name of the entry."""
+    return lambda *args, **_: getattr(args[place], "name", args[place]) == "bad"
+
+
+def in_commit(*args: Any, **_: Any) -> bool:
+    step = args[1]
+    return step.due is not None and step.due.name == "bad" and step.commands != ()
+
+
+STEPS: Mapping[str, Step] = {
+    "decoding what was claimed": Step(
+        Due, "__init__", lambda _, name, loaded: name == "bad" and len(loaded) > 1
+    ),
+    "making its record": Step(claims, "loaded_record", named(0)),
+    "making the entry": Step(RedBeatSchedulerEntry, "from_record", named(0)),
+    "its policy": Step(BatchRunner, "policy_of", named(1)),
+    "reading it at all": Step(BatchRunner, "entry_of", named(1)),
+    "the plan": Step(batch, "plan", named(0)),
+    "its progress": Step(
+        batch, "progress_text", lambda timing, _: timing.run_every.seconds == 7200
+    ),
+    "its run": Step(BatchRunner, "_due_job", named(1)),
+    "filling it": Step(Filling, "fill", named(1)),
+    "its form": Step(Filling, "waits_for_form", named(1)),
+    "what is out already": Step(Published, "known", named(1)),
+    "sending": Step(Sending, "_send", named(1)),
+    "its task id": Step(Sending, "task_id", named(1)),
+    "what a message needs": Step(Sending, "_run", named(1)),
+    "filling its message": Step(Templates, "fill", lambda _, run: run.definition["name"] == "bad"),
+    "calling Celery's last step": Step(
+        Prepared, "call", lambda _, run, __: run.definition["name"] == "bad"
+    ),
+    "learning from its call": Step(
+        Prepared, "_learn", lambda _, run, *__: run.definition["name"] == "bad", late=True
+    ),
+    "learning from its message": Step(
+        Templates, "learn", lambda _, run, __: run.definition["name"] == "bad", late=True
+    ),
+    "asking the broker": Step(
+        Dispatcher, "settle", lambda _, sent, **__: BAD_ID in [one.task_id for one in sent]
+    ),
+    "noting that it was sent": Step(Postponed, "succeeded", named(1), late=True),
+    "completing it": Step(Filling, "complete", named(1)),
+    "finishing it": Step(batch, "finish", named(1)),
+    "making its part of the commit": Step(ClaimStore, "_item", in_commit),
+    "its event": Step(
+        ClaimStore,
+        "event",
+        lambda _, kind, name, *__: f"{kind} {name}".endswith("run.dispatched bad"),
+        late=True,
+    ),
+    "noting its commit": Step(Published, "ended", named(1), late=True),
+}
+BAD_ID = "the-bad-one"
+GOOD = [f"good{number:02}" for number in range(30)]
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RETRY_FIRST", "RETRY_MOST", "BROKER_MOST"):
+        monkeypatch.setattr(postponed, name, 0.05)
+
+
+@pytest.fixture(params=["exactly-once", "at-least-once", "at-most-once"])
+def delivery(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def broker(server: Server, redis_server: Server, delivery: str) -> Server:
+    return redis_server if delivery == "at-least-once" else server
+
+
+def runs(client: redis.Redis) -> Counter[str]:
+    return Counter(message["headers"]["redbeat"]["entry"] for message in queued(client))
+
+
+@pytest.mark.parametrize("size", [3, 500])
+@pytest.mark.parametrize("step", STEPS)
+def test_what_one_entry_raises_in_any_step_is_its_own(
+    app: Celery,
+    make_scheduler: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: Server,
+    delivery: str,
+    step: str,
+    size: int,
+) -> None:
+    if (step, delivery) == ("asking the broker", "at-most-once"):
+        pytest.skip("behind the commit, where all that was to be sent may be lost")
+    queue = broker.client()
+    conf = {"redbeat_delivery": delivery} if delivery == "at-most-once" else {}
+    scheduler = make_scheduler(broker_url=broker.url(), redbeat_batch_size=size, **conf)
+    scheduler.setup_schedule()
+    for name in GOOD[:15]:
+        due_entry(app, name)
+    before = datetime.now(UTC) - timedelta(seconds=7200)
+    due_entry(app, "bad", 7200.0, options={"task_id": BAD_ID}, last_run_at=before)
+    for name in GOOD[15:]:
+        due_entry(app, name)
+    with monkeypatch.context() as broken:
+        raised = STEPS[step].break_(broken)
+        wait_for(lambda: scheduler._step() >= 0 and runs(queue).keys() >= set(GOOD), every=0)
+        # And once more, if it is tried again.
+        time.sleep(0.06)
+        run_until_rest(scheduler)
+    assert scheduler.dispatcher.mode == delivery
+    told = log(app, events.RUN_FAILED, events.ENTRY_INVALID)
+    assert {event.subject for event in told} <= {"bad"}
+    if raised and not STEPS[step].late and "bad" not in runs(queue):
+        assert told
+        assert "out of the blue" in told[0].data["reason"]
+    # As soon as it raises no more, the run is made.
+    for name in scheduler.batch.invalid.known.copy():
+        del scheduler.batch.invalid.known[name]
+    wait_for(lambda: scheduler._step() >= 0 and was_dispatched(app), every=0)
+    run_until_rest(scheduler)
+    made = runs(queue)
+    assert {name: made[name] for name in GOOD} == dict.fromkeys(GOOD, 1)
+    # What is committed first may be lost.
+    assert made["bad"] == 1 or delivery == "at-most-once"
+    dispatched = Counter(event.subject for event in log(app, events.RUN_DISPATCHED))
+    assert {name: dispatched[name] for name in (*GOOD, "bad")} == dict.fromkeys((*GOOD, "bad"), 1)
+    queue.close()
+
+
+def was_dispatched(app: Celery) -> bool:
+    return any(event.subject == "bad" for event in log(app, events.RUN_DISPATCHED))
+
+
+def run_until_rest(scheduler: RedBeatScheduler) -> None:
+    wait_for(lambda: scheduler._step() > 0, every=0)
+
+
+def test_an_error_in_the_code_of_the_commit_is_its_entrys_own(
+    app: Celery, client: redis.Redis, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = make_scheduler()
+    for name in ("bread", "bad", "eggs"):
+        due_entry(app, name)
+    real = ClaimStore._item
+
+    def odd(self: ClaimStore, step: Any) -> Any:
+        item = real(self, step)
+        if step.due is not None and step.due.name == "bad":
+            item[3] = ["no text"]
+        return item
+
+    monkeypatch.setattr(ClaimStore, "_item", odd)
+    monkeypatch.setattr(Filling, "complete", lambda *_: None)
+    wait_for(lambda: scheduler._step() >= 0 and len(runs(client)) == 2, every=0)
+    assert runs(client) == {"bread": 1, "eggs": 1}
+    (failed, *_) = log(app, events.RUN_FAILED)
+    assert failed.subject == "bad"
+    assert "user_script" in failed.data["reason"]
+
+
+@pytest.mark.parametrize("owner", [(RunRequests, "_job"), (batch, "finish"), (ClaimStore, "_item")])
+def test_what_a_request_raises_is_its_own(
+    app: Celery,
+    client: redis.Redis,
+    make_scheduler: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: tuple[Any, str],
+) -> None:
+    scheduler = make_scheduler()
+    for name in ("bread", "bad", "eggs"):
+        due_entry(app, name, 3600.0).reschedule()
+        Operations(store_for(app), app=app).trigger(name)
+    due_entry(app, "milk")
+    where, what = owner
+    real = getattr(where, what)
+
+    def odd(*args: Any) -> Any:
+        for one in args:
+            request = getattr(one, "request", None)
+            subject = getattr(one, "name", "") or getattr(getattr(one, "seen", None), "name", "")
+            if subject == "bad" and (request or what == "_job"):
+                raise OddError("out of the blue")
+        return real(*args)
+
+    monkeypatch.setattr(where, what, odd)
+    wait_for(lambda: scheduler._step() >= 0 and len(runs(client)) == 3, every=0)
+    assert runs(client) == {"bread": 1, "eggs": 1, "milk": 1}
+    failed = log(app, events.RUN_FAILED)
+    assert {event.subject for event in failed} == {"bad"}
+    assert all("out of the blue" in event.data["reason"] for event in failed)
+    assert all(event.data["trigger"] for event in failed)
+
+
+NOBODYS: Mapping[str, tuple[Any, str]] = {
+    "the lease": (Lease, "acquire"),
+    "the claim": (BatchRunner, "claim"),
+    "a batch's beginning": (Templates, "begin_batch"),
+    "the broker's preparing": (BatchRunner, "prepare"),
+}
+BESIDE: Mapping[str, tuple[Any, str]] = {
+    "static entries": (RedBeatScheduler, "setup_schedule"),
+    "the look at all entries": (Auditor, "look"),
+    "finished entries": (FinishedEntries, "delete"),
+    "a page of entries": (ClaimStore, "changed_page"),
+}
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]) -> list[str]:
+    texts = ["out of the blue 1"]
+
+    def odd(*_: Any, **__: Any) -> Any:
+        raise OddError(texts[-1])
+
+    monkeypatch.setattr(*where, odd)
+    return texts
+
+
+@pytest.mark.parametrize("what", NOBODYS)
+def test_an_error_that_is_nobodys_is_logged_once_and_the_loop_goes_on(
+    app: Celery,
+    client: redis.Redis,
+    make_scheduler: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+) -> None:
+    scheduler = make_scheduler()
+    due_entry(app, "bread")
+    with monkeypatch.context() as broken:
+        texts = raising(broken, NOBODYS[what])
+        pauses = [scheduler._step() for _ in range(4)]
+        assert pauses == sorted(pauses)
+        assert pauses[0] > 0
+        assert len(tracebacks(caplog)) == 1
+        texts.append("something else")
+        scheduler._step()
+        assert len(tracebacks(caplog)) == 2
+    assert "failed 3 more times in the same way" in caplog.text
+    assert log(app, events.RUN_FAILED) == []
+    run(scheduler)
+    assert runs(client) == {"bread": 1}
+    assert "works again" in caplog.text
+
+
+def tracebacks(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_an_error_of_the_work_beside_the_batches_holds_up_no_entry(
+    app: Celery,
+    client: redis.Redis,
+    make_scheduler: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+) -> None:
+    monkeypatch.setattr("redbeat_core.audit.LOOK_EVERY", 0.0)
+    scheduler = make_scheduler()
+    raising(monkeypatch, BESIDE[what])
+    for number in range(3):
+        due_entry(app, f"bread{number}")
+        run(scheduler)
+        assert len(runs(client)) == number + 1
+    assert len(tracebacks(caplog)) == 1
+
+
+def test_an_entry_that_cannot_be_looked_at_does_not_hold_up_the_look_at_the_others(
+    app: Celery, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redbeat_core.audit.LOOK_EVERY", 0.0)
+    scheduler = make_scheduler()
+    scheduler.setup_schedule()
+    for name in ("bad", "lunar"):
+        due_entry(app, name).reschedule()
+    text = {"name": "lunar", "task": "x", "schedule": {"__type__": "lunar"}}
+    scheduler.store.client.hset("redbeat:lunar", "definition", json.dumps(text))
+    Step(Auditor, "_check", named(1)).break_(monkeypatch)
+    run(scheduler)
+    assert [event.subject for event in log(app, events.RUN_FAILED)] == ["bad"]
+    assert [event.subject for event in log(app, events.ENTRY_INVALID)] == ["lunar"]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_is_to_end_beat_ends_it(
+    app: Celery,
+    make_scheduler: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BaseException],
+) -> None:
+    scheduler = make_scheduler()
+    due_entry(app, "bread")
+
+    def ending(*_: Any) -> Any:
+        raise kind
+
+    monkeypatch.setattr(BatchRunner, "sort", ending)
+    with pytest.raises(kind):
+        scheduler._step()
+
+
+@pytest.mark.parametrize(
+    ("exc", "unexpected"),
+    [
+        (OddError("x"), True),
+        (MemoryError(), True),
+        (OSError("x"), False),
+        (redis.ConnectionError("x"), False),
+        (redis.ResponseError("WRONGTYPE Operation .. script: 1f, on @user_script:3."), False),
+        (redis.ResponseError("OOM command not allowed .., on @user_script:3."), False),
+        (redis.ResponseError("Error running script: @user_script:3: READONLY You ..."), False),
+        (redis.ResponseError("user_script:3: invalid value (table) at index 2 .."), True),
+        (redis.ResponseError("Error running script (call to f_1): @user_script:3: bad"), True),
+    ],
+)
+def test_what_redis_says_of_itself_is_no_entrys_error(exc: Exception, unexpected: bool) -> None:
+    assert is_unexpected(exc) is unexpected
+
+
+def test_an_unexpected_error_is_logged_again_when_it_changes_and_counted_in_between(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors = UnexpectedErrors()
+    for number in range(5):
+        errors.met("The look", OddError(f"at 0x{number:08x}, line {number}"))
+    errors.met("The other look", OddError("x"))
+    errors.met("The look", OddError("another"))
+    errors.over("The look")
+    errors.over("The look")
+    assert [re.sub(r"0x\w+", "", record.getMessage()) for record in caplog.records] == [
+        "beat: The look failed, trying again: OddError: at , line 0",
+        "beat: The other look failed, trying again: OddError: x",
+        "beat: The look failed 4 more times in the same way",
+        "beat: The look failed, trying again: OddError: another",
+        "beat: The look works again",
+    ]
+
+
+def test_beats_live_with_an_entry_that_would_have_ended_them(
+    app: Celery, client: redis.Redis, processes: Processes
+) -> None:
+    RedBeatSchedulerEntry("good", "shop.record", 0.5, app=app).save()
+    for name in ("no number", "infinite"):
+        RedBeatSchedulerEntry(name, "shop.record", 0.5, app=app).save()
+    journal = Journal(client)
+    leader = processes.beat("leader")
+    journal.wait_for_runs("good", 2)
+    for name in ("no number", "infinite"):
+        journal.wait_for_runs(name, 2)
+    standby = processes.beat("standby")
+    standby.wait_for_log("Standing by")
+    for number, headers in enumerate((["x"], "x", 5, True, [["a", 1]])):
+        options = {"headers": headers}
+        RedBeatSchedulerEntry(f"bad{number}", "shop.record", 0.5, options=options, app=app).save()
+    for value in ("nan", "inf", "-inf"):
+        client.hset("redbeat:no number", "due", "nan")
+        client.hset("redbeat:infinite", "due", value)
+        journal.wait_for_runs("no number", after=journal.seq)
+        journal.wait_for_runs("infinite", after=journal.seq)
+    for number in range(5):
+        failed = journal.wait(events.RUN_FAILED, subject=f"bad{number}")
+        assert "headers" in failed.data["reason"]
+    journal.wait_for_runs("good", 2, after=journal.seq)
+    assert leader.running
+    assert standby.running
+    leader.kill()
+    standby.wait_for_log("leading as", timeout=40)
+    journal.wait_for_runs("good", 4, after=journal.seq)
+    assert standby.running
+    assert "Traceback" not in leader.log + standby.log

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from celery.schedules import schedule
 import pytest
+from celery.schedules import schedule
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -182,12 +182,12 @@ class Batch:
         lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._context.lease.held)
         done: list[tuple[Job, Sent]] = []
         waiting, down = jobs[len(tried) :], ""
-        for job, sent in zip(jobs, dispatcher.settle(tried, push=not lost), strict=False):
+        settled = list(zip(jobs, dispatcher.settle(tried, push=not lost), strict=False))
+        self.published.note(settled)
+        for job, sent in settled:
             if not sent.error:
                 done.append((job, sent))
                 self.postponed.succeeded(waiting_key(job))
-                if dispatcher.mode == AT_LEAST_ONCE:
-                    self.published.note(job, sent)
             elif sent.broker_down:
                 waiting, down = [*waiting, job], sent.error
             else:

@@ -70,7 +70,7 @@ class BatchRunner:
             came = {due.name for due in claim.due}
             came |= {request.stream_id for request in claim.requests}
             batch.postponed.keep_only(came | batch.passed_over)
-            batch.published.keep_only(came.union(batch.postponed.held_back()))
+            batch.published.keep_only(came | (batch.passed_over - batch.loader.invalid.keys()))
         if not (claim.due or claim.requests):
             return Result(held=True, next_at=batch.next_at(claim))
         found = batch.sort(claim, now)

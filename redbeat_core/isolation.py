@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from celery.utils.log import get_logger
 from redis import exceptions
@@ -24,10 +27,12 @@ from .claims import Claim, Due, Request
 from .connection import TROUBLE
 from .context import BeatContext
 from .explaining import error_text
-from .found import Result
+from .found import Found, Result
 from .store import score_text
 
 logger = get_logger("celery.beat")
+
+_T = TypeVar("_T")
 
 #: How many claims are made again one by one: the batches in a row are two of them at most, the one
 #: that is being made and the one whose commit is under way.
@@ -81,37 +86,37 @@ class Isolation:
                 if isinstance(one, Due) and one.name in counting:
                     # It was claimed before a request's run counted as its last one: next time.
                     continue
-                try:
-                    result = self._alone(claim, one, now, counting)
-                except Exception as exc:
-                    if not is_unexpected(exc):
-                        raise
-                    self._unsent.not_made(one, exc)
+                found = self._own(one, partial(self._sorted, claim, one, now))
+                # What this raises is nobody's.
+                if found is not None and batch.prepare(found, now):
+                    return Result(held=True, next_at=batch.postponed.broker_until)
+                held = None if found is None else self._own(one, partial(batch.dispatch, found))
+                if held is None or found is None:
                     blamed = True
-                    continue
-                if result is not None:
-                    return result
+                elif not held:
+                    return Result(held=False)
+                else:
+                    counting.update(job.name for job in found.jobs if job.step.meta)
             if blamed or not claim.more:
                 break
         if not blamed:
             raise cause
         return Result(held=True, more=True)
 
-    def _alone(
-        self, claim: Claim, one: Due | Request, now: float, counting: set[str]
-    ) -> Result | None:
-        """Dispatch *one* of *claim*; returns a result where there is no use in going on."""
-        batch = self._batch
+    def _sorted(self, claim: Claim, one: Due | Request, now: float) -> Found:
         if isinstance(one, Due):
-            found = batch.sort(replace(claim, due=(one,), requests=()), now)
-        else:
-            found = batch.sort(replace(claim, due=(), requests=(one,)), now)
-        counting.update(job.name for job in found.jobs if job.step.meta)
-        if batch.prepare(found, now):
-            return Result(held=True, next_at=batch.postponed.broker_until)
-        if not batch.dispatch(found):
-            return Result(held=False)
-        return None
+            return self._batch.sort(replace(claim, due=(one,), requests=()), now)
+        return self._batch.sort(replace(claim, due=(), requests=(one,)), now)
+
+    def _own(self, one: Due | Request, work: Callable[[], _T]) -> _T | None:
+        """What *work* gives; None, and *one* is reported, where it raises."""
+        try:
+            return work()
+        except Exception as exc:
+            if not is_unexpected(exc):
+                raise
+            self._unsent.not_made(one, exc)
+            return None
 
     def _claim(self, now: float) -> tuple[Claim, list[tuple[Due, Exception]]]:
         """What is due; and what cannot even be decoded, with the error."""

@@ -7,7 +7,7 @@ a beat does not survive is what ``at-least-once`` allows for.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from .claims import Advance
 from .context import BeatContext
@@ -29,13 +29,18 @@ class Published:
         self._changed: dict[str, Advance] = {}
         self._untold: list[Advance] = []
 
-    def note(self, job: Job, sent: Sent) -> None:
-        """The message of *job* is out."""
-        key = waiting_key(job)
-        moment, _, _ = self._sent.get(key, (job.moment, "", None))
-        if moment != job.moment:
-            self._forget(key)
-        self._sent[key] = (*_run(job), sent)
+    def note(self, settled: Iterable[tuple[Job, Sent]]) -> None:
+        """The messages of those of these jobs are out that have no error."""
+        if self._context.publisher.mode != AT_LEAST_ONCE:
+            return
+        for job, sent in settled:
+            if sent.error:
+                continue
+            key = waiting_key(job)
+            moment, _, _ = self._sent.get(key, (job.moment, "", None))
+            if moment != job.moment:
+                self._forget(key)
+            self._sent[key] = (*_run(job), sent)
 
     def known(self, job: Job) -> Sent | None:
         """The message of *job*, if it is out: of this very run, with the entry as it is now.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from celery.schedules import schedule
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from redbeat_core.due_field import finished_since, nominal_of, score_is_ours
 from redbeat_core.planning import Plan, plan, plan_interval
 from redbeat_core.record import EntryRecord
 
@@ -42,3 +44,11 @@ def test_where_it_decides_it_decides_as_plan_does(
         assert decided.nominal is not None
         assert decided.nominal.timestamp() == nominal
         assert decided.score == following
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
+def test_what_is_no_moment_is_none_of_ours(text: str) -> None:
+    assert plan_interval(float(text), 1_000_000, 10**15) is None
+    assert not score_is_ours(EntryRecord("orders", 5.0, due=text))
+    assert nominal_of(EntryRecord("orders", 5.0, due=f"5.0 {text}")) == 5.0
+    assert finished_since(EntryRecord("orders", -1.0, due=f"-1.0 {text}")) is None

@@ -181,7 +181,7 @@ def _evenly(part: BaseSchedule) -> str:
 
 
 def _changes(zone: tzinfo, start: datetime, end: datetime) -> Iterator[datetime]:
-    at = start - timedelta(days=1)
+    at = start.astimezone(UTC) - timedelta(days=1)
     while (change := next_change(zone, at, end)) is not None:
         yield change
         at = change

@@ -116,7 +116,7 @@ class Recurrence:
         return _rule(self.parts, (self.dtstart.astimezone(UTC) + offset).replace(tzinfo=None))
 
     def _number_before(self, instant: datetime, zone: tzinfo) -> int:
-        """How many runs on elapsed time there are before *instant*, up to COUNT."""
+        """How many runs on elapsed time there are before *instant* (UTC), up to COUNT."""
         start = self.dtstart.astimezone(UTC)
         if self.parts.plain:
             step = self.parts.interval * UNIT_SECONDS[self.parts.freq]
@@ -138,27 +138,32 @@ class Recurrence:
         return number
 
     def _progress(self, zone: tzinfo) -> Progress:
-        return _progress(self, getattr(zone, "key", None) or repr(zone))
+        # By the instant of DTSTART: two that a clock shows in the same hour, of which one is of its
+        # second pass, are equal as local times.
+        start = self.dtstart.astimezone(UTC)
+        return _progress(self.parts, start, self.count, getattr(zone, "key", None) or repr(zone))
 
     def counted(self, moment: datetime) -> tuple[datetime, int]:
         """How far it was counted, for COUNT, when that was asked for up to *moment* (aware), and
         how many occurrences there are before: by the clock on the wall or in UTC, as it goes."""
-        zone = self.dtstart.tzinfo or UTC
+        moment, zone = moment.astimezone(UTC), self.dtstart.tzinfo or UTC
         if self.by_wall:
             # Near a change of the clock the next runs are sought from up to a day before.
             local = moment.astimezone(zone).replace(tzinfo=None, fold=0) - DAY
             self._by_wall().count_before(local)
             return self._by_wall().progress.up_to(local)
         self._number_before(moment, zone)
-        return self._progress(zone).up_to(moment.astimezone(UTC))
+        return self._progress(zone).up_to(moment)
 
     def take_up(self, at: datetime, number: int) -> bool:
         """Go on counting from what :meth:`counted` gave; False: that cannot be of this rule."""
         start = self._by_wall().start if self.by_wall else self.dtstart.astimezone(UTC)
         if (at.tzinfo is None) is not self.by_wall or at < start or number < 0:
             return False
-        zone = self.dtstart.tzinfo or UTC
-        (self._by_wall().progress if self.by_wall else self._progress(zone)).note(at, number)
+        if self.by_wall:
+            self._by_wall().progress.note(at, number)
+        else:
+            self._progress(self.dtstart.tzinfo or UTC).note(at.astimezone(UTC), number)
         return True
 
     def _by_wall(self) -> Rule:
@@ -166,9 +171,9 @@ class Recurrence:
 
 
 @lru_cache(maxsize=4096)
-def _progress(recurrence: Recurrence, zone: str) -> Progress:  # noqa: ARG001
-    """How far COUNT was counted on elapsed time."""
-    return Progress(recurrence.dtstart.astimezone(UTC))
+def _progress(parts: Parts, start: datetime, count: int | None, zone: str) -> Progress:  # noqa: ARG001
+    """How far COUNT was counted on elapsed time, from *start* (UTC)."""
+    return Progress(start)
 
 
 @lru_cache(maxsize=4096)

@@ -182,17 +182,22 @@ def shifted(local: datetime, zone: tzinfo, before: timedelta, after: timedelta) 
 
 def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
     """The UTC offset in force in *zone* at *instant* (aware)."""
-    return instant.astimezone(zone).utcoffset() or ZERO
+    # By way of UTC: a time of *zone* itself that its clocks jump over would stay as it is.
+    return instant.astimezone(UTC).astimezone(zone).utcoffset() or ZERO
 
 
 def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
-    """The first change of the UTC offset of *zone* in (after, until], to the second.
+    """The first change (UTC) of the UTC offset of *zone* in (after, until], to the second.
+
+    *after* and *until* are aware, in any zone.
 
     Two changes that cancel each other within six days may not be seen; no zone has had that since
     1939.
     """
     if isinstance(zone, timezone) or getattr(zone, "key", None) in UTC_NAMES:
         return None
+    # The years below are those of UTC.
+    after, until = after.astimezone(UTC), until.astimezone(UTC)
     known = isinstance(zone, ZoneInfo)
     begin = max(after.year, _FIRST_CHANGES) if known else after.year
     for year in range(begin, until.year + 1):

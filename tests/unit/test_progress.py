@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,11 +16,13 @@ from redbeat_core.schedules import DstPolicy, next_occurrence, rrule, rrule_set
 from tests.support.counting import counted_from
 
 from .cold import forget_everything
-from .strategies import rule_arguments
+from .strategies import rule_arguments, written_moments, zones
 
 START = datetime(2020, 1, 1, 9, tzinfo=UTC)
 NOW = datetime(2026, 5, 5, 5, 0, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+#: Where the rules of the properties start, by the clocks of their zone.
+START_OF_ALL = datetime(2010, 10, 20, 1, 30, tzinfo=UTC)
 spans = st.timedeltas(timedelta(0), timedelta(days=900))
 
 
@@ -29,32 +31,84 @@ spans = st.timedeltas(timedelta(0), timedelta(days=900))
     st.lists(rule_arguments(), min_size=1, max_size=3),
     st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"]),
     st.integers(1, 400),
-    spans,
-    st.lists(spans, min_size=1, max_size=3),
+    spans | written_moments(2010, 2013),
+    st.lists(spans | written_moments(2010, 2013), min_size=1, max_size=3),
     st.sampled_from([DstPolicy(), DstPolicy("skip", "both"), DstPolicy(ambiguous="last")]),
 )
 def test_the_next_run_is_the_same_from_whatever_was_put_down(
     arguments: list[dict[str, Any]],
     zone: str,
     count: int,
-    put_down: timedelta,
-    asked: list[timedelta],
+    put_down: Any,
+    asked: list[Any],
     dst: DstPolicy,
 ) -> None:
-    start = datetime(2010, 10, 20, 1, 30, tzinfo=ZoneInfo(zone))
+    start = START_OF_ALL.replace(tzinfo=ZoneInfo(zone))
+    put_down, asked = at_or_after(start, put_down), [at_or_after(start, one) for one in asked]
     rules = [rrule(dtstart=start, count=count, **one) for one in arguments]
     made = rules[0] if len(rules) == 1 else rrule_set(rules)
     forget_everything()
     expected = []
-    for span in asked:
+    for moment in asked:
         forget_everything()
-        expected.append(next_occurrence(made, start + span, dst))
+        expected.append(next_occurrence(made, moment, dst))
     forget_everything()
-    text = progress_text(made, start + put_down)
+    text = progress_text(made, put_down)
     forget_everything()
     assert take_up(made, text) >= 1
-    for span, run in zip(asked, expected, strict=True):
-        assert next_occurrence(made, start + span, dst) == run
+    for moment, run in zip(asked, expected, strict=True):
+        assert next_occurrence(made, moment, dst) == run
+
+
+def at_or_after(start: datetime, moment: datetime | timedelta) -> datetime:
+    """*moment*, or so long after *start*, but for one before it *start* in its zone."""
+    if isinstance(moment, timedelta):
+        return start + moment
+    return max(start, moment).astimezone(moment.tzinfo)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rule_arguments(),
+    st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"]),
+    st.integers(1, 10_000),
+    spans.map(lambda span: START_OF_ALL + span) | written_moments(2010, 2013),
+    zones,
+)
+def test_what_is_put_down_does_not_depend_on_the_zone_of_the_moment(
+    arguments: dict[str, Any], zone: str, count: int, moment: datetime, there: tzinfo
+) -> None:
+    start = START_OF_ALL.replace(tzinfo=ZoneInfo(zone))
+    made = rrule(dtstart=start, count=count, **arguments)
+    texts = []
+    for written in (moment.astimezone(UTC), moment, moment.astimezone(there)):
+        forget_everything()
+        texts.append(progress_text(made, written))
+        # Nothing that is remembered of another zone gets in between.
+        assert progress_text(made, moment.astimezone(UTC)) == texts[0]
+    assert texts == texts[:1] * 3
+
+
+def test_a_moment_in_the_rules_own_zone_is_counted_once() -> None:
+    start = datetime(2010, 10, 20, 1, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    made = rrule("HOURLY", dtstart=start, count=2, bysecond=0)
+    moment = start + timedelta(microseconds=1)
+    forget_everything()
+    ((at, number, _),) = json.loads(progress_text(made, moment))
+    assert (datetime.fromisoformat(at), number) == (moment, 1)
+    assert next_occurrence(made, moment) == start + timedelta(hours=1)
+
+
+def test_rules_that_start_in_either_pass_of_a_repeated_hour_are_counted_apart() -> None:
+    first = datetime(2021, 10, 31, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    moment = datetime(2021, 10, 31, 3, tzinfo=UTC)
+    one, other = (
+        rrule("HOURLY", dtstart=start, count=5, bysecond=[0, 30])
+        for start in (first, first.replace(fold=1))
+    )
+    forget_everything()
+    assert next_occurrence(one, moment) is None
+    assert next_occurrence(other, moment) == moment + timedelta(minutes=30)
 
 
 @pytest.mark.parametrize(

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from redbeat_core.recurrence import runs_after
 from redbeat_core.schedules import (
     DstPolicy,
+    advance,
+    anchored_interval,
+    between,
     next_occurrence,
     occurrences,
     parse_schedule,
+    previous_occurrence,
     rrule,
+    rrule_set,
 )
-from redbeat_core.zones import DEFAULT_DST, next_change, offset_at
+from redbeat_core.zones import DEFAULT_DST, TICK, next_change, offset_at
 
-from .strategies import ZONES, crontabs, moments, rules
+from .strategies import ZONES, crontabs, moments, rules, schedules, written_moments
+from .strategies import zones as all_zones
 
 BERLIN = ZoneInfo("Europe/Berlin")
 #: In Berlin 02:00 to 03:00 does not exist on the 29th of March 2026, and 02:00 to 03:00 comes
@@ -289,3 +297,57 @@ def test_the_clocks_of_a_late_year_change_as_those_of_a_year_alike() -> None:
                 assert offset_at(change, zone) != offset_at(at, zone)
                 at = change
             assert offset_at(end, zone) == offset_at(at, zone)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    schedules(),
+    written_moments(),
+    all_zones,
+    st.sampled_from([DEFAULT_DST, DstPolicy("skip", "both"), DstPolicy(ambiguous="last")]),
+)
+def test_the_answer_does_not_depend_on_the_zone_in_which_the_moment_is_written(
+    made: BaseSchedule, moment: datetime, there: tzinfo, dst: DstPolicy
+) -> None:
+    answers = []
+    for written in (moment.astimezone(UTC), moment, moment.astimezone(there)):
+        found: list[Any] = [list(islice(runs_after(made, written, dst), 3))]
+        found.append(occurrences(made, anchor=written, now=written, count=2, dst=dst))
+        with suppress(ValueError):  # it depends on the run before
+            before = previous_occurrence(made, written, dst)
+            found.append(before)
+            if before is not None:
+                found.append(list(islice(between(made, before - TICK, written, dst), 3)))
+        if isinstance(made, rrule_set):
+            found.append(made.takes_away(written, dst))
+        if isinstance(made, anchored_interval):
+            found.append(made.number(written))
+        later = moment.astimezone(UTC) + timedelta(days=2)
+        found.append(advance(made, written, later.astimezone(written.tzinfo), dst))
+        assert all(run.tzinfo is UTC for run in found[0])
+        answers.append(found)
+    assert answers == answers[:1] * 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(ZONES), written_moments(), all_zones)
+def test_an_offset_and_its_change_do_not_depend_on_the_zone_of_the_moment(
+    name: str, moment: datetime, there: tzinfo
+) -> None:
+    zone, at = ZoneInfo(name), moment.astimezone(UTC)
+    until = at + timedelta(days=200)
+    for written in (moment, at.astimezone(there)):
+        end = until.astimezone(written.tzinfo)
+        assert offset_at(written, zone) == offset_at(at, zone)
+        assert next_change(zone, written, end) == next_change(zone, at, until)
+
+
+def test_a_change_at_the_turn_of_the_year_is_seen_from_every_zone() -> None:
+    change = datetime(1912, 1, 1, 0, 16, 8, tzinfo=UTC)
+    abidjan, west = ZoneInfo("Africa/Abidjan"), timezone(timedelta(hours=-12))
+    assert next_change(abidjan, change - TICK, change.astimezone(west)) == change
+
+
+def test_a_local_time_that_is_jumped_over_has_the_offset_of_its_instant() -> None:
+    jumped = datetime(2026, 3, 29, 2, 30, tzinfo=BERLIN)
+    assert offset_at(jumped, BERLIN) == timedelta(hours=2)

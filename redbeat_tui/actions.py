@@ -6,53 +6,13 @@ The bindings, the key bar, the help, the command palette and the read-only guard
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from textual.binding import Binding
 
 from . import verbs
-from .widgets.key_bar import key_text
-
-if TYPE_CHECKING:
-    from .app import ConsoleApp
-
-Handler = Callable[["ConsoleApp"], Awaitable[None] | None]
-
-ENTRY = "Entry"
-VIEW = "View"
-CONSOLE = "Console"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing that an operator can do.
-
-    :ivar name: its name in the code, unique.
-    :ivar keys: Textual names of its keys; the first is the one shown.
-    :ivar title: a word or two, for the key bar.
-    :ivar help: a sentence, for the help and the palette.
-    :ivar group: the heading in the help.
-    :ivar handler: does it, or starts it.
-    :ivar writes: changes the schedule: refused in read-only mode.
-    :ivar needs_entry: acts on the entry under the cursor.
-    :ivar weight: the heavier, the longer it stays in the key bar of a narrow terminal; 0: it
-        is only in the help.
-    :ivar priority: works while a field has the focus.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    title: str
-    help: str
-    group: str
-    handler: Handler
-    writes: bool = False
-    needs_entry: bool = False
-    weight: int = 0
-    priority: bool = False
-
+from .action import CONSOLE, ENTRY, VIEW, Action
+from .widgets.key_bar import Key, key_text
 
 _ALL = (
     Action(
@@ -198,6 +158,31 @@ def bindings() -> list[Binding]:
         for action in _ALL
         for key in action.keys
     ]
+
+
+def bar_keys(*, inside: bool, paused: bool, read_only: bool) -> list[Key]:
+    """The keys to offer in the key bar.
+
+    :param inside: the detail of an entry is open.
+    :param paused: the selected entry is paused.
+    """
+    keys = [Key("esc", "back", "app.perform('back')", weight=9)] if inside else []
+    for action in ACTIONS.values():
+        if not action.weight or (inside and action.name in ("show", "filter", "sort")):
+            continue
+        title = "resume" if action.name == "pause" and paused else action.title
+        off = bool(refusal(action, read_only=read_only, has_entry=True))
+        shown = key_text(action.keys[0])
+        keys.append(Key(shown, title, f"app.perform('{action.name}')", off, action.weight))
+    return keys
+
+
+def palette_entries() -> Iterator[tuple[str, str, str]]:
+    """Title, help and name of each action that the command palette offers."""
+    for action in ACTIONS.values():
+        if action.name not in ("palette", "back"):
+            keys = ", ".join(key_text(key) for key in action.keys)
+            yield action.title.capitalize(), f"{action.help} ({keys})", action.name
 
 
 def refusal(action: Action, *, read_only: bool, has_entry: bool) -> str | None:

@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
-from celery import Celery
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -22,26 +22,31 @@ from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, WorkerState
 
 from redbeat_core.connection import explain, safe_url
+from redbeat_core.events import Event
 from redbeat_core.operations import OperationError, Operations
 from redbeat_core.store import ScheduleStore
 
-from .actions import ACTIONS, bindings, refusal
+from .actions import ACTIONS, bar_keys, bindings, palette_entries, refusal
 from .background import in_thread
-from .config import Options, options_for
+from .config import Options, use_timezone
+from .console import HeaderOutdated
 from .facts import header_facts
 from .feed import Feed
+from .following import Run
 from .model import Delta, Model
 from .requests import Requests
 from .row import Row
 from .sanitize import clean
 from .screens.detail import DetailScreen
+from .screens.help import HelpScreen
 from .screens.table import TableScreen
 from .tally import Tally, count
 from .terminal import ConsoleDriver, crash_text, ending_on_signals, secrets_of
 from .theme import THEMES, status_colour, theme_name
+from .widgets.entry_table import EntryTable
 from .widgets.field import Field
 from .widgets.header import ConsoleHeader
-from .widgets.key_bar import Key, KeyBar, key_text
+from .widgets.key_bar import KeyBar
 
 T = TypeVar("T")
 
@@ -81,7 +86,6 @@ class ConsoleApp(App[int]):
         self.store = store
         self.operations = operations
         self.model = model if model is not None else Model(time.time, options.app)
-        self._given_feed = feed
         self.feed = feed if feed is not None else self._new_feed()
         self.requests = Requests(self)
         self.tally = Tally()
@@ -194,9 +198,10 @@ class ConsoleApp(App[int]):
         self.show_facts()
 
     def _tell_trouble(self) -> None:
-        for text in (told := self._trouble() if self._trouble else [])[self._told :]:
+        texts = self._trouble() if self._trouble else []
+        for text in texts[self._told :]:
             self.complain(f"{text[:1].upper()}{text[1:]}. Leave the console to read why.")
-        self._told = len(told)
+        self._told = len(texts)
 
     def _take_zone(self) -> None:
         """Without a time zone of one's own, times are shown, and crontabs read, as the leading
@@ -206,13 +211,10 @@ class ConsoleApp(App[int]):
             return
         if leader.timezone == str(self.zone):
             return
-        try:
-            self.zone = ZoneInfo(leader.timezone)
-        except (ValueError, OSError, KeyError):
+        zone = use_timezone(self.options, leader.timezone)
+        if zone is None:
             return
-        self.options.app.conf.timezone = leader.timezone
-        self.options.app.__dict__.pop("timezone", None)
-        self.table_screen.table.zone = self.zone
+        self.zone = self.table_screen.table.zone = zone
         self.table_screen.table.refresh()
 
     def show_facts(self) -> None:
@@ -239,16 +241,26 @@ class ConsoleApp(App[int]):
         row = self.selected_row()
         paused = row is not None and row.status == "paused"
         inside = isinstance(self.screen, DetailScreen)
-        keys: list[Key] = [Key("esc", "back", "app.perform('back')", weight=9)] if inside else []
-        for action in ACTIONS.values():
-            if not action.weight or (inside and action.name in ("show", "filter", "sort")):
-                continue
-            title = "resume" if action.name == "pause" and paused else action.title
-            off = bool(refusal(action, read_only=self.options.read_only, has_entry=True))
-            shown = key_text(action.keys[0])
-            keys.append(Key(shown, title, f"app.perform('{action.name}')", off, action.weight))
+        keys = bar_keys(inside=inside, paused=paused, read_only=self.options.read_only)
         for bar in self.screen.query(KeyBar):
             bar.show(keys)
+
+    def on_header_outdated(self, event: HeaderOutdated) -> None:
+        """A screen changed what the header shows."""
+        event.stop()
+        self.show_facts()
+
+    def show_event(self, event: Event) -> None:
+        """Show *event* on the activity line."""
+        self.table_screen.activity.show_event(event, self.zone)
+
+    def show_run(self, run: Run) -> None:
+        """Show on the activity line how a run that was asked for here goes on."""
+        self.table_screen.activity.show_run(run, self.zone)
+
+    def follow_run(self, trigger: str, name: str) -> None:
+        """Show how the run goes on that was just asked for."""
+        self.requests.follow(trigger, name)
 
     def read_again(self) -> None:
         """Follow the schedule from a new snapshot, unless one is on its way: each takes memory."""
@@ -285,6 +297,27 @@ class ConsoleApp(App[int]):
             if isinstance(screen, TableScreen | DetailScreen):
                 return screen.row if screen.is_mounted else None
         return None
+
+    def on_entry_table_selected(self, event: EntryTable.Selected) -> None:
+        """Enter in the table."""
+        event.stop()
+        self.action_perform("show")
+
+    def open_filter(self) -> None:
+        """Let the operator type a filter."""
+        self.table_screen.open_filter()
+
+    def clear_filter(self) -> bool:
+        """Show all entries again; returns whether there was a filter."""
+        return self.table_screen.clear_filter()
+
+    def next_sort(self) -> None:
+        """Sort the table by the next column."""
+        self.table_screen.next_sort()
+
+    def open_help(self) -> None:
+        """Show every action with its keys."""
+        self.push_screen(HelpScreen(ACTIONS.values(), read_only=self.options.read_only))
 
     def action_perform(self, name: str) -> None:
         """Do the action *name* of the registry, or say why not."""
@@ -363,38 +396,5 @@ class ConsoleApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the same registry."""
-        for action in ACTIONS.values():
-            if action.name not in ("palette", "back"):
-                keys = ", ".join(key_text(key) for key in action.keys)
-                name = action.name
-                yield SystemCommand(
-                    action.title.capitalize(),
-                    f"{action.help} ({keys})",
-                    lambda name=name: self.action_perform(name),
-                )
-
-
-def run_console(
-    url: str,
-    *,
-    key_prefix: str = "redbeat:",
-    app: Celery | None = None,
-    read_only: bool = False,
-    actor: str | None = None,
-    timezone: str | None = None,
-    trouble: Callable[[], list[str]] | None = None,
-) -> int:
-    """Open the console on this terminal; returns the process's exit code.
-
-    :param url: of the Redis that holds the schedule.
-    :param app: gives crontabs their time zone; None: the leading beat does.
-    :param actor: who writes, as ``user@host``.
-    :param trouble: asked once a second; what it says is shown, each text once.
-    :raises OptionError: a value that cannot be used.
-    """
-    from .running import run
-
-    options = options_for(
-        app=app, url=url, key_prefix=key_prefix, timezone=timezone, read_only=read_only
-    )
-    return run(options, actor=actor, trouble=trouble)
+        for title, text, name in palette_entries():
+            yield SystemCommand(title, text, partial(self.action_perform, name))

@@ -17,8 +17,15 @@ from redbeat_core.store import ScheduleStore
 from redbeat_core.stream import EventStream
 from redbeat_core.view import decode_record
 
-from .cli import Refusal, common, operations_of, options_in_force, sentences
-from .cli_reading import zone_of
+from .cli_common import (
+    Refusal,
+    change_options,
+    common,
+    operations_of,
+    options_in_force,
+    sentences,
+    zone_of,
+)
 from .config import Options
 from .following import FAILED, REQUESTED, Follower, Run
 from .format import countdown, timestamp
@@ -35,18 +42,6 @@ def register(group: click.Group) -> None:
     """Add the commands of this module."""
     for command in (pause, resume, trigger, edit, delete):
         group.add_command(command)
-
-
-def change_options(command: F) -> F:
-    """The options of every command that changes something."""
-    command = click.option(
-        "--if-version",
-        metavar="VERSION",
-        help="Only when the entry still has this version (`show --json` tells it).",
-    )(command)
-    return click.option("--note", default="", metavar="TEXT", help="Why; everybody sees it.")(
-        command
-    )
 
 
 def _json(_ctx: click.Context, param: click.Parameter, value: str | None) -> Any:

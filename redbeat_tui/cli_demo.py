@@ -6,7 +6,7 @@ import os
 
 import click
 
-from .cli import common, flags_of, sentences
+from .cli_common import common, flags_of, sentences
 from .config import switch
 
 

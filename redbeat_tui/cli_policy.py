@@ -12,9 +12,16 @@ from redbeat_core.moment_text import parse_moment
 from redbeat_core.policy import ALLOWED, AMBIGUOUS, CATCHUP, NONEXISTENT
 from redbeat_core.scanning import ScheduleError, Word
 
-from .cli import Refusal, common, operations_of, options_in_force, sentences
-from .cli_changes import change_options, next_run
-from .cli_reading import zone_of
+from .cli_changes import next_run
+from .cli_common import (
+    Refusal,
+    change_options,
+    common,
+    operations_of,
+    options_in_force,
+    sentences,
+    zone_of,
+)
 from .length_text import seconds_of
 from .policy_text import policy_lines
 from .sanitize import clean

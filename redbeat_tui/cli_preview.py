@@ -24,7 +24,7 @@ from redbeat_core.schedules import (
 )
 from redbeat_core.zones import find_zone
 
-from .cli import Refusal, common, sentences, the_options
+from .cli_common import Refusal, common, sentences, the_options
 from .format import timestamp
 from .preview import BUDGET, pace
 from .sanitize import clean

@@ -7,17 +7,14 @@ import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 
-from redbeat_core.health import read_health
 from redbeat_core.names import check_name
 from redbeat_core.record import json_object
-from redbeat_core.store import ScheduleStore
 
-from .cli import Refusal, common, options_in_force, sentences
-from .config import Options, open_store
+from .cli_common import Refusal, common, options_in_force, sentences, zone_of
+from .config import open_store
 from .filter import parse_filter
 from .format import ago, at, countdown, fit, status_text, timestamp, width
 from .listing import SORTS, Listing
@@ -90,21 +87,6 @@ def show_entry(name: str, as_json: bool) -> None:
     else:
         for line in description(row, now, zone):
             click.echo(line)
-
-
-def zone_of(options: Options, store: ScheduleStore) -> tzinfo:
-    """The time zone in force: asked for, or the app's, or the leading beat's, else UTC."""
-    name = options.timezone
-    if name is None:
-        leader = read_health(store).leader
-        name = leader.timezone if leader is not None else ""
-        if name:
-            options.app.conf.timezone = name
-            options.app.__dict__.pop("timezone", None)
-    try:
-        return ZoneInfo(name) if name else UTC
-    except (ValueError, OSError, KeyError):
-        return UTC
 
 
 def table(rows: Sequence[Row], now: float, zone: tzinfo) -> list[str]:

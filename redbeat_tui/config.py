@@ -27,6 +27,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -153,6 +154,20 @@ def options_for(
     )
 
 
+def use_timezone(options: Options, name: str) -> tzinfo | None:
+    """Let the app of *options* read crontabs in the zone *name*; returns the zone.
+
+    None, and nothing is changed, where this machine knows no such zone.
+    """
+    try:
+        zone = ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return None
+    options.app.conf.timezone = name
+    options.app.__dict__.pop("timezone", None)
+    return zone
+
+
 def open_store(options: Options) -> ScheduleStore:
     """The store that *options* name; nothing is sent yet.
 
@@ -239,4 +254,5 @@ __all__ = [
     "options_for",
     "resolve",
     "switch",
+    "use_timezone",
 ]

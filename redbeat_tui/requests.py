@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from redbeat_core.operations import TRIGGER_EXPIRES
 
+from .console import Console
 from .following import REQUESTED, Follower, Run
 from .format import duration
 from .sanitize import clean
-
-if TYPE_CHECKING:
-    from .app import ConsoleApp
 
 #: Seconds for which a run that has ended stays on the activity line.
 LINGER = 6.0
@@ -26,8 +23,8 @@ WAITS = f"The request waits for one, and expires after {duration(TRIGGER_EXPIRES
 class Requests:
     """Follows the runs that were asked for here, by the events of the model."""
 
-    def __init__(self, app: ConsoleApp) -> None:
-        self._app = app
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._follower = Follower()
         self._shown: Run | None = None
         self._shown_until = float("inf")
@@ -35,12 +32,12 @@ class Requests:
 
     def follow(self, trigger: str, name: str) -> None:
         """Show how the run that was just asked for goes on."""
-        self._show(self._follower.request(trigger, name, self._app.model.now()))
+        self._show(self._follower.request(trigger, name, self._console.model.now()))
 
     def hear(self) -> None:
         """Take in the events that are new since the last time."""
         new = []
-        for event in reversed(self._app.model.recent):
+        for event in reversed(self._console.model.recent):
             if event is self._last_event:
                 break
             new.append(event)
@@ -53,7 +50,7 @@ class Requests:
             if shown is not None and run.trigger == shown.trigger:
                 self._show(run)
         if self._shown is None:
-            self._app.table_screen.activity.show_event(new[0], self._app.zone)
+            self._console.show_event(new[0])
 
     def age(self) -> None:
         """Some time passed: let go of what was shown for long enough."""
@@ -63,13 +60,13 @@ class Requests:
         self._shown = None
         if run.stage == REQUESTED:
             name = clean(run.name, 60)
-            self._app.say(f"No beat has taken the run of {name} yet. {WAITS}", "warning")
+            self._console.say(f"No beat has taken the run of {name} yet. {WAITS}", "warning")
 
     def _show(self, run: Run) -> None:
         self._shown = run
         self._shown_until = time.monotonic() + (LINGER if run.ended else PATIENCE)
-        self._app.table_screen.activity.show_run(run, self._app.zone)
+        self._console.show_run(run)
         if run.ended:
             severity = "error" if run.stage == "failed" else "information"
             detail = f": {clean(run.detail, 200)}" if run.detail else ""
-            self._app.say(f"Run of {clean(run.name, 60)} {run.stage}{detail}.", severity)
+            self._console.say(f"Run of {clean(run.name, 60)} {run.stage}{detail}.", severity)

@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable
 
 import click
+from celery import Celery
 
 from redbeat_core.connection import ConnectionProblem
 from redbeat_core.operations import Operations, default_actor
 
 from .app import ConsoleApp
 from .background import finish
-from .config import Options, check_server, open_store
+from .config import Options, check_server, open_store, options_for
 from .sanitize import clean
 from .terminal import quiet_logging
 
@@ -67,6 +68,30 @@ def run(
         click.echo(app.crash, err=True)
         return FAILED
     return code
+
+
+def run_console(
+    url: str,
+    *,
+    key_prefix: str = "redbeat:",
+    app: Celery | None = None,
+    read_only: bool = False,
+    actor: str | None = None,
+    timezone: str | None = None,
+    trouble: Callable[[], list[str]] | None = None,
+) -> int:
+    """Open the console on this terminal; returns the process's exit code.
+
+    :param url: of the Redis that holds the schedule.
+    :param app: gives crontabs their time zone; None: the leading beat does.
+    :param actor: who writes, as ``user@host``.
+    :param trouble: asked once a second; what it says is shown, each text once.
+    :raises OptionError: a value that cannot be used.
+    """
+    options = options_for(
+        app=app, url=url, key_prefix=key_prefix, timezone=timezone, read_only=read_only
+    )
+    return run(options, actor=actor, trouble=trouble)
 
 
 def _run(app: ConsoleApp, *, mouse: bool) -> int:

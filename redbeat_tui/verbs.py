@@ -1,14 +1,14 @@
 """What each action does: asks where it must, writes through the operations, says what came of it.
 
-Called by name from the registry in ``actions.py``; each takes the app. Those that wait are
-coroutines, which the app runs as workers.
+Called by name from the registry in ``actions.py``; each takes the console. Those that wait are
+coroutines, which the console runs as workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.app import SuspendNotSupported
 
@@ -16,6 +16,7 @@ from redbeat_core.operations import ConflictError, NotFoundError
 from redbeat_core.record import EntryRecord
 from redbeat_core.view import EntryView, decode_record
 
+from .console import Console
 from .format import ago, countdown, timestamp
 from .preview import Preview, repairable
 from .requests import WAITS
@@ -25,10 +26,6 @@ from .screens.ask import Answer, AskScreen, Question
 from .screens.conflict import ConflictScreen
 from .screens.detail import DetailScreen
 from .screens.edit import EditScreen
-from .screens.help import HelpScreen
-
-if TYPE_CHECKING:
-    from .app import ConsoleApp
 
 
 def short(name: str) -> str:
@@ -39,32 +36,34 @@ def short(name: str) -> str:
 # Entry
 
 
-def show(app: ConsoleApp) -> None:
+def show(console: Console) -> None:
     """Open the detail of the entry."""
-    row = app.selected_row()
-    if row is not None and not isinstance(app.screen, DetailScreen):
-        app.push_screen(DetailScreen(row))
+    row = console.selected_row()
+    if row is not None and not isinstance(console.screen, DetailScreen):
+        console.push_screen(DetailScreen(row))
 
 
-async def pause_or_resume(app: ConsoleApp) -> None:
+async def pause_or_resume(console: Console) -> None:
     """Pause the entry, or resume it when it is paused."""
-    view = _view(app)
+    view = _view(console)
     if view is None:
         return
     if view.schedule is None:
-        _say_broken(app, view, ", so there is nothing to pause")
+        _say_broken(console, view, ", so there is nothing to pause")
         return
     pausing = view.pause is None
-    answer = await app.ask(AskScreen(_pause_question(view) if pausing else _resume(app, view)))
+    answer = await console.ask(
+        AskScreen(_pause_question(view) if pausing else _resume_question(console, view))
+    )
     if not isinstance(answer, Answer):
         return
-    verb = app.operations.pause if pausing else app.operations.resume
+    verb = console.operations.pause if pausing else console.operations.resume
 
     def write(version: str) -> object:
         return verb(view.name, version=version, note=answer.note)
 
-    if await _write(app, view, write, "Pause anyway" if pausing else "Resume anyway"):
-        app.say(f"{short(view.name)} is {'paused' if pausing else 'resumed'}.")
+    if await _write(console, view, write, "Pause anyway" if pausing else "Resume anyway"):
+        console.say(f"{short(view.name)} is {'paused' if pausing else 'resumed'}.")
 
 
 def _pause_question(view: EntryView) -> Question:
@@ -78,9 +77,9 @@ def _pause_question(view: EntryView) -> Question:
     )
 
 
-def _resume(app: ConsoleApp, view: EntryView) -> Question:
+def _resume_question(console: Console, view: EntryView) -> Question:
     assert view.pause is not None
-    when = f", {ago(view.pause.at.timestamp(), app.model.now())}" if view.pause.at else ""
+    when = f", {ago(view.pause.at.timestamp(), console.model.now())}" if view.pause.at else ""
     facts = [("paused", f"by {view.pause.by or 'somebody'}{when}")]
     if view.pause.note:
         facts.append(("because", view.pause.note))
@@ -94,22 +93,22 @@ def _resume(app: ConsoleApp, view: EntryView) -> Question:
     )
 
 
-async def trigger(app: ConsoleApp) -> None:
+async def trigger(console: Console) -> None:
     """Run the entry once now, and follow that run."""
-    view = _view(app)
+    view = _view(console)
     if view is None:
         return
     if view.schedule is None:
-        _say_broken(app, view, ", on request neither")
+        _say_broken(console, view, ", on request neither")
         return
     facts = [("task", view.task or "-")]
     if view.next_run_at is not None and view.pause is None:
-        due = countdown(view.next_run_at.timestamp(), app.model.now())
-        facts.append(("next run", f"{timestamp(view.next_run_at, app.zone)}  {due}"))
+        due = countdown(view.next_run_at.timestamp(), console.model.now())
+        facts.append(("next run", f"{timestamp(view.next_run_at, console.zone)}  {due}"))
     text = "It runs once now; its schedule stays as it is."
     if view.pause is not None:
         text = "It is paused, and stays so; this one run is made all the same."
-    if app.leader_missing:
+    if console.leader_missing:
         text += f" No beat leads now. {WAITS}"
     offered = fields_of(view)
 
@@ -124,73 +123,75 @@ async def trigger(app: ConsoleApp) -> None:
     question = Question(
         "Run now", view.name, tuple(facts), text, "Run now", fields=fields, check=check
     )
-    answer = await app.ask(AskScreen(question))
+    answer = await console.ask(AskScreen(question))
     if not isinstance(answer, Answer):
         return
     asked = overrides(offered, answer.typed)
     found: list[str] = []
 
     def write(version: str) -> object:
-        run = partial(app.operations.trigger, view.name, version=version, note=answer.note)
+        run = partial(console.operations.trigger, view.name, version=version, note=answer.note)
         found.append(run(**asked))
         return found
 
-    if await _write(app, view, write, "Run anyway"):
-        app.requests.follow(found[-1], view.name)
+    if await _write(console, view, write, "Run anyway"):
+        console.follow_run(found[-1], view.name)
 
 
-async def edit(app: ConsoleApp) -> None:
+async def edit(console: Console) -> None:
     """Edit the schedule."""
-    row = app.selected_row()
+    row = console.selected_row()
     if row is None:
         return
     view = row.view
     if not repairable(row.record):
-        _say_broken(app, view, ", and another schedule would not help")
+        _say_broken(console, view, ", and another schedule would not help")
         return
 
     async def save(found: Preview, note: str, seen: EntryView) -> str:
-        return await _save(app, found, note, seen)
+        return await _save(console, found, note, seen)
 
-    screen = EditScreen(view, app.options.app, app.zone, app.model.now, save)
-    await app.ask(screen)
+    screen = EditScreen(view, console.options.app, console.zone, console.model.now, save)
+    await console.ask(screen)
 
 
-def _say_broken(app: ConsoleApp, view: EntryView, what: str) -> None:
+def _say_broken(console: Console, view: EntryView, what: str) -> None:
     """Say what would be refused, before anything is asked."""
-    app.say(f"{clean(view.name, 30)} cannot run{what}: ⏎ tells why.", "warning")
+    console.say(f"{clean(view.name, 30)} cannot run{what}: ⏎ tells why.", "warning")
 
 
-async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> str:
+async def _save(console: Console, found: Preview, note: str, seen: EntryView) -> str:
     """Write an edited schedule; why it was not saved, or empty."""
     schedule = found.schedule
     assert schedule is not None
     gone = "Not saved: somebody deleted the entry. Your text is kept."
     view = seen
     while True:
-        edit_schedule = partial(app.operations.edit_schedule, version=view.version, note=note)
+        edit_schedule = partial(console.operations.edit_schedule, version=view.version, note=note)
         try:
-            _take_in(app, await app.call(partial(edit_schedule, seen.name, schedule)))
+            _take_in(console, await console.call(partial(edit_schedule, seen.name, schedule)))
         except ConflictError as exc:
             if exc.current is None:
                 return gone
-            current = decode_record(exc.current, app.options.app)
+            current = decode_record(exc.current, console.options.app)
             anyway = "Save mine anyway"
-            if not await app.push_screen_wait(ConflictScreen(view, current, anyway, found.text)):
+            if not await console.push_screen_wait(
+                ConflictScreen(view, current, anyway, found.text)
+            ):
                 return "Not saved: somebody else changed it. Your text is kept."
             view = current
         except NotFoundError:
             return gone
         except Exception as exc:
-            return app.sentence(exc)
+            return console.sentence(exc)
         else:
-            app.say(f"{short(seen.name)} is saved: {clean(found.words, 100)}.")
+            console.say(f"{short(seen.name)} is saved: {clean(found.words, 100)}.")
             return ""
 
 
-async def delete(app: ConsoleApp) -> None:
+async def delete(console: Console) -> None:
     """Delete the entry."""
-    row = app.selected_row()
+    row = console.selected_row()
     if row is None:
         return
     view = row.view
@@ -206,20 +207,20 @@ async def delete(app: ConsoleApp) -> None:
         "Delete",
         danger=True,
     )
-    answer = await app.ask(AskScreen(question))
+    answer = await console.ask(AskScreen(question))
     if not isinstance(answer, Answer):
         return
 
     def write(version: str) -> object:
-        app.operations.delete(view.name, version=version, note=answer.note)
+        console.operations.delete(view.name, version=version, note=answer.note)
         return True
 
-    if await _write(app, view, write, "Delete anyway"):
-        app.say(f"{short(view.name)} is deleted.")
+    if await _write(console, view, write, "Delete anyway"):
+        console.say(f"{short(view.name)} is deleted.")
 
 
 async def _write(
-    app: ConsoleApp, view: EntryView, write: Callable[[str], Any], anyway: str
+    console: Console, view: EntryView, write: Callable[[str], Any], anyway: str
 ) -> bool:
     """Write on the version seen; when it changed meanwhile show both and ask again.
 
@@ -227,92 +228,90 @@ async def _write(
     """
     while True:
         try:
-            _take_in(app, await app.call(partial(write, view.version)))
+            _take_in(console, await console.call(partial(write, view.version)))
         except ConflictError as exc:
             if exc.current is None:
-                app.complain(str(exc))
+                console.complain(str(exc))
                 return False
-            current = decode_record(exc.current, app.options.app)
-            if not await app.push_screen_wait(ConflictScreen(view, current, anyway)):
+            current = decode_record(exc.current, console.options.app)
+            if not await console.push_screen_wait(ConflictScreen(view, current, anyway)):
                 return False
             view = current
         except Exception as exc:
-            app.complain(app.sentence(exc))
+            console.complain(console.sentence(exc))
             return False
         else:
             return True
 
 
-def _take_in(app: ConsoleApp, written: object) -> None:
+def _take_in(console: Console, written: object) -> None:
     """Show what was written at once: the next key may be a verb on this very entry."""
     if isinstance(written, EntryRecord):
-        app.feed.tell(written)
-        app.drain()
+        console.feed.tell(written)
+        console.drain()
 
 
-def _view(app: ConsoleApp) -> EntryView | None:
-    row = app.selected_row()
+def _view(console: Console) -> EntryView | None:
+    row = console.selected_row()
     return row.view if row is not None else None
 
 
 # View
 
 
-def open_filter(app: ConsoleApp) -> None:
+def open_filter(console: Console) -> None:
     """Type a filter."""
-    if isinstance(app.screen, DetailScreen):
-        app.say("The filter is for the table: press esc to go back to it.", "warning")
+    if isinstance(console.screen, DetailScreen):
+        console.say("The filter is for the table: press esc to go back to it.", "warning")
     else:
-        app.table_screen.open_filter()
+        console.open_filter()
 
 
-def next_sort(app: ConsoleApp) -> None:
+def next_sort(console: Console) -> None:
     """Sort by the next column."""
-    if isinstance(app.screen, DetailScreen):
-        app.say("Sorting is for the table: press esc to go back to it.", "warning")
+    if isinstance(console.screen, DetailScreen):
+        console.say("Sorting is for the table: press esc to go back to it.", "warning")
     else:
-        app.table_screen.next_sort()
+        console.next_sort()
 
 
-def refresh(app: ConsoleApp) -> None:
+def refresh(console: Console) -> None:
     """Read everything again."""
-    app.read_again()
+    console.read_again()
 
 
-def back(app: ConsoleApp) -> None:
+def back(console: Console) -> None:
     """Out of the detail, or out of the filter."""
-    if isinstance(app.screen, DetailScreen):
-        app.pop_screen()
-    elif not app.table_screen.clear_filter():
-        app.say("There is nothing to leave here; q leaves the console.")
+    if isinstance(console.screen, DetailScreen):
+        console.pop_screen()
+    elif not console.clear_filter():
+        console.say("There is nothing to leave here; q leaves the console.")
 
 
 # Console
 
 
-def show_help(app: ConsoleApp) -> None:
+def show_help(console: Console) -> None:
     """Show all keys."""
-    from .actions import ACTIONS
-
-    app.push_screen(HelpScreen(ACTIONS.values(), read_only=app.options.read_only))
+    console.open_help()
 
 
-def open_palette(app: ConsoleApp) -> None:
+def open_palette(console: Console) -> None:
     """Find an action by name."""
-    app.action_command_palette()
+    console.action_command_palette()
 
 
-def suspend(app: ConsoleApp) -> None:
+def suspend(console: Console) -> None:
     """Back to the shell for a moment."""
     try:
-        app.action_suspend_process()
+        console.action_suspend_process()
     except SuspendNotSupported:
-        app.say("This terminal cannot suspend the console.", "warning")
+        console.say("This terminal cannot suspend the console.", "warning")
 
 
-def leave(app: ConsoleApp) -> None:
+def leave(console: Console) -> None:
     """Out of the detail, or out of the console."""
-    if isinstance(app.screen, DetailScreen):
-        app.pop_screen()
+    if isinstance(console.screen, DetailScreen):
+        console.pop_screen()
     else:
-        app.exit(0)
+        console.exit(0)

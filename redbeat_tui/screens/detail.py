@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,7 @@ from redbeat_core.schedules import Outlook
 from redbeat_core.view import EntryView
 
 from ..background import in_thread
+from ..console import Console, HeaderOutdated, console_of
 from ..format import ago, countdown, duration, status_text, timestamp
 from ..model import Delta
 from ..policy_text import counts_text, over_because, policy_lines
@@ -29,9 +30,6 @@ from ..telling import clock, tell
 from ..widgets.header import ConsoleHeader
 from ..widgets.key_bar import KeyBar
 
-if TYPE_CHECKING:
-    from ..app import ConsoleApp
-
 #: Events shown.
 LATELY = 8
 #: Adds a line to the facts: label, text, style.
@@ -41,7 +39,6 @@ _Line = Callable[..., None]
 class DetailScreen(Screen[None]):
     """One entry, followed while it is shown."""
 
-    app: ConsoleApp
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
     BINDINGS = [
         Binding("j", "scroll(1)", show=False),
@@ -55,6 +52,11 @@ class DetailScreen(Screen[None]):
         self._row: Row | None = row
         self._runs: tuple[str, Outlook | None] | None = None
 
+    @property
+    def console(self) -> Console:
+        """What this screen may ask of the app."""
+        return console_of(self)
+
     def compose(self) -> ComposeResult:
         yield ConsoleHeader()
         with VerticalScroll(id="detail"):
@@ -67,7 +69,7 @@ class DetailScreen(Screen[None]):
     def on_mount(self) -> None:
         self.query_one("#detail").focus()
         self.query_one("#detail-definition").border_title = "definition"
-        self.app.show_facts()
+        self.post_message(HeaderOutdated())
         self._draw()
 
     @property
@@ -78,7 +80,7 @@ class DetailScreen(Screen[None]):
     def follow(self, delta: Delta) -> None:
         """Take in a change of the model."""
         if delta.all or self.entry_name in delta.changed or self.entry_name in delta.removed:
-            self._row = self.app.model.rows.get(self.entry_name)
+            self._row = self.console.model.rows.get(self.entry_name)
             self._draw()
 
     def tick(self) -> None:
@@ -112,7 +114,7 @@ class DetailScreen(Screen[None]):
         first = view.next_run_at
         if record is None or first is None:
             return
-        now = datetime.fromtimestamp(self.app.model.now(), UTC)
+        now = datetime.fromtimestamp(self.console.model.now(), UTC)
         try:
             runs = await in_thread(lambda: next_runs(record, view, now))
         except Exception:
@@ -126,7 +128,7 @@ class DetailScreen(Screen[None]):
         self.query_one("#detail-facts", Static).update(self._facts(view, row))
 
     def _facts(self, view: EntryView, row: Row) -> Table:
-        zone, now, shown = self.app.zone, self.app.model.now(), self.app.judged
+        zone, now, shown = self.console.zone, self.console.model.now(), self.console.judged
         status = row.status_at(shown)
         table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(width=10)
@@ -135,7 +137,7 @@ class DetailScreen(Screen[None]):
         def line(label: str, text: str, style: str = "") -> None:
             table.add_row(Text(label, style="dim"), Text(text, style=style))
 
-        colour = self.app.status_style(status)
+        colour = self.console.status_style(status)
         line("status", status_text(status), colour)
         reason = row.reason_at(shown) if view.pause is None else ""
         if reason:
@@ -149,7 +151,7 @@ class DetailScreen(Screen[None]):
             line("policy", " · ".join(told))
         for warning in view.warnings:
             if warning.text != reason:
-                line("warning", clean(warning.text, 300), self.app.status_style("late"))
+                line("warning", clean(warning.text, 300), self.console.status_style("late"))
             if warning.edit:
                 line("", f"edit it (e) to: {clean(warning.edit, 500)}", "dim")
         line("task", clean(view.task, 300) or "-")
@@ -175,13 +177,13 @@ class DetailScreen(Screen[None]):
         return table
 
     def _lately(self, line: _Line, zone: tzinfo) -> None:
-        told = [event for event in self.app.model.recent if event.subject == self.entry_name]
+        told = [event for event in self.console.model.recent if event.subject == self.entry_name]
         if told:
             line("", "")
         for index, event in enumerate(reversed(told[-LATELY:])):
             words, weight = tell(event)
             text = f"{clock(event.time.timestamp(), zone)}  {words}"
-            line("lately" if index == 0 else "", text, self.app.status_style(weight))
+            line("lately" if index == 0 else "", text, self.console.status_style(weight))
 
     def _last(self, view: EntryView, line: _Line, now: float, zone: tzinfo, *, told: str) -> None:
         last = view.last_run_at.timestamp() if view.last_run_at and view.total_run_count else None
@@ -200,7 +202,7 @@ class DetailScreen(Screen[None]):
         took = f" in {_seconds(outcome.runtime)}" if outcome.runtime is not None else ""
         when = f", {ago(outcome.at.timestamp(), now)}" if outcome.at else ""
         where = f" on {clean(outcome.worker, 100)}" if outcome.worker else ""
-        style = self.app.status_style("failed") if outcome.status == "errored" else ""
+        style = self.console.status_style("failed") if outcome.status == "errored" else ""
         line("outcome", f"{clean(outcome.status, 40)}{took}{when}{where}", style)
         if outcome.error and outcome.error != told:
             line("", clean(outcome.error, 1000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -12,12 +11,10 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
+from ..action import Action
 from ..format import GLYPHS
 from ..widgets.key_bar import key_text
 from .dialog import Dialog, button, plain
-
-if TYPE_CHECKING:
-    from ..actions import Action
 
 FILTER = (
     ("report daily", "both words, in name, task, schedule or reason"),

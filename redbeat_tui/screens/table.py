@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -11,6 +9,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
+from ..console import Console, HeaderOutdated, console_of
 from ..filter import parse_filter
 from ..listing import Listing
 from ..model import Delta
@@ -21,9 +20,6 @@ from ..widgets.entry_table import EntryTable
 from ..widgets.field import Field
 from ..widgets.header import ConsoleHeader
 from ..widgets.key_bar import KeyBar
-
-if TYPE_CHECKING:
-    from ..app import ConsoleApp
 
 #: What ``s`` goes through, and what it is called.
 SORTS = {"next": "next run", "name": "name", "status": "status", "last": "last run"}
@@ -44,16 +40,19 @@ class Entries(EntryTable):
 class TableScreen(Screen[None]):
     """All entries."""
 
-    app: ConsoleApp
-
     def __init__(self) -> None:
         super().__init__()
         self.listing = Listing()
         self._timer: Timer | None = None
 
+    @property
+    def console(self) -> Console:
+        """What this screen may ask of the app."""
+        return console_of(self)
+
     def compose(self) -> ComposeResult:
         yield ConsoleHeader()
-        yield Entries(id="entries", zone=self.app.zone)
+        yield Entries(id="entries", zone=self.console.zone)
         yield Activity(id="activity")
         with Horizontal(id="filter-bar"):
             yield Static("/", markup=False, id="filter-sign")
@@ -87,8 +86,8 @@ class TableScreen(Screen[None]):
 
     def follow(self, delta: Delta) -> None:
         """Take in a change of the model."""
-        model = self.app.model
-        if self.listing.update(model.rows, delta, self.app.judged):
+        model = self.console.model
+        if self.listing.update(model.rows, delta, self.console.judged):
             self._show_rows()
         self._show_empty()
 
@@ -96,19 +95,18 @@ class TableScreen(Screen[None]):
         """A second passed."""
         if self.listing.filter.timed:
             self._list()
-        self.table.tick(self.app.model.now(), live=self.app.live)
+        self.table.tick(self.console.model.now(), live=self.console.live)
 
     def _list(self, **how: object) -> None:
-        self.listing.arrange(self.app.model.rows, now=self.app.judged, **how)  # type: ignore[arg-type]
+        self.listing.arrange(self.console.model.rows, now=self.console.judged, **how)  # type: ignore[arg-type]
         self._show_rows()
         self._show_empty()
 
     def _show_rows(self) -> None:
-        self.table.set_rows(self.listing.rows, self.app.model.now())
-        self.app.show_facts()
+        self.table.set_rows(self.listing.rows, self.console.model.now())
 
     def _show_empty(self) -> None:
-        app = self.app
+        app = self.console
         if app.model.rows:
             text = "No entry matches the filter. esc clears it."
         elif app.model.link.state in ("live", "catching-up") or app.model.seq:
@@ -133,17 +131,13 @@ class TableScreen(Screen[None]):
 
     def _sort(self, sort: str, *, reverse: bool) -> None:
         self._list(sort=sort, reverse=reverse)
+        self.post_message(HeaderOutdated())
         self.table.show_sort(sort, reverse=reverse)
         self._show_sort()
 
     def _show_sort(self) -> None:
         sort = SORTS.get(self.listing.sort, self.listing.sort)
         self.activity.show_right(f"by {sort}{', reversed' if self.listing.reverse else ''}")
-
-    def on_entry_table_selected(self, event: EntryTable.Selected) -> None:
-        """Enter in the table."""
-        event.stop()
-        self.app.action_perform("show")
 
     # The filter
 
@@ -199,3 +193,4 @@ class TableScreen(Screen[None]):
         error = self.query_one("#filter-error", Static)
         error.update(f" {clean(found.error, 200)} " if found.error else "")
         self._list(filter=found)
+        self.post_message(HeaderOutdated())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from .codec import (
     DecodeError,
     RedBeatJSONDecoder,
@@ -20,6 +22,7 @@ __all__ = [
     "RedBeatJSONDecoder",
     "RedBeatJSONEncoder",
     "crontab",
+    "datetime",
     "from_timestamp",
     "get_utcoffset_minutes",
     "rrule",

@@ -22,8 +22,8 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
+from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import Snapshot
-from redbeat_core.record import EntryRecord
 from redbeat_tui.listing import Listing
 from redbeat_tui.model import Delta, Model
 from redbeat_tui.row import Row

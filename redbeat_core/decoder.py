@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from .codec import (
+from redbeat_core.entries.codec import (
     DecodeError,
     RedBeatJSONDecoder,
     RedBeatJSONEncoder,

@@ -13,12 +13,24 @@ from celery import Celery
 from celery.beat import Scheduler
 from celery.utils.log import LoggingProxy, get_logger
 
-from . import connection, statics
-from .audit import Auditor
-from .claims import ClaimStore
-from .clock import Clock
-from .config import DEFAULT_LOCK_TIMEOUT, ConfigError, RedBeatConfig, ensure_conf
-from .connection import (
+from redbeat_core.broker.delivery import AT_LEAST_ONCE
+from redbeat_core.broker.publisher import Dispatcher
+from redbeat_core.dispatch.context import BeatContext
+from redbeat_core.dispatch.isolation import UnexpectedErrors
+from redbeat_core.dispatch.lazy_args import LazyArguments
+from redbeat_core.dispatch.runner import BatchRunner
+from redbeat_core.leadership.lease import Lease, make_token
+from redbeat_core.leadership.wakeup import Wakeup
+from redbeat_core.maintenance import static_entries
+from redbeat_core.maintenance.reconcile import Auditor
+from redbeat_core.settings.config import (
+    DEFAULT_LOCK_TIMEOUT,
+    ConfigError,
+    RedBeatConfig,
+    ensure_conf,
+)
+from redbeat_core.storage import connection
+from redbeat_core.storage.connection import (
     REDBEAT_REDIS_KEY,
     TROUBLE,
     ConnectionProblem,
@@ -27,17 +39,12 @@ from .connection import (
     get_redis,
     safe_url,
 )
-from .context import BeatContext
-from .delivery import AT_LEAST_ONCE
-from .dispatch import Dispatcher
+from redbeat_core.storage.errors import is_read_only
+from redbeat_core.storage.leader_store import ClaimStore
+
+from .clock import Clock
 from .entry import RedBeatSchedulerEntry
-from .explaining import is_read_only
-from .in_a_row import BatchRunner
-from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
-from .isolation import UnexpectedErrors
-from .lazy import LazyArguments
-from .lease import Lease, make_token
-from .wakeup import Wakeup
+from .signals import exit_on_default_sigterm, interrupts_held_back, wait_for
 
 logger = get_logger("celery.beat")
 
@@ -192,17 +199,17 @@ class RedBeatScheduler(Scheduler):
         """Bring the static entries of ``beat_schedule`` into Redis; called when leading."""
         self._static_count = 0
         wanted = dict(self.app.redbeat_conf.schedule or {})
-        statics.remove_gone(self.store, wanted)
+        static_entries.remove_gone(self.store, wanted)
         # celery asks for its clean-up of results in the same form.
         self.install_default_entries(wanted)
         self.update_from_dict(wanted)
 
     def update_from_dict(self, dict_: dict[str, Any]) -> None:
         """Write these entries where they differ from what Redis has, as static ones."""
-        entries = statics.make_entries(
+        entries = static_entries.make_entries(
             dict_, lambda name, item: self.lazy.taken_from(self._maybe_entry(name, item))
         )
-        written = statics.sync(self.store, entries)
+        written = static_entries.sync(self.store, entries)
         self._static_count += len(written)
         self.store.add_statics(name for name in written if name in self.config.schedule)
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from textual.binding import Binding
 
+from redbeat_tui.widgets.key_bar import Key, key_text
+
 from . import verbs
 from .action import CONSOLE, ENTRY, VIEW, Action
-from .widgets.key_bar import Key, key_text
 
 _ALL = (
     Action(

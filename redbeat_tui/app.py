@@ -21,10 +21,17 @@ from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, WorkerState
 
-from redbeat_core.connection import explain, safe_url
 from redbeat_core.events import Event
 from redbeat_core.operations import OperationError, Operations
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.connection import explain, safe_url
+from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_tui.screens.detail import DetailScreen
+from redbeat_tui.screens.help import HelpScreen
+from redbeat_tui.screens.table import TableScreen
+from redbeat_tui.widgets.entry_table import EntryTable
+from redbeat_tui.widgets.field import Field
+from redbeat_tui.widgets.header import ConsoleHeader
+from redbeat_tui.widgets.key_bar import KeyBar
 
 from .actions import ACTIONS, bar_keys, bindings, palette_entries, refusal
 from .background import in_thread
@@ -37,16 +44,9 @@ from .model import Delta, Model
 from .requests import Requests
 from .row import Row
 from .sanitize import clean
-from .screens.detail import DetailScreen
-from .screens.help import HelpScreen
-from .screens.table import TableScreen
 from .tally import Tally, count
 from .terminal import ConsoleDriver, crash_text, ending_on_signals, secrets_of
 from .theme import THEMES, status_colour, theme_name
-from .widgets.entry_table import EntryTable
-from .widgets.field import Field
-from .widgets.header import ConsoleHeader
-from .widgets.key_bar import KeyBar
 
 T = TypeVar("T")
 

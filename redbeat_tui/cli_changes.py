@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import decode_record
 from redbeat_core.events import Changes, Link
-from redbeat_core.record import EntryRecord
 from redbeat_core.schedules import ScheduleError, describe, parse_schedule
-from redbeat_core.store import ScheduleStore
-from redbeat_core.stream import EventStream
-from redbeat_core.view import decode_record
+from redbeat_core.storage.event_stream import EventStream
+from redbeat_core.storage.schedule_store import ScheduleStore
 
 from .cli_common import (
     Refusal,

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from redbeat_core.config import ConfigError
-from redbeat_core.connection import ConnectionProblem, explain
-from redbeat_core.health import read_health
-from redbeat_core.names import InvalidNameError
+from redbeat_core.entries.names import InvalidNameError
+from redbeat_core.leadership.health import read_health
 from redbeat_core.operations import OperationError, Operations, default_actor
 from redbeat_core.schedules import ScheduleError
-from redbeat_core.store import ScheduleStore
+from redbeat_core.settings.config import ConfigError
+from redbeat_core.storage.connection import ConnectionProblem, explain
+from redbeat_core.storage.schedule_store import ScheduleStore
 
 from .config import (
     THEMES,

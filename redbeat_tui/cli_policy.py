@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from redbeat_core.moment_text import parse_moment
-from redbeat_core.policy import ALLOWED, AMBIGUOUS, CATCHUP, NONEXISTENT
-from redbeat_core.scanning import ScheduleError, Word
+from redbeat_core.entries.policy import ALLOWED, AMBIGUOUS, CATCHUP, NONEXISTENT
+from redbeat_core.schedules.text.datetimes import parse_moment
+from redbeat_core.schedules.text.tokens import ScheduleError, Word
 
 from .cli_changes import next_run
 from .cli_common import (

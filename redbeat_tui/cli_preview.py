@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from redbeat_core.moment_text import parse_moment
-from redbeat_core.scanning import Word
 from redbeat_core.schedules import (
     BaseSchedule,
     DstPolicy,
@@ -22,7 +20,9 @@ from redbeat_core.schedules import (
     outlook,
     parse_schedule,
 )
-from redbeat_core.zones import find_zone
+from redbeat_core.schedules.recurrence.zones import find_zone
+from redbeat_core.schedules.text.datetimes import parse_moment
+from redbeat_core.schedules.text.tokens import Word
 
 from .cli_common import Refusal, common, sentences, the_options
 from .format import timestamp

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from redbeat_core.names import check_name
-from redbeat_core.record import json_object
+from redbeat_core.entries.names import check_name
+from redbeat_core.entries.record import json_object
 
 from .cli_common import Refusal, common, options_in_force, sentences, zone_of
 from .config import open_store

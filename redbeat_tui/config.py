@@ -34,15 +34,15 @@ from zoneinfo import ZoneInfo
 from celery import Celery
 from celery.app.utils import find_app
 
-from redbeat_core.config import ConfigError, RedBeatConfig
-from redbeat_core.connection import (
+from redbeat_core.settings.config import ConfigError, RedBeatConfig
+from redbeat_core.storage.connection import (
     ConnectionProblem,
     check_cluster,
     check_version,
     explain,
     raw_client,
 )
-from redbeat_core.store import ScheduleStore, store_for
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 
 DEFAULT_URL = "redis://localhost:6379/0"
 #: What the console may look like, the default first.

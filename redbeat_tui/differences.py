@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from redbeat_core.record import json_object
+from redbeat_core.entries.record import json_object
+from redbeat_core.entries.view import EntryView, Pause
 from redbeat_core.schedules import describe
-from redbeat_core.view import EntryView, Pause
 
 from .preview import schedule_text
 

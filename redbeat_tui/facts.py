@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from redbeat_core.health import Health, Leader
+from redbeat_core.leadership.health import Health, Leader
+from redbeat_tui.widgets.header import HeaderFacts
 
 from .format import duration
 from .model import Model
 from .telling import clock
-from .widgets.header import HeaderFacts
 
 
 def header_facts(

@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from redbeat_core.connection import explain
+from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import Changes, Link, Reconciled, Snapshot
-from redbeat_core.health import Health, read_health
-from redbeat_core.record import EntryRecord
-from redbeat_core.store import ScheduleStore
-from redbeat_core.stream import EventStream
+from redbeat_core.leadership.health import Health, read_health
+from redbeat_core.storage.connection import explain
+from redbeat_core.storage.event_stream import EventStream
+from redbeat_core.storage.schedule_store import ScheduleStore
 
 from .model import LARGE, Decoded, Delta, Item, Model, Prepared
 
@@ -43,7 +43,7 @@ _Mail = Item | Prepared | Decoded
 
 
 class Source(Protocol):
-    """What a feed follows; :class:`~redbeat_core.stream.EventStream` is one."""
+    """What a feed follows; :class:`~redbeat_core.storage.event_stream.EventStream` is one."""
 
     def follow(self, stop: threading.Event) -> Iterator[Item]: ...
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from redbeat_core.entries.record import json_object
 from redbeat_core.events import (
     RUN_DISPATCHED,
     RUN_ERRORED,
@@ -19,7 +20,6 @@ from redbeat_core.events import (
     RUN_SUCCEEDED,
     Event,
 )
-from redbeat_core.record import json_object
 
 #: Requests that are remembered: an event may come before the answer to the request does.
 _KEPT = 200

@@ -6,8 +6,8 @@ from typing import Any
 
 from celery.schedules import schedule
 
-from redbeat_core.scanning import ScheduleError
 from redbeat_core.schedules import parse_schedule
+from redbeat_core.schedules.text.tokens import ScheduleError
 
 
 def seconds_of(text: str) -> float:

@@ -14,6 +14,7 @@ from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from redbeat_core.entries.record import FIELDS, EntryRecord
 from redbeat_core.events import (
     BEAT_HEARTBEAT,
     ENTRY_DELETED,
@@ -24,7 +25,6 @@ from redbeat_core.events import (
     Reconciled,
     Snapshot,
 )
-from redbeat_core.record import FIELDS, EntryRecord
 
 from .row import Row
 

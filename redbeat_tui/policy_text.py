@@ -7,9 +7,9 @@ from typing import Any
 
 from celery.schedules import schedule
 
-from redbeat_core.policy import PolicyError, members_of
+from redbeat_core.entries.policy import PolicyError, members_of
+from redbeat_core.entries.view import Counts, EntryView
 from redbeat_core.schedules import format_schedule
-from redbeat_core.view import Counts, EntryView
 
 from .format import ago, timestamp
 from .sanitize import clean

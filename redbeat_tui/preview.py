@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from celery import Celery
 from celery.schedules import BaseSchedule
 
-from redbeat_core.record import EntryRecord, json_object
-from redbeat_core.rescheduling import upcoming
+from redbeat_core.entries.record import EntryRecord, json_object
+from redbeat_core.entries.view import EntryView, decode_record
+from redbeat_core.planning.after_edit import upcoming
 from redbeat_core.schedules import (
     DstPolicy,
     Outlook,
@@ -23,9 +24,8 @@ from redbeat_core.schedules import (
     outlook_of,
     parse_schedule,
 )
-from redbeat_core.view import EntryView, decode_record
-from redbeat_core.words import duration
-from redbeat_core.zones import DEFAULT_DST
+from redbeat_core.schedules.recurrence.zones import DEFAULT_DST
+from redbeat_core.schedules.text.english import duration
 
 #: Put in place of a schedule that cannot be read, to see whether the rest can.
 _ANY_SCHEDULE = {"__type__": "interval", "every": 60.0, "relative": False}

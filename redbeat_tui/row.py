@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery.schedules import crontab
 
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import EntryView, decode_record
 from redbeat_core.events import (
     RUN_DISPATCHED,
     RUN_FAILED,
@@ -23,9 +25,7 @@ from redbeat_core.events import (
     RUN_SKIPPED,
     Event,
 )
-from redbeat_core.record import EntryRecord
 from redbeat_core.schedules import describe
-from redbeat_core.view import EntryView, decode_record
 
 from .format import LATE_AFTER
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redbeat_core.codec import RedBeatJSONEncoder
-from redbeat_core.view import EntryView
+from redbeat_core.entries.codec import RedBeatJSONEncoder
+from redbeat_core.entries.view import EntryView
 
 from .sanitize import clean
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import click
 from celery import Celery
 
-from redbeat_core.connection import ConnectionProblem
 from redbeat_core.operations import Operations, default_actor
+from redbeat_core.storage.connection import ConnectionProblem
 
 from .app import ConsoleApp
 from .background import finish

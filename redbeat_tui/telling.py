@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from redbeat_core import events
-from redbeat_core.record import json_object
+from redbeat_core.entries.record import json_object
 
 from .sanitize import clean
 

@@ -12,9 +12,13 @@ from typing import Any
 
 from textual.app import SuspendNotSupported
 
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import EntryView, decode_record
 from redbeat_core.operations import ConflictError, NotFoundError
-from redbeat_core.record import EntryRecord
-from redbeat_core.view import EntryView, decode_record
+from redbeat_tui.screens.ask import Answer, AskScreen, Question
+from redbeat_tui.screens.conflict import ConflictScreen
+from redbeat_tui.screens.detail import DetailScreen
+from redbeat_tui.screens.edit import EditScreen
 
 from .console import Console
 from .format import ago, countdown, timestamp
@@ -22,10 +26,6 @@ from .preview import Preview, repairable
 from .requests import WAITS
 from .run_now import TypedWrongError, fields_of, overrides
 from .sanitize import clean
-from .screens.ask import Answer, AskScreen, Question
-from .screens.conflict import ConflictScreen
-from .screens.detail import DetailScreen
-from .screens.edit import EditScreen
 
 
 def short(name: str) -> str:

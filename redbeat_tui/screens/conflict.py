@@ -9,10 +9,10 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button
 
-from redbeat_core.view import EntryView
+from redbeat_core.entries.view import EntryView
+from redbeat_tui.differences import differences
+from redbeat_tui.sanitize import clean
 
-from ..differences import differences
-from ..sanitize import clean
 from .dialog import Dialog, button, labelled, plain
 
 

@@ -15,20 +15,19 @@ from textual.containers import Container, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
+from redbeat_core.entries.view import EntryView
 from redbeat_core.schedules import Outlook
-from redbeat_core.view import EntryView
-
-from ..background import in_thread
-from ..console import Console, HeaderOutdated, console_of
-from ..format import ago, countdown, duration, status_text, timestamp
-from ..model import Delta
-from ..policy_text import counts_text, over_because, policy_lines
-from ..preview import next_runs, pace, schedule_text
-from ..row import Row
-from ..sanitize import clean, clean_lines
-from ..telling import clock, tell
-from ..widgets.header import ConsoleHeader
-from ..widgets.key_bar import KeyBar
+from redbeat_tui.background import in_thread
+from redbeat_tui.console import Console, HeaderOutdated, console_of
+from redbeat_tui.format import ago, countdown, duration, status_text, timestamp
+from redbeat_tui.model import Delta
+from redbeat_tui.policy_text import counts_text, over_because, policy_lines
+from redbeat_tui.preview import next_runs, pace, schedule_text
+from redbeat_tui.row import Row
+from redbeat_tui.sanitize import clean, clean_lines
+from redbeat_tui.telling import clock, tell
+from redbeat_tui.widgets.header import ConsoleHeader
+from redbeat_tui.widgets.key_bar import KeyBar
 
 #: Events shown.
 LATELY = 8

@@ -11,9 +11,10 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from ..action import Action
-from ..format import GLYPHS
-from ..widgets.key_bar import key_text
+from redbeat_tui.action import Action
+from redbeat_tui.format import GLYPHS
+from redbeat_tui.widgets.key_bar import key_text
+
 from .dialog import Dialog, button, plain
 
 FILTER = (

@@ -9,17 +9,17 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
-from ..console import Console, HeaderOutdated, console_of
-from ..filter import parse_filter
-from ..listing import Listing
-from ..model import Delta
-from ..row import Row
-from ..sanitize import clean
-from ..widgets.activity import Activity
-from ..widgets.entry_table import EntryTable
-from ..widgets.field import Field
-from ..widgets.header import ConsoleHeader
-from ..widgets.key_bar import KeyBar
+from redbeat_tui.console import Console, HeaderOutdated, console_of
+from redbeat_tui.filter import parse_filter
+from redbeat_tui.listing import Listing
+from redbeat_tui.model import Delta
+from redbeat_tui.row import Row
+from redbeat_tui.sanitize import clean
+from redbeat_tui.widgets.activity import Activity
+from redbeat_tui.widgets.entry_table import EntryTable
+from redbeat_tui.widgets.field import Field
+from redbeat_tui.widgets.header import ConsoleHeader
+from redbeat_tui.widgets.key_bar import KeyBar
 
 #: What ``s`` goes through, and what it is called.
 SORTS = {"next": "next run", "name": "name", "status": "status", "last": "last run"}

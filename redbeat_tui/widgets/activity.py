@@ -9,10 +9,10 @@ from textual.style import Style
 from textual.widget import Widget
 
 from redbeat_core.events import Event
+from redbeat_tui.following import DISPATCHED, FAILED, REQUESTED, RUNNING, SUCCEEDED, Run
+from redbeat_tui.sanitize import clean
+from redbeat_tui.telling import clock, tell
 
-from ..following import DISPATCHED, FAILED, REQUESTED, RUNNING, SUCCEEDED, Run
-from ..sanitize import clean
-from ..telling import clock, tell
 from .line import Part, fit
 
 #: Stage -> glyph, words, component class.

@@ -25,8 +25,9 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from ..listing import SORTS
-from ..row import Row
+from redbeat_tui.listing import SORTS
+from redbeat_tui.row import Row
+
 from .entry_table_columns import GAP, MARGIN, Placed, Present, arrange, column_at, texts
 from .entry_table_drawing import COMPONENTS, CSS, Line, Painter, line_of
 

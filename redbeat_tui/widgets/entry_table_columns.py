@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
-from ..format import (
+from redbeat_tui.format import (
     AGO_WIDTH,
     AT_WIDTH,
     COUNTDOWN_WIDTH,
@@ -22,8 +22,8 @@ from ..format import (
     status_text,
     width,
 )
-from ..row import Row
-from ..sanitize import clean
+from redbeat_tui.row import Row
+from redbeat_tui.sanitize import clean
 
 #: Cells between two columns.
 GAP = 2

@@ -14,8 +14,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from ..format import width
-from ..row import Row
+from redbeat_tui.format import width
+from redbeat_tui.row import Row
+
 from .entry_table_columns import GAP, MARGIN, Placed, Present, texts, titles
 
 if TYPE_CHECKING:

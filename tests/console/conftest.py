@@ -19,8 +19,15 @@ from textual.pilot import Pilot
 
 from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.operations import Operations
-from redbeat_core.store import ScheduleStore, store_for
-from redbeat_tui import cli, cli_changes, cli_demo, cli_policy, cli_preview, cli_reading
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
+from redbeat_tui import (
+    cli,
+    cli_changes,
+    cli_demo,
+    cli_policy,
+    cli_preview,
+    cli_reading,
+)
 from redbeat_tui.app import ConsoleApp
 from redbeat_tui.config import open_store, options_for
 

@@ -13,12 +13,13 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatSchedulerEntry
-from redbeat_core.store import ScheduleStore
-from redbeat_core.view import EntryView, decode_record
+from redbeat_core.entries.view import EntryView, decode_record
+from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui import cli
-from tests.console.conftest import Run
 from tests.support.processes import Processes
 from tests.support.server import Server, free_port
+
+from .conftest import Run
 
 NAMES = (
     "daily report",

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from redbeat_core.store import ScheduleStore
-from tests.console.conftest import Add, Run
+from redbeat_core.storage.schedule_store import ScheduleStore
 from tests.support.processes import Processes
+
+from .conftest import Add, Run
 
 
 def test_trigger_wait_tells_that_it_was_dispatched(

@@ -10,12 +10,13 @@ from textual.pilot import Pilot
 
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.app import ConsoleApp
 from redbeat_tui.screens.conflict import ConflictScreen
 from redbeat_tui.screens.edit import EditScreen
 from redbeat_tui.screens.table import TableScreen
-from tests.console.conftest import Add, Opened, shown, until
+
+from .conftest import Add, Opened, shown, until
 
 
 async def edited(console: ConsoleApp, pilot: Pilot[int], text: str, words: str) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from redbeat_core.codec import encode_meta
-from redbeat_core.policy import ALLOWED, encode_policy
-from redbeat_core.store import ScheduleStore
-from redbeat_core.view import Counts
+from redbeat_core.entries.codec import encode_meta
+from redbeat_core.entries.policy import ALLOWED, encode_policy
+from redbeat_core.entries.view import Counts
+from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.policy_text import counts_text, length, policy_lines
-from tests.console.conftest import Run
+
+from .conftest import Run
 
 
 def policy(store: ScheduleStore, name: str = "report") -> dict[str, Any]:

@@ -9,10 +9,11 @@ from celery import Celery
 
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.app import ConsoleApp
 from redbeat_tui.screens.conflict import ConflictScreen
-from tests.console.conftest import Add, Opened, shown, until
+
+from .conftest import Add, Opened, shown, until
 
 NOTE = "points were counted twice on Friday; wait for the fix, and ask Nadia"
 

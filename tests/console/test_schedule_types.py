@@ -12,11 +12,12 @@ from redbeat.schedulers import RedBeatSchedulerEntry as TheirEntry
 from redbeat.schedules import rrule as their_rrule
 
 from redbeat_core import RedBeatSchedulerEntry
+from redbeat_core.entries.view import decode_record
 from redbeat_core.schedules import parse_schedule, rrule
-from redbeat_core.store import ScheduleStore
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui import preview
-from tests.console.conftest import Add, Opened, Run, shown, until
+
+from .conftest import Add, Opened, Run, shown, until
 
 #: Not over before long, and typed in the zone of the console.
 TYPES = (

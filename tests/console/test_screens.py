@@ -7,12 +7,13 @@ from celery import Celery
 
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule, schedule
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.screens import edit
 from redbeat_tui.screens.conflict import ConflictScreen
 from redbeat_tui.screens.edit import EditScreen
 from redbeat_tui.screens.table import TableScreen
-from tests.console.conftest import Add, Opened, shown, until
+
+from .conftest import Add, Opened, shown, until
 
 
 def stored(store: ScheduleStore, name: str) -> str:

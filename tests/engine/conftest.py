@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.filling import Filling
+from redbeat_core.dispatch.bulk import Filling
 from tests.support.rabbit import Rabbit
 from tests.support.shop import make_app
 

@@ -11,8 +11,8 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.audit import LOOK_AT, LOOK_EVERY, PASS_OVER, QUIET_EVERY, Auditor
-from redbeat_core.claims import Page
+from redbeat_core.maintenance.reconcile import LOOK_AT, LOOK_EVERY, PASS_OVER, QUIET_EVERY, Auditor
+from redbeat_core.storage.leader_store import Page
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -105,7 +105,7 @@ def test_looks_are_rare_while_nothing_changes_and_as_often_as_ever_when_somethin
     app: Celery, scheduler: RedBeatScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auditor = scheduler._auditor
-    monkeypatch.setattr("redbeat_core.audit.time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("redbeat_core.maintenance.reconcile.time.monotonic", lambda: 1000.0)
 
     def pace() -> float:
         """Of the last look of a round."""

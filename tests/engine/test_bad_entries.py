@@ -14,8 +14,8 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.entries.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.journal import Journal, runs_twice
 from tests.support.processes import Processes
 from tests.support.server import Server
@@ -258,9 +258,9 @@ def test_many_entries_that_cannot_run_are_not_all_read_at_each_claim(
         client.hset(f"redbeat:{name}", "definition", "{oops")
         client.zadd("redbeat::schedule", {f"redbeat:{name}": 1000})
     scheduler = make_scheduler()
-    monkeypatch.setattr("redbeat_core.claims._COMPARE_EVERY", 600.0)
+    monkeypatch.setattr("redbeat_core.storage.leader_store._COMPARE_EVERY", 600.0)
     # The slow look reads entries, too, and comes in between where a second passes.
-    monkeypatch.setattr("redbeat_core.audit.LOOK_EVERY", 600.0)
+    monkeypatch.setattr("redbeat_core.maintenance.reconcile.LOOK_EVERY", 600.0)
     run(scheduler)
     assert len(scheduler.batch.loader.invalid) == len(names)
     # Whether they were compared since they became many depends on how the batches fell.
@@ -274,6 +274,6 @@ def test_many_entries_that_cannot_run_are_not_all_read_at_each_claim(
     # One that was put right is found at the next look.
     due_entry(app, "bad7")
     scheduler.store._compared_at = 0.0
-    monkeypatch.setattr("redbeat_core.claims._COMPARE_EVERY", 0.0)
+    monkeypatch.setattr("redbeat_core.storage.leader_store._COMPARE_EVERY", 0.0)
     run(scheduler)
     assert len(queued(client)) == 2

@@ -12,9 +12,9 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.claims import Advance, Claim, ClaimStore, Due, ServerChangedError
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.leader_store import Advance, Claim, ClaimStore, Due, ServerChangedError
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]

@@ -13,7 +13,8 @@ from types import FrameType
 import pytest
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, dispatch, events
+from redbeat_core import RedBeatScheduler, events
+from redbeat_core.broker import publisher
 from tests.support.server import Server
 from tests.support.stepping import due_entry, log, run
 from tests.support.waiting import wait_for
@@ -62,7 +63,7 @@ def test_a_silent_broker_is_waited_for_once_a_step(
     silent: SilentBroker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.5)
+    monkeypatch.setattr(publisher, "PATIENCE", 0.5)
     scheduler = make_scheduler(
         broker_url=f"{kind}://127.0.0.1:{silent.port}//", broker_connection_timeout=0.5
     )
@@ -81,7 +82,7 @@ def test_a_beat_that_waits_for_a_silent_broker_ends_when_it_is_told_to(
 ) -> None:
     # Far longer than this test may take.
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(dispatch, "PATIENCE", 600.0)
+    monkey.setattr(publisher, "PATIENCE", 600.0)
     scheduler = make_scheduler(broker_url=f"redis://127.0.0.1:{silent.port}/0")
     due_entry(app)
 
@@ -107,19 +108,19 @@ def test_a_broker_that_falls_silent_is_asked_once_a_step(
     new_server: Callable[..., Server],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.5)
+    monkeypatch.setattr(publisher, "PATIENCE", 0.5)
     broker = new_server()
     scheduler = make_scheduler(broker_url=broker.url())
     due_entry(app, "before")
     run(scheduler)
     asked: list[str] = []
-    real = dispatch._ask
+    real = publisher._ask
 
     def noted(channel: object) -> str:
         asked.append(real(channel))
         return asked[-1]
 
-    monkeypatch.setattr(dispatch, "_ask", noted)
+    monkeypatch.setattr(publisher, "_ask", noted)
     opened: list[int] = []
     monkeypatch.setattr(scheduler.dispatcher, "_open", lambda: opened.append(1))
     broker.freeze()
@@ -128,5 +129,5 @@ def test_a_broker_that_falls_silent_is_asked_once_a_step(
         run(scheduler)
     finally:
         broker.thaw()
-    assert asked == [dispatch._SILENT]
+    assert asked == [publisher._SILENT]
     assert opened == []

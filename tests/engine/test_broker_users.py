@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.delivery import AT_LEAST_ONCE, EXACTLY_ONCE, Sent
+from redbeat_core.broker.delivery import AT_LEAST_ONCE, EXACTLY_ONCE, Sent
 from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, log, queued, run

@@ -18,8 +18,10 @@ from celery.app.amqp import AMQP
 from celery.backends.base import DisabledBackend
 from kombu.messaging import Producer
 
-from redbeat_core import RedBeatScheduler, events, filling, templates
-from redbeat_core.filling import Filling
+from redbeat_core import RedBeatScheduler, events
+from redbeat_core.dispatch import bulk
+from redbeat_core.dispatch.bulk import Filling
+from redbeat_core.dispatch.messages import learned
 from tests.support.stepping import due_entry, log, queued, run
 
 Patch = Callable[[pytest.MonkeyPatch, Celery], None]
@@ -199,7 +201,9 @@ def test_a_backend_is_told_of_every_call(
 def test_equal_arguments_say_nothing_of_others(
     app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, filled: list[str]
 ) -> None:
-    monkeypatch.setattr("redbeat_core.templates.sends_as_celery", lambda scheduler: True)
+    monkeypatch.setattr(
+        "redbeat_core.dispatch.messages.learned.sends_as_celery", lambda scheduler: True
+    )
     protocol_of_the_app(monkeypatch, app)
     scheduler = RedBeatScheduler(app)
     found = tenants(client, scheduler)
@@ -242,7 +246,7 @@ def after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all forms be a minute old, and what is made of now on be new."""
     later = time.monotonic() + 61
     clock = SimpleNamespace(monotonic=lambda: later)
-    monkeypatch.setattr(templates, "time", clock)
+    monkeypatch.setattr(learned, "time", clock)
 
 
 def test_settings_that_change_hold_once_a_form_is_made_anew(
@@ -307,8 +311,8 @@ def test_what_is_remembered_of_kinds_is_bounded_and_the_oldest_goes_first(
     monkeypatch: pytest.MonkeyPatch,
     filled: list[str],
 ) -> None:
-    monkeypatch.setattr(templates, "FORMS", 3)
-    monkeypatch.setattr(filling, "_WAITED", 3)
+    monkeypatch.setattr(learned, "FORMS", 3)
+    monkeypatch.setattr(bulk, "_WAITED", 3)
     scheduler = make_scheduler()
     for number in range(4):
         for _ in range(3):
@@ -331,7 +335,7 @@ def test_what_is_remembered_of_entries_is_bounded_by_its_length(
     make_scheduler: Callable[..., RedBeatScheduler],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(templates, "_CONTENTS", 20_000)
+    monkeypatch.setattr(learned, "_CONTENTS", 20_000)
     monkeypatch.setattr(Filling, "begin_batch", lambda self, now: None)
     scheduler = make_scheduler()
     for number in range(30):

@@ -13,10 +13,10 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.health import read_health
+from redbeat_core.dispatch.retry_backoff import BROKER_MOST, RETRY_MOST, Postponed
+from redbeat_core.leadership.health import read_health
 from redbeat_core.operations import Operations
-from redbeat_core.postponed import BROKER_MOST, RETRY_MOST, Postponed
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.journal import Journal, pid_of, runs_twice
 from tests.support.processes import Processes
 from tests.support.server import Server, missing

@@ -11,13 +11,13 @@ from celery import Celery
 from redis.exceptions import ReadOnlyError
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.connection import get_redis
+from redbeat_core.entries.view import decode_record
 from redbeat_core.events import Snapshot
-from redbeat_core.health import read_health
+from redbeat_core.leadership.health import read_health
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
-from redbeat_core.stream import EventStream
-from redbeat_core.view import decode_record
+from redbeat_core.storage.connection import get_redis
+from redbeat_core.storage.event_stream import EventStream
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import Server, free_port
 from tests.support.shop import make_app
 from tests.support.waiting import wait_for

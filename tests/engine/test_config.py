@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from redbeat_core.config import SETTINGS, ConfigError, RedBeatConfig, ensure_conf
+from redbeat_core.settings.config import SETTINGS, ConfigError, RedBeatConfig, ensure_conf
 
 URL = "redis://localhost:6379/0"
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.connection import (
+from redbeat_core.storage.connection import (
     ConnectionProblem,
     RetryingConnection,
     connect,

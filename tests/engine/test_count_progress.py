@@ -13,9 +13,9 @@ from celery import Celery
 from redbeat.schedulers import RedBeatSchedulerEntry as TheirEntry
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
+from redbeat_core.entries.view import decode_record
 from redbeat_core.schedules import rrule
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.counting import counted_from
 from tests.support.stepping import due_entry, queued, run
 from tests.unit.cold import forget_everything

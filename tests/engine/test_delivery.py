@@ -10,9 +10,9 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry, events
+from redbeat_core.entries.view import decode_record
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.journal import Journal, runs_twice
 from tests.support.processes import Processes
 from tests.support.server import Server

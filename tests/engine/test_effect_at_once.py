@@ -17,7 +17,7 @@ SCRIPT = """
 import sys
 from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from celery.schedules import schedule
 from tests.support.shop import make_app
 

@@ -13,9 +13,9 @@ from celery.schedules import crontab
 from celery.schedules import schedule as interval
 
 from redbeat_core import RedBeatSchedulerEntry, rrule
-from redbeat_core.codec import DecodeError
-from redbeat_core.names import InvalidNameError
-from redbeat_core.store import store_for
+from redbeat_core.entries.codec import DecodeError
+from redbeat_core.entries.names import InvalidNameError
+from redbeat_core.storage.schedule_store import store_for
 
 
 def entry(app: Celery, name: str = "orders", every: Any = 60.0, **more: Any) -> Any:

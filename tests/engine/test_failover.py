@@ -14,7 +14,7 @@ from celery import Celery
 from redbeat_core import RedBeatSchedulerEntry, events
 from redbeat_core.events import Event
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.journal import Journal, pid_of, runs_twice, token_of
 from tests.support.processes import Process, Processes, alive, descendants
 from tests.support.waiting import wait_for

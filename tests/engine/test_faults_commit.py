@@ -12,10 +12,10 @@ from celery import Celery
 from kombu import entity
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.audit import Auditor
-from redbeat_core.claims import Advance, ClaimStore, Page
+from redbeat_core.maintenance.reconcile import Auditor
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.leader_store import Advance, ClaimStore, Page
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, log, queued, run

@@ -8,7 +8,8 @@ from contextlib import suppress
 import pytest
 import redis
 
-from redbeat_core import RedBeatScheduler, scripts
+from redbeat_core import RedBeatScheduler
+from redbeat_core.storage import scripts
 from tests.support.faulty import FaultProxy
 from tests.support.ledger import Ledger
 from tests.support.server import REDIS, VALKEY, Server

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, rrule
-from redbeat_core.filling import Filling
-from redbeat_core.jobs import task_id_of
+from redbeat_core.dispatch.bulk import Filling
+from redbeat_core.dispatch.runs import task_id_of
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]

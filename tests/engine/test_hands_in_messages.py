@@ -12,7 +12,7 @@ import redis
 from celery import Celery, signals
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.record import EntryRecord
 from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, queued, run

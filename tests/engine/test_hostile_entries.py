@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.codec import encode_meta
-from redbeat_core.isolation import Isolation
-from redbeat_core.record import FIELDS, json_object
-from redbeat_core.store import store_for
+from redbeat_core.dispatch.isolation import Isolation
+from redbeat_core.entries.codec import encode_meta
+from redbeat_core.entries.record import FIELDS, json_object
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.json_values import TEXTS, VALUES, with_member
 from tests.support.server import Server
 from tests.support.stepping import run

@@ -10,8 +10,9 @@ import pytest
 import redis
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, events, found
-from redbeat_core.scripts import Ahead
+from redbeat_core import RedBeatScheduler, events
+from redbeat_core.dispatch import batch_work
+from redbeat_core.storage.scripts import Ahead
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -59,7 +60,7 @@ EACH = sorted(f"e{number}" for number in range(COUNT))
 def test_all_that_is_due_goes_out_once_in_order(
     scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.in_a_row.IN_A_ROW", 60.0)
+    monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 60.0)
     asked: list[str] = []
     at_question(monkeypatch, 1, "commit", lambda ahead: asked.append("commit"))
     assert scheduler._step() == 0
@@ -151,18 +152,18 @@ def test_an_edit_between_a_claim_ahead_and_its_commit_wins(
 def test_a_row_of_batches_ends_by_itself(
     scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.in_a_row.IN_A_ROW", 0.0)
+    monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 0.0)
     assert scheduler._step() == 0
     assert 0 < len(queued(client)) < COUNT
     run(scheduler)
     assert runs(client) == EACH
-    assert found.IN_A_ROW < 0.5
+    assert batch_work.IN_A_ROW < 0.5
 
 
 def test_a_beat_that_is_told_to_end_hands_over_what_it_has_not_begun(
     scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.in_a_row.IN_A_ROW", 60.0)
+    monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 60.0)
 
     def tell(ahead: Ahead) -> None:
         scheduler._interrupts = (signal.SIGTERM,)

@@ -17,7 +17,7 @@ from redbeat import RedBeatSchedulerEntry as Original
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
 from redbeat_core.operations import OperationError, Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.bystander import QUEUE, SCHEDULE, Bystander
 from tests.support.faulty import FaultProxy
 from tests.support.server import Server

@@ -13,20 +13,22 @@ import pytest
 import redis
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, batch, claims, events, postponed
-from redbeat_core.batch import Batch
-from redbeat_core.claims import ClaimStore, Due
-from redbeat_core.dispatch import Dispatcher
-from redbeat_core.entry_loader import EntryLoader
-from redbeat_core.filling import Filling
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core.broker.publisher import Dispatcher
+from redbeat_core.dispatch import batch, retry_backoff
+from redbeat_core.dispatch.batch import Batch
+from redbeat_core.dispatch.bulk import Filling
+from redbeat_core.dispatch.entry_loader import EntryLoader
+from redbeat_core.dispatch.messages.calls import Prepared
+from redbeat_core.dispatch.messages.learned import Templates
+from redbeat_core.dispatch.messages.make import Sending
+from redbeat_core.dispatch.retry_backoff import Postponed
+from redbeat_core.dispatch.triggers import RunRequests
+from redbeat_core.dispatch.uncommitted import Published
 from redbeat_core.operations import Operations
-from redbeat_core.postponed import Postponed
-from redbeat_core.prepared import Prepared
-from redbeat_core.published import Published
-from redbeat_core.run_requests import RunRequests
-from redbeat_core.sending import Sending
-from redbeat_core.store import store_for
-from redbeat_core.templates import Templates
+from redbeat_core.storage import leader_store
+from redbeat_core.storage.leader_store import ClaimStore, Due
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import Server
 from tests.support.stepping import due_entry, log, queued
 from tests.support.waiting import wait_for
@@ -82,7 +84,7 @@ STEPS: Mapping[str, Step] = {
     "decoding what was claimed": Step(
         Due, "__init__", lambda _, name, loaded: name == "bad" and len(loaded) > 1
     ),
-    "making its record": Step(claims, "loaded_record", named(0)),
+    "making its record": Step(leader_store, "loaded_record", named(0)),
     "making the entry": Step(RedBeatSchedulerEntry, "from_record", named(0)),
     "its policy": Step(EntryLoader, "policy_of", named(1)),
     "reading it at all": Step(EntryLoader, "load", named(1)),
@@ -129,7 +131,7 @@ GOOD = [f"good{number:02}" for number in range(30)]
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RETRY_FIRST", "RETRY_MOST", "BROKER_MOST"):
-        monkeypatch.setattr(postponed, name, 0.05)
+        monkeypatch.setattr(retry_backoff, name, 0.05)
 
 
 @pytest.fixture(params=["exactly-once", "at-least-once", "at-most-once"])

@@ -16,11 +16,11 @@ from celery import Celery
 from celery.beat import BeatLazyFunc
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.lazy import LazyArguments, is_lazy
+from redbeat_core.dispatch.lazy_args import LazyArguments, is_lazy
+from redbeat_core.entries.view import decode_record
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, log, queued, run
 

@@ -13,11 +13,11 @@ import redis
 from celery import Celery
 
 from redbeat_core import events
-from redbeat_core.claims import ClaimStore
 from redbeat_core.clock import Clock
-from redbeat_core.health import read_health
-from redbeat_core.lease import Lease
-from redbeat_core.store import ScheduleStore, store_for
+from redbeat_core.leadership.health import read_health
+from redbeat_core.leadership.lease import Lease
+from redbeat_core.storage.leader_store import ClaimStore
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 from tests.support.waiting import wait_for
 
 Make = Callable[..., Lease]

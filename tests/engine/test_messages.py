@@ -23,7 +23,7 @@ from kombu import serialization
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.prepared import Prepared
+from redbeat_core.dispatch.messages.calls import Prepared
 from tests.support.stepping import due_entry, run
 
 Make = Callable[..., RedBeatScheduler]

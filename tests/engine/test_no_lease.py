@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.delivery import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE
+from redbeat_core.broker.delivery import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE
 from tests.support.server import Server
 from tests.support.stepping import due_entry, log, queued, run
 

@@ -9,9 +9,9 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core.entries.view import decode_record
 from redbeat_core.schedules import once
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import log, queued, run
 
 

@@ -14,6 +14,8 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatSchedulerEntry, events, rrule
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import decode_record
 from redbeat_core.operations import (
     ConflictError,
     InvalidEntryError,
@@ -23,10 +25,8 @@ from redbeat_core.operations import (
     ReadOnlyError,
     default_actor,
 )
-from redbeat_core.record import EntryRecord
 from redbeat_core.schedules import occurrences
-from redbeat_core.store import ScheduleStore, store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 
 
 @pytest.fixture

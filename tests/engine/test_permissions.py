@@ -13,12 +13,13 @@ from celery import Celery
 from celery.schedules import schedule
 from redis import exceptions
 
-from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, delivery, events
-from redbeat_core.connection import ConnectionProblem, check_eviction, get_redis
-from redbeat_core.health import read_health
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
+from redbeat_core.broker import delivery
+from redbeat_core.leadership.health import read_health
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
-from redbeat_core.stream import EventStream
+from redbeat_core.storage.connection import ConnectionProblem, check_eviction, get_redis
+from redbeat_core.storage.event_stream import EventStream
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.processes import Processes
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app

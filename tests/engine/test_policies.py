@@ -15,7 +15,7 @@ from celery import Celery
 from celery.schedules import crontab
 
 from redbeat_core import Policy, RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued
 
 Make = Callable[..., RedBeatScheduler]

@@ -12,7 +12,7 @@ from redbeat.schedulers import RedBeatSchedulerEntry as TheirEntry
 
 from redbeat_core import RedBeatScheduler
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, queued, run
 
 Make = Callable[..., RedBeatScheduler]

@@ -13,7 +13,7 @@ from celery import Celery
 from celery.schedules import crontab
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 
 Make = Callable[..., RedBeatScheduler]
 FIVE_MINUTES = timedelta(minutes=5)

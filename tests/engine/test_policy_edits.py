@@ -14,6 +14,8 @@ from celery import Celery
 from celery.schedules import crontab
 
 from redbeat_core import RedBeatScheduler, events
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import decode_record
 from redbeat_core.operations import (
     ConflictError,
     InvalidEntryError,
@@ -21,9 +23,7 @@ from redbeat_core.operations import (
     Operations,
     ReadOnlyError,
 )
-from redbeat_core.record import EntryRecord
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]

@@ -11,9 +11,18 @@ import pytest
 import redis
 from celery import Celery, signals
 
-from redbeat_core import RedBeatScheduler, dispatch, events, postponed
-from redbeat_core.delivery import AT_LEAST_ONCE, Sent
-from tests.support.faulty import CONNECTION_FAULTS, LATE, REFUSALS, UNHEARD, UNSENT, FaultProxy
+from redbeat_core import RedBeatScheduler, events
+from redbeat_core.broker import publisher
+from redbeat_core.broker.delivery import AT_LEAST_ONCE, Sent
+from redbeat_core.dispatch import retry_backoff
+from tests.support.faulty import (
+    CONNECTION_FAULTS,
+    LATE,
+    REFUSALS,
+    UNHEARD,
+    UNSENT,
+    FaultProxy,
+)
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.stepping import due_entry, log, queued, run
 from tests.support.waiting import wait_for
@@ -36,7 +45,7 @@ def proxy(broker: Server) -> Iterator[FaultProxy]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "PATIENCE", 0.5)
+    monkeypatch.setattr(publisher, "PATIENCE", 0.5)
 
 
 def entries_in(messages: list[dict[str, Any]]) -> list[str]:
@@ -213,7 +222,7 @@ def test_a_message_that_is_too_large_for_the_broker_is_said_to_be_and_delays_no_
     make_scheduler: Make,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(postponed, "RETRY_FIRST", 30.0)
+    monkeypatch.setattr(retry_backoff, "RETRY_FIRST", 30.0)
     broker = new_server(kind, options={setting: "1mb"})
     scheduler = make_scheduler(broker_url=broker.url())
     run(scheduler)

@@ -15,7 +15,7 @@ from kombu.common import Broadcast
 
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.rabbit import Rabbit
 from tests.support.rabbit_steps import failures, frozen, ids_by_entry, later, runs_of
 from tests.support.stepping import due_entry, log, run

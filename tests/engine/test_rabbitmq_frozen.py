@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, confirming
-from redbeat_core.store import store_for
+from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
+from redbeat_core.broker import rabbitmq
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.processes import Processes
 from tests.support.rabbit import Rabbit
 from tests.support.rabbit_steps import failures, frozen, ids_by_entry, later, runs_of
@@ -52,7 +53,7 @@ def test_a_broker_that_freezes_with_messages_on_their_way_costs_one_wait(
     run(scheduler)
     for number in range(20):
         due_entry(app, f"e{number}")
-    monkeypatch.setattr(confirming, "PATIENCE", 3.0)
+    monkeypatch.setattr(rabbitmq, "PATIENCE", 3.0)
     rabbit.freeze()
     try:
         started = time.monotonic()
@@ -74,7 +75,7 @@ def test_a_queue_that_hangs_is_waited_for_as_long_and_the_connection_stays(
     scheduler = make_on_rabbit()
     due_entry(app, "before")
     run(scheduler)
-    monkeypatch.setattr(confirming, "PATIENCE", 1.0)
+    monkeypatch.setattr(rabbitmq, "PATIENCE", 1.0)
     channel = scheduler.dispatcher._producer.channel
     # As if the broker had yet to confirm what it took.
     monkeypatch.setattr(channel, "_closed", lambda tag, multiple: iter(()))
@@ -98,7 +99,7 @@ def test_a_beat_that_is_told_to_end_does_not_wait_for_a_frozen_broker(
         time.sleep(0.5)
         started = time.monotonic()
         assert beat.terminate() == 0
-        assert time.monotonic() - started < confirming.PATIENCE / 2
+        assert time.monotonic() - started < rabbitmq.PATIENCE / 2
         assert store_for(app).client.get("redbeat::lock") is None
     finally:
         rabbit.thaw()

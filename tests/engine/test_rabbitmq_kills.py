@@ -16,7 +16,7 @@ from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.faulty import UNSENT, FaultProxy
 from tests.support.journal import Journal, pid_of
 from tests.support.ledger import Ledger

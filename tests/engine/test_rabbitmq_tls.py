@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, confirming, events
+from redbeat_core import RedBeatScheduler, events
+from redbeat_core.broker import rabbitmq
 from tests.support.rabbit import Rabbit
 from tests.support.stepping import due_entry, log, run
 
@@ -43,7 +44,7 @@ def test_messages_are_confirmed_over_tls_and_a_frozen_broker_is_waited_for_once(
     try:
         due_entry(app)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(confirming, "PATIENCE", 1.0)
+            patch.setattr(rabbitmq, "PATIENCE", 1.0)
             started = time.monotonic()
             run(scheduler)
             # As long as it takes without TLS; the handshake alone would be given 20 s.

@@ -11,12 +11,12 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
-from redbeat_core.audit import Auditor
-from redbeat_core.claims import Page
-from redbeat_core.config import RedBeatConfig, ensure_conf
-from redbeat_core.connection import get_redis
-from redbeat_core.dispatch import Dispatcher
-from redbeat_core.store import store_for
+from redbeat_core.broker.publisher import Dispatcher
+from redbeat_core.maintenance.reconcile import Auditor
+from redbeat_core.settings.config import RedBeatConfig, ensure_conf
+from redbeat_core.storage.connection import get_redis
+from redbeat_core.storage.leader_store import Page
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, queued, run

@@ -10,10 +10,10 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.due_field import finished_since
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.due_field import finished_since
+from redbeat_core.entries.record import EntryRecord
 from redbeat_core.schedules import once, rrule, rrule_set
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 OVER = {

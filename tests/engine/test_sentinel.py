@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
-from redbeat_core.connection import get_redis
+from redbeat_core.storage.connection import get_redis
 from tests.support.server import VALKEY, Server, free_port, program
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, queued, run

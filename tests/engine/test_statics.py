@@ -12,9 +12,9 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, rrule
+from redbeat_core.entries.view import decode_record
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.shop import make_app
 
 Make = Callable[..., RedBeatScheduler]

@@ -10,8 +10,8 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry, events
-from redbeat_core.store import MISSING, ConflictError, ScheduleStore, store_for
-from redbeat_core.view import decode_record
+from redbeat_core.entries.view import decode_record
+from redbeat_core.storage.schedule_store import MISSING, ConflictError, ScheduleStore, store_for
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_events_are_published_as_they_are_logged(app: Celery, store: ScheduleSto
 
 
 def test_an_event_patches_a_copy_to_what_redis_holds(app: Celery, store: ScheduleStore) -> None:
-    from redbeat_core.record import EntryRecord
+    from redbeat_core.entries.record import EntryRecord
 
     save(app, kwargs={"text": 'quote " slash / back \\ é \x7f \ud800'})
     (event,) = store.log_after(0)

@@ -12,11 +12,12 @@ import pytest
 import redis
 from celery import Celery
 
-from redbeat_core import RedBeatSchedulerEntry, events, stream
+from redbeat_core import RedBeatSchedulerEntry, events
+from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import Changes, Link, Reconciled, Snapshot
-from redbeat_core.record import EntryRecord
-from redbeat_core.store import ScheduleStore, store_for
-from redbeat_core.stream import EventStream
+from redbeat_core.storage import event_stream
+from redbeat_core.storage.event_stream import EventStream
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.waiting import never, wait_for
@@ -31,7 +32,7 @@ class Copy:
     items: list[Any] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
 
-    def take(self, item: stream.Item) -> None:
+    def take(self, item: event_stream.Item) -> None:
         self.items.append(item)
         if isinstance(item, Link):
             self.links.append(item)
@@ -73,7 +74,7 @@ class Follower:
         self.copy = Copy()
         self.store = store
         self._stop = threading.Event()
-        self._queue: queue.Queue[stream.Item] = queue.Queue()
+        self._queue: queue.Queue[event_stream.Item] = queue.Queue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -260,7 +261,10 @@ def test_a_quiet_server_stays_live(app: Celery, follow: Callable[[Celery], Follo
     save(app)
     follower = follow(app)
     # Longer than the silence after which it is asked for a sign of life, twice over.
-    never(lambda: follower.copy.state != "live", during=stream._QUIET + stream._ANSWER + 1.5)
+    never(
+        lambda: follower.copy.state != "live",
+        during=event_stream._QUIET + event_stream._ANSWER + 1.5,
+    )
 
 
 def test_a_server_that_goes_and_comes_back_is_followed_again(

@@ -21,7 +21,7 @@ from redbeat.schedules import rrule as original_rrule
 
 from redbeat_core import RedBeatSchedulerEntry, events
 from redbeat_core.schedules import rrule
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.journal import Journal
 from tests.support.processes import Process, Processes
 from tests.support.shop import make_app

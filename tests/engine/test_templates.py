@@ -15,8 +15,8 @@ from celery.app.routes import MapRoute
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.filling import Filling
-from redbeat_core.templates import Templates
+from redbeat_core.dispatch.bulk import Filling
+from redbeat_core.dispatch.messages.learned import Templates
 from tests.support.stepping import due_entry, queued, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -268,7 +268,9 @@ def test_a_scheduler_with_its_own_apply_async_is_asked(
 def test_a_form_that_turns_out_wrong_is_not_used(
     client: redis.Redis, make_scheduler: Make, fills: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.templates.argument_text", lambda *args, **kwargs: "wrong")
+    monkeypatch.setattr(
+        "redbeat_core.dispatch.messages.learned.argument_text", lambda *args, **kwargs: "wrong"
+    )
     scheduler = make_scheduler()
     messages(client, scheduler, [{"args": [n]} for n in range(5)])
     assert not any(fills)

@@ -14,9 +14,9 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.codec import decode_meta
+from redbeat_core.entries.codec import decode_meta
 from redbeat_core.operations import InvalidRequestError, Operations
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]

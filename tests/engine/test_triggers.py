@@ -15,10 +15,10 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.claims import Claim
-from redbeat_core.codec import encode_meta
+from redbeat_core.entries.codec import encode_meta
 from redbeat_core.operations import OperationError, Operations, TooManyRequestsError
-from redbeat_core.store import store_for
+from redbeat_core.storage.leader_store import Claim
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -322,7 +322,7 @@ def test_a_request_among_other_fields_is_found(
 def test_no_more_requests_are_taken_than_can_wait(
     app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.store.MOST_REQUESTS", 2)
+    monkeypatch.setattr("redbeat_core.storage.schedule_store.MOST_REQUESTS", 2)
     RedBeatSchedulerEntry("orders", "shop.record", 3600.0, app=app).save()
     operations = Operations(store_for(app), app=app)
     operations.trigger("orders")

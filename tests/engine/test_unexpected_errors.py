@@ -13,17 +13,18 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.audit import Auditor
-from redbeat_core.batch import Batch
-from redbeat_core.claims import ClaimStore
-from redbeat_core.finished import FinishedEntries
-from redbeat_core.isolation import UnexpectedErrors, is_unexpected
-from redbeat_core.lease import Lease
-from redbeat_core.templates import Templates
-from tests.engine.test_isolation import OddError, Step, named, runs
+from redbeat_core.dispatch.batch import Batch
+from redbeat_core.dispatch.isolation import UnexpectedErrors, is_unexpected
+from redbeat_core.dispatch.messages.learned import Templates
+from redbeat_core.leadership.lease import Lease
+from redbeat_core.maintenance.finished_entries import FinishedEntries
+from redbeat_core.maintenance.reconcile import Auditor
+from redbeat_core.storage.leader_store import ClaimStore
 from tests.support.journal import Journal
 from tests.support.processes import Processes
 from tests.support.stepping import due_entry, log, run
+
+from .test_isolation import OddError, Step, named, runs
 
 Make = Callable[..., RedBeatScheduler]
 
@@ -91,7 +92,7 @@ def test_an_error_of_the_work_beside_the_batches_holds_up_no_entry(
     caplog: pytest.LogCaptureFixture,
     what: str,
 ) -> None:
-    monkeypatch.setattr("redbeat_core.audit.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("redbeat_core.maintenance.reconcile.LOOK_EVERY", 0.0)
     scheduler = make_scheduler()
     raising(monkeypatch, BESIDE[what])
     for number in range(3):
@@ -104,7 +105,7 @@ def test_an_error_of_the_work_beside_the_batches_holds_up_no_entry(
 def test_an_entry_that_cannot_be_looked_at_does_not_hold_up_the_look_at_the_others(
     app: Celery, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.audit.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("redbeat_core.maintenance.reconcile.LOOK_EVERY", 0.0)
     scheduler = make_scheduler()
     scheduler.setup_schedule()
     for name in ("bad", "lunar"):

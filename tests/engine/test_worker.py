@@ -12,9 +12,9 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, worker
+from redbeat_core.entries.view import decode_record
 from redbeat_core.operations import Operations
-from redbeat_core.store import store_for
-from redbeat_core.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.processes import Processes
 from tests.support.server import Server
 from tests.support.shop import make_app

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from redbeat_core.scripts import script_text
+from redbeat_core.storage.scripts import script_text
 
 from .waiting import wait_for
 

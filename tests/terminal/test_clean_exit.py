@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_for
-from tests.terminal.conftest import Add, Open
+
+from .conftest import Add, Open
 
 #: What was switched on -> what switches it off.
 MODES = {

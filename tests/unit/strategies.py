@@ -19,8 +19,8 @@ from redbeat_core.schedules import (
     solar,
     zoned_crontab,
 )
-from redbeat_core.sun import EVENTS
-from redbeat_core.zones import TICK, next_change, offset_at
+from redbeat_core.schedules.recurrence.zones import TICK, next_change, offset_at
+from redbeat_core.schedules.types.solar import EVENTS
 
 ZONES = (
     "Europe/Berlin",

@@ -9,9 +9,9 @@ import pytest
 from celery import Celery
 from celery.schedules import crontab
 
-from redbeat_core.codec import DecodeError
-from redbeat_core.record import bind
-from redbeat_core.wire import from_wire
+from redbeat_core.entries.codec import DecodeError
+from redbeat_core.entries.codec_types import from_wire
+from redbeat_core.entries.record import bind
 
 NINE = {"__type__": "crontab", "minute": "0", "hour": "9", "day_of_week": "mon-fri"}
 

@@ -14,7 +14,7 @@ from dateutil.rrule import FR, MO, weekday
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from redbeat_core.codec import (
+from redbeat_core.entries.codec import (
     DecodeError,
     RedBeatJSONDecoder,
     RedBeatJSONEncoder,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from redbeat_core.codec import (
+from redbeat_core.entries.codec import (
     DecodeError,
     RedBeatJSONDecoder,
     RedBeatJSONEncoder,

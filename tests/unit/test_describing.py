@@ -13,8 +13,8 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given, settings
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.recurrence import runs_after
 from redbeat_core.schedules import ScheduleError, describe, occurrences, parse_schedule
+from redbeat_core.schedules.types.next_run import runs_after
 
 from .strategies import schedules
 

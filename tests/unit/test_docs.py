@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from redbeat_core.config import SETTINGS, Setting
+from redbeat_core.settings.config import SETTINGS, Setting
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

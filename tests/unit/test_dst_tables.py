@@ -15,7 +15,7 @@ from celery import Celery
 from celery.schedules import BaseSchedule, crontab
 
 from redbeat_core.schedules import DstPolicy, next_occurrence, occurrences, rrule
-from redbeat_core.zones import TICK, next_change, offset_at
+from redbeat_core.schedules.recurrence.zones import TICK, next_change, offset_at
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import DstPolicy, next_occurrence, rrule, rrule_set
-from redbeat_core.zones import next_change
+from redbeat_core.schedules.recurrence.zones import next_change
 
 from .strategies import moments, rules, sets
 

@@ -12,12 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redbeat_core import rule_sets
-from redbeat_core.planning import Plan, plan
-from redbeat_core.record import EntryRecord
-from redbeat_core.recurrence import next_look
-from redbeat_core.rule_sets import GivenUp
-from redbeat_core.rules import FIELDS
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.planning.plan import Plan, plan
 from redbeat_core.schedules import (
     DstPolicy,
     ScheduleError,
@@ -27,6 +23,10 @@ from redbeat_core.schedules import (
     rrule,
     rrule_set,
 )
+from redbeat_core.schedules.types import rrule_set as rule_sets
+from redbeat_core.schedules.types.next_run import next_look
+from redbeat_core.schedules.types.rrule import FIELDS
+from redbeat_core.schedules.types.rrule_set import GivenUp
 
 MONDAY = datetime(2026, 8, 3, 12, tzinfo=UTC)
 THURSDAY = datetime(2026, 8, 6, 23, 59, 59, tzinfo=UTC)

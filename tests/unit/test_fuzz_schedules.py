@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from redbeat_core.codec import DecodeError, decode_definition, encode_definition
-from redbeat_core.policy import PolicyError, decode_policy, encode_policy, members_of
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.codec import DecodeError, decode_definition, encode_definition
+from redbeat_core.entries.policy import PolicyError, decode_policy, encode_policy, members_of
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import decode_record
 from redbeat_core.schedules import (
     ScheduleError,
     describe,
@@ -27,7 +28,6 @@ from redbeat_core.schedules import (
     next_occurrence,
     parse_schedule,
 )
-from redbeat_core.view import decode_record
 
 from .cold import first_time
 from .test_recurrence import NOW

@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from redbeat_core.interrupts import interrupts_held_back, interrupts_let_through, wait_for
+from redbeat_core.signals import interrupts_held_back, interrupts_let_through, wait_for
 
 
 class Unlocked(threading.Event):

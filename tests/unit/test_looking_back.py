@@ -13,7 +13,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.recurrence import runs_after
 from redbeat_core.schedules import (
     BaseSchedule,
     DstPolicy,
@@ -23,7 +22,8 @@ from redbeat_core.schedules import (
     previous_occurrence,
     rrule,
 )
-from redbeat_core.zones import TICK
+from redbeat_core.schedules.recurrence.zones import TICK
+from redbeat_core.schedules.types.next_run import runs_after
 
 from .strategies import (
     anchored_intervals,

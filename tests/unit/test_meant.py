@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redbeat_core.meant import meant
 from redbeat_core.schedules import ScheduleError, parse_schedule
+from redbeat_core.schedules.text.suggest import meant
 
 from .test_recurrence import NOW
 

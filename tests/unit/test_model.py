@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from redbeat_core import events
+from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import Changes, Event, Link, Reconciled, Snapshot
-from redbeat_core.record import EntryRecord
 from redbeat_tui.model import LARGE, RECENT, Decoded, Delta, Model
 from redbeat_tui.row import Row
 from tests.support.rows import NOW, definition, meta, outcome, paused, record, row

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redbeat_core.record import EntryRecord
-from redbeat_core.view import decode_record
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import decode_record
 from redbeat_tui.row import Row
 
 HUGE = 10**400

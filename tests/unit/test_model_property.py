@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redbeat_core import events
+from redbeat_core.entries.record import FIELDS, EntryRecord
 from redbeat_core.events import Changes, Event, Link, Reconciled, Sequencer, Snapshot
-from redbeat_core.record import FIELDS, EntryRecord
 from redbeat_tui.filter import parse_filter
 from redbeat_tui.listing import SORTS, Listing
 from redbeat_tui.model import Delta, Model

@@ -10,10 +10,10 @@ from celery.schedules import schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redbeat_core.planning import plan
-from redbeat_core.record import EntryRecord
-from redbeat_core.recurrence import advance
-from redbeat_core.store import score_text
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.planning.plan import plan
+from redbeat_core.schedules.types.next_run import advance
+from redbeat_core.storage.schedule_store import score_text
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
 MILLION = 1_000_000

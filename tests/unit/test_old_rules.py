@@ -14,10 +14,10 @@ from dateutil.rrule import FR, MO
 from redbeat.decoder import RedBeatJSONEncoder as TheirEncoder
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.old_rules import meant_in_utc
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.view import decode_record
 from redbeat_core.schedules import next_occurrence, parse_schedule, rrule, warnings_of
-from redbeat_core.view import decode_record
+from redbeat_core.schedules.text.legacy_rrules import meant_in_utc
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WINTER = datetime(2026, 1, 5, 9, tzinfo=BERLIN)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core import rrule
-from redbeat_core.due_field import score_is_ours
-from redbeat_core.planning import Gap, Plan, next_after_edit, plan
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.due_field import score_is_ours
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.planning.plan import Gap, Plan, next_after_edit, plan
 
 APP = Celery(set_as_current=False)
 APP.conf.update(timezone="UTC", enable_utc=True)

@@ -10,14 +10,14 @@ import pytest
 from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
 
-from redbeat_core import backlog as backlogs
 from redbeat_core import rrule
-from redbeat_core.backlog import LISTED, backlog
-from redbeat_core.due_field import nominal_of
-from redbeat_core.once import anchored_interval
-from redbeat_core.planning import Gap, Plan, counted, plan
-from redbeat_core.policy import PLAIN, Policy
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.due_field import nominal_of
+from redbeat_core.entries.policy import PLAIN, Policy
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.planning import missed_runs as backlogs
+from redbeat_core.planning.missed_runs import LISTED, backlog
+from redbeat_core.planning.plan import Gap, Plan, counted, plan
+from redbeat_core.schedules.types.once import anchored_interval
 
 APP = Celery(set_as_current=False)
 APP.conf.update(timezone="UTC", enable_utc=True)

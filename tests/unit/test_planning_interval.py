@@ -9,9 +9,9 @@ from celery.schedules import schedule
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from redbeat_core.due_field import finished_since, nominal_of, score_is_ours
-from redbeat_core.planning import Plan, plan, plan_interval
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.due_field import finished_since, nominal_of, score_is_ours
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.planning.plan import Plan, plan, plan_interval
 
 EPOCH, MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 SECONDS = st.one_of(

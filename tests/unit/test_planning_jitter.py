@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from celery.schedules import schedule
 
-from redbeat_core.planning import plan, put_off
-from redbeat_core.policy import Policy
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.policy import Policy
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.planning.plan import plan, put_off
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

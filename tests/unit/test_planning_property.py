@@ -13,10 +13,10 @@ from celery.schedules import crontab, schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redbeat_core import backlog
-from redbeat_core.planning import Gap, Plan, plan
-from redbeat_core.policy import SKIP_GRACE, Policy
-from redbeat_core.record import EntryRecord
+from redbeat_core.entries.policy import SKIP_GRACE, Policy
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.planning import missed_runs
+from redbeat_core.planning.plan import Gap, Plan, plan
 
 APP = Celery(set_as_current=False)
 APP.conf.update(timezone="UTC", enable_utc=True)
@@ -141,7 +141,7 @@ def test_each_nominal_time_ends_as_one_of_run_missed_and_skipped(
 ) -> None:
     # Beyond so many, they are no longer counted one by one.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backlog, "LISTED", listed)
+        patch.setattr(missed_runs, "LISTED", listed)
         policy = replace(policy, catchup_limit=min(policy.catchup_limit, listed - 2))
         it = entry(case.timing, policy, case.times[0])
         now = START

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redbeat_core.policy import (
+from redbeat_core.entries.policy import (
     ALLOWED,
     PLAIN,
     Policy,
@@ -20,7 +20,7 @@ from redbeat_core.policy import (
     encode_policy,
     members_of,
 )
-from redbeat_core.zones import DEFAULT_DST, DstPolicy
+from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 
 members = st.fixed_dictionaries(
     {},

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from redbeat_core.progress_text import progress_text, take_up
 from redbeat_core.schedules import DstPolicy, next_occurrence, rrule, rrule_set
+from redbeat_core.schedules.types.count_progress import progress_text, take_up
 from tests.support.counting import counted_from
 
 from .cold import forget_everything

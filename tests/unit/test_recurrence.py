@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.recurrence import MISSED_LIMIT
 from redbeat_core.schedules import (
     Advance,
     advance,
@@ -23,6 +22,7 @@ from redbeat_core.schedules import (
     parse_schedule,
     rrule,
 )
+from redbeat_core.schedules.types.next_run import MISSED_LIMIT
 
 from .strategies import crontabs, intervals, moments, rules
 

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from dateutil.rrule import weekday
 
-from redbeat_core.rule_sets import MAX_RULES
 from redbeat_core.schedules import Occurring, never_runs, next_occurrence, rrule, rrule_set
+from redbeat_core.schedules.types.rrule_set import MAX_RULES
 
 from .cold import first_time
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from redbeat_core.rrule_times import Rule
 from redbeat_core.schedules import DstPolicy, next_occurrence, occurrences, rrule
+from redbeat_core.schedules.recurrence.floating_rule import Rule
 
 from .strategies import rule_arguments
 

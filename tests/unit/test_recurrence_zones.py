@@ -14,7 +14,6 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from redbeat_core.recurrence import runs_after
 from redbeat_core.schedules import (
     DstPolicy,
     advance,
@@ -27,7 +26,8 @@ from redbeat_core.schedules import (
     rrule,
     rrule_set,
 )
-from redbeat_core.zones import DEFAULT_DST, TICK, next_change, offset_at
+from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, TICK, next_change, offset_at
+from redbeat_core.schedules.types.next_run import runs_after
 
 from .strategies import ZONES, crontabs, moments, rules, schedules, written_moments
 from .strategies import zones as all_zones

@@ -7,7 +7,6 @@ from datetime import UTC
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from redbeat_core.rfc5545 import parse_rule
 from redbeat_core.schedules import (
     ScheduleError,
     format_schedule,
@@ -15,6 +14,7 @@ from redbeat_core.schedules import (
     rrule,
     rrule_set,
 )
+from redbeat_core.schedules.text.rrule import parse_rule
 
 from .strategies import rules, sets
 from .test_recurrence import NOW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redbeat_core.view import EntryView
+from redbeat_core.entries.view import EntryView
 from redbeat_tui.run_now import TypedWrongError, fields_of, overrides
 from redbeat_tui.sanitize import clean
 

@@ -21,14 +21,13 @@ from dateutil.tz import gettz, tzstr
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from redbeat_core.codec import (
+from redbeat_core.entries.codec import (
     DecodeError,
     RedBeatJSONDecoder,
     RedBeatJSONEncoder,
     decode_definition,
 )
-from redbeat_core.occurring import NEVER
-from redbeat_core.planning import first_due
+from redbeat_core.planning.plan import first_due
 from redbeat_core.schedules import (
     DstPolicy,
     advance,
@@ -42,6 +41,7 @@ from redbeat_core.schedules import (
     solar,
     zoned_crontab,
 )
+from redbeat_core.schedules.types.base import NEVER
 
 from .strategies import moments, schedules, suns
 

@@ -17,9 +17,9 @@ from dateutil.rrule import rrule as dateutil_rrule
 from hypothesis import given, settings
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.occurring import NEVER
-from redbeat_core.rules import FIELDS
 from redbeat_core.schedules import rrule
+from redbeat_core.schedules.types.base import NEVER
+from redbeat_core.schedules.types.rrule import FIELDS
 
 from .strategies import rules
 

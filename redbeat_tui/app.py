@@ -25,28 +25,28 @@ from redbeat_core.events import Event
 from redbeat_core.operations import OperationError, Operations
 from redbeat_core.storage.connection import explain, safe_url
 from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_tui.actions.registry import ACTIONS, bar_keys, bindings, palette_entries, refusal
+from redbeat_tui.live.model import Delta, Model
+from redbeat_tui.live.requested_runs import Run
+from redbeat_tui.live.row import Row
+from redbeat_tui.live.tally import Tally, count
 from redbeat_tui.screens.detail import DetailScreen
 from redbeat_tui.screens.help import HelpScreen
+from redbeat_tui.screens.run_activity import Requests
 from redbeat_tui.screens.table import TableScreen
+from redbeat_tui.text.sanitize import clean
 from redbeat_tui.widgets.entry_table import EntryTable
 from redbeat_tui.widgets.field import Field
 from redbeat_tui.widgets.header import ConsoleHeader
+from redbeat_tui.widgets.header_facts import header_facts
 from redbeat_tui.widgets.key_bar import KeyBar
 
-from .actions import ACTIONS, bar_keys, bindings, palette_entries, refusal
-from .background import in_thread
 from .config import Options, use_timezone
 from .console import HeaderOutdated
-from .facts import header_facts
 from .feed import Feed
-from .following import Run
-from .model import Delta, Model
-from .requests import Requests
-from .row import Row
-from .sanitize import clean
-from .tally import Tally, count
 from .terminal import ConsoleDriver, crash_text, ending_on_signals, secrets_of
 from .theme import THEMES, status_colour, theme_name
+from .threads import in_thread
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ from textual.screen import Screen
 
 from redbeat_core.events import Event
 from redbeat_core.operations import Operations
+from redbeat_tui.live.model import Model
+from redbeat_tui.live.requested_runs import Run
+from redbeat_tui.live.row import Row
 
 from .config import Options
 from .feed import Feed
-from .following import Run
-from .model import Model
-from .row import Row
 
 T = TypeVar("T")
 

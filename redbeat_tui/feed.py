@@ -21,8 +21,7 @@ from redbeat_core.leadership.health import Health, read_health
 from redbeat_core.storage.connection import explain
 from redbeat_core.storage.event_stream import EventStream
 from redbeat_core.storage.schedule_store import ScheduleStore
-
-from .model import LARGE, Decoded, Delta, Item, Model, Prepared
+from redbeat_tui.live.model import LARGE, Decoded, Delta, Item, Model, Prepared
 
 #: Seconds between two looks at the health.
 HEALTH_INTERVAL = 2.0

@@ -95,7 +95,7 @@ def _headless(processes: Processes, seconds: float) -> int:
 
 
 def _console(processes: Processes, *, read_only: bool) -> int:
-    from redbeat_tui.running import run_console
+    from redbeat_tui.launch import run_console
 
     from .shop import make_shop
 

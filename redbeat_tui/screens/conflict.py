@@ -10,8 +10,8 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from redbeat_core.entries.view import EntryView
-from redbeat_tui.differences import differences
-from redbeat_tui.sanitize import clean
+from redbeat_tui.text.differences import differences
+from redbeat_tui.text.sanitize import clean
 
 from .dialog import Dialog, button, labelled, plain
 

@@ -17,15 +17,15 @@ from textual.widgets import Static
 
 from redbeat_core.entries.view import EntryView
 from redbeat_core.schedules import Outlook
-from redbeat_tui.background import in_thread
 from redbeat_tui.console import Console, HeaderOutdated, console_of
-from redbeat_tui.format import ago, countdown, duration, status_text, timestamp
-from redbeat_tui.model import Delta
-from redbeat_tui.policy_text import counts_text, over_because, policy_lines
-from redbeat_tui.preview import next_runs, pace, schedule_text
-from redbeat_tui.row import Row
-from redbeat_tui.sanitize import clean, clean_lines
-from redbeat_tui.telling import clock, tell
+from redbeat_tui.live.model import Delta
+from redbeat_tui.live.row import Row
+from redbeat_tui.text.event_text import clock, tell
+from redbeat_tui.text.format import ago, countdown, duration, status_text, timestamp
+from redbeat_tui.text.policy_text import counts_text, over_because, policy_lines
+from redbeat_tui.text.sanitize import clean, clean_lines
+from redbeat_tui.text.schedule_preview import next_runs, pace, schedule_text
+from redbeat_tui.threads import in_thread
 from redbeat_tui.widgets.header import ConsoleHeader
 from redbeat_tui.widgets.key_bar import KeyBar
 

@@ -15,10 +15,10 @@ from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from redbeat_core.entries.view import EntryView
-from redbeat_tui.background import in_thread
-from redbeat_tui.format import countdown, timestamp, truncate, width
-from redbeat_tui.preview import BUDGET, RUNS, Preview, preview, schedule_text
-from redbeat_tui.sanitize import clean
+from redbeat_tui.text.format import countdown, timestamp, truncate, width
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.text.schedule_preview import BUDGET, RUNS, Preview, preview, schedule_text
+from redbeat_tui.threads import in_thread
 from redbeat_tui.widgets.field import Field
 
 from .dialog import Dialog, button, plain

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from redbeat_tui.action import Action
-from redbeat_tui.format import GLYPHS
+from redbeat_tui.text.format import GLYPHS
 from redbeat_tui.widgets.key_bar import key_text
 
 from .dialog import Dialog, button, plain

@@ -10,11 +10,11 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from redbeat_tui.console import Console, HeaderOutdated, console_of
-from redbeat_tui.filter import parse_filter
-from redbeat_tui.listing import Listing
-from redbeat_tui.model import Delta
-from redbeat_tui.row import Row
-from redbeat_tui.sanitize import clean
+from redbeat_tui.live.filter import parse_filter
+from redbeat_tui.live.listing import Listing
+from redbeat_tui.live.model import Delta
+from redbeat_tui.live.row import Row
+from redbeat_tui.text.sanitize import clean
 from redbeat_tui.widgets.activity import Activity
 from redbeat_tui.widgets.entry_table import EntryTable
 from redbeat_tui.widgets.field import Field

@@ -9,9 +9,9 @@ from textual.style import Style
 from textual.widget import Widget
 
 from redbeat_core.events import Event
-from redbeat_tui.following import DISPATCHED, FAILED, REQUESTED, RUNNING, SUCCEEDED, Run
-from redbeat_tui.sanitize import clean
-from redbeat_tui.telling import clock, tell
+from redbeat_tui.live.requested_runs import DISPATCHED, FAILED, REQUESTED, RUNNING, SUCCEEDED, Run
+from redbeat_tui.text.event_text import clock, tell
+from redbeat_tui.text.sanitize import clean
 
 from .line import Part, fit
 

@@ -25,18 +25,18 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from redbeat_tui.listing import SORTS
-from redbeat_tui.row import Row
+from redbeat_tui.live.listing import SORTS
+from redbeat_tui.live.row import Row
 
-from .entry_table_columns import GAP, MARGIN, Placed, Present, arrange, column_at, texts
-from .entry_table_drawing import COMPONENTS, CSS, Line, Painter, line_of
+from .entry_columns import GAP, MARGIN, Placed, Present, arrange, column_at, texts
+from .entry_painter import COMPONENTS, CSS, Line, Painter, line_of
 
 #: Lines that can be copied at a time.
 _COPIED = 10_000
 
 
 class EntryTable(ScrollView, can_focus=True):
-    """A virtual table of :class:`~redbeat_tui.row.Row`.
+    """A virtual table of :class:`~redbeat_tui.live.row.Row`.
 
     :ivar cursor: index of the row that the cursor is on. It stays on its entry when others move.
     :ivar zone: whose clock next runs are shown in.

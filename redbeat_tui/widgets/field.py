@@ -8,7 +8,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input
 
-from redbeat_tui.sanitize import clean
+from redbeat_tui.text.sanitize import clean
 
 #: More than a person types; a paste of a whole file is cut here.
 MAX_LENGTH = 4000

@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from redbeat_tui.sanitize import clean
+from redbeat_tui.text.sanitize import clean
 
 from .line import Part, fit
 

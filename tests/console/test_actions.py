@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from redbeat_tui.action import Action
-from redbeat_tui.actions import ACTIONS, bindings, refusal
+from redbeat_tui.actions.registry import ACTIONS, bindings, refusal
 
 #: ctrl+s, ctrl+b and their like are taken by terminals, tmux and screen.
 TAKEN = {"ctrl+a", "ctrl+b", "ctrl+s", "ctrl+q", "ctrl+j", "ctrl+o"}

@@ -14,7 +14,7 @@ from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
 from redbeat_core.settings.keys import Keys
 from redbeat_core.storage.schedule_store import ScheduleStore
-from redbeat_tui.actions import ACTIONS
+from redbeat_tui.actions.registry import ACTIONS
 from redbeat_tui.screens.ask import AskScreen
 from redbeat_tui.screens.detail import DetailScreen
 from redbeat_tui.screens.help import HelpScreen

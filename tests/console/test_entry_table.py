@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import Input
 
-from redbeat_tui.row import Row
+from redbeat_tui.live.row import Row
 from tests.support.rows import NOW, meta, outcome, paused, record, row
 from tests.support.tables import console, drawn, many
 

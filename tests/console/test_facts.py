@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from redbeat_core.leadership.health import Beat, Health, Leader, ServerInfo
-from redbeat_tui.facts import leader_words
+from redbeat_tui.widgets.header_facts import leader_words
 
 TOKEN = "ops-1:42:ab"
 

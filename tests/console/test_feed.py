@@ -18,7 +18,7 @@ from redbeat_core.leadership.health import Health
 from redbeat_core.operations import Operations
 from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 from redbeat_tui.feed import Feed
-from redbeat_tui.model import LARGE, Delta, Item, Model
+from redbeat_tui.live.model import LARGE, Delta, Item, Model
 from tests.support.rows import NOW, definition, record
 from tests.support.server import Server
 from tests.support.waiting import wait_for

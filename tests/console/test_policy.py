@@ -13,7 +13,7 @@ from redbeat_core.entries.codec import encode_meta
 from redbeat_core.entries.policy import ALLOWED, encode_policy
 from redbeat_core.entries.view import Counts
 from redbeat_core.storage.schedule_store import ScheduleStore
-from redbeat_tui.policy_text import counts_text, length, policy_lines
+from redbeat_tui.text.policy_text import counts_text, length, policy_lines
 
 from .conftest import Run
 

@@ -15,7 +15,7 @@ from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.entries.view import decode_record
 from redbeat_core.schedules import parse_schedule, rrule
 from redbeat_core.storage.schedule_store import ScheduleStore
-from redbeat_tui import preview
+from redbeat_tui.text import schedule_preview
 
 from .conftest import Add, Opened, Run, shown, until
 
@@ -144,7 +144,7 @@ def test_preview_asks_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     done = run("preview", "at 2990-12-24 18:00", "--tz", "UTC")
     assert done.exit_code == 0
     assert "that is all: then it is finished" in done.stdout
-    assert preview.BUDGET <= 5
+    assert schedule_preview.BUDGET <= 5
 
 
 def test_preview_tells_parts_of_a_second(run: Run) -> None:
@@ -171,8 +171,8 @@ async def test_the_editor_says_when_it_did_not_find_the_next_runs_in_time(
 ) -> None:
     add("first")
     # More than can be found in that time.
-    monkeypatch.setattr(preview, "RUNS", 10**9)
-    monkeypatch.setattr(preview, "BUDGET", 0.05)
+    monkeypatch.setattr(schedule_preview, "RUNS", 10**9)
+    monkeypatch.setattr(schedule_preview, "BUDGET", 0.05)
     console = opened()
     async with console.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: console.selected_row() is not None, "the entry")

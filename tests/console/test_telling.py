@@ -10,11 +10,11 @@ import pytest
 
 from redbeat_core import events
 from redbeat_core.events import Event
-from redbeat_tui.following import Follower
-from redbeat_tui.model import Delta
-from redbeat_tui.row import Row
-from redbeat_tui.tally import Tally, count
-from redbeat_tui.telling import tell
+from redbeat_tui.live.model import Delta
+from redbeat_tui.live.requested_runs import Follower
+from redbeat_tui.live.row import Row
+from redbeat_tui.live.tally import Tally, count
+from redbeat_tui.text.event_text import tell
 from redbeat_tui.widgets.line import Part, fit
 from tests.support.rows import NOW, record
 

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets import Input
 
-from redbeat_tui.row import Row
+from redbeat_tui.live.row import Row
 from redbeat_tui.widgets.entry_table import EntryTable
 
 from .rows import NOW, meta, row

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core.events import Snapshot
-from redbeat_tui.filter import parse_filter
-from redbeat_tui.listing import Listing
-from redbeat_tui.model import LARGE, Decoded, Model
-from redbeat_tui.row import Row
+from redbeat_tui.live.filter import parse_filter
+from redbeat_tui.live.listing import Listing
+from redbeat_tui.live.model import LARGE, Decoded, Model
+from redbeat_tui.live.row import Row
 from tests.support.rows import AT_NINE, NOW, meta, outcome, paused, record, row
 
 ROWS = [

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redbeat_tui import format as shown
-from redbeat_tui.format import (
+from redbeat_tui.live.row import STATUSES
+from redbeat_tui.text import format as shown
+from redbeat_tui.text.format import (
     AGO_WIDTH,
     AT_WIDTH,
     COUNTDOWN_WIDTH,
@@ -24,8 +25,7 @@ from redbeat_tui.format import (
     truncate,
     width,
 )
-from redbeat_tui.row import STATUSES
-from redbeat_tui.sanitize import clean
+from redbeat_tui.text.sanitize import clean
 
 NOW = datetime(2025, 11, 23, 12, 0, 0, tzinfo=UTC).timestamp()
 

@@ -11,8 +11,8 @@ import pytest
 from redbeat_core import events
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import Changes, Event, Link, Reconciled, Snapshot
-from redbeat_tui.model import LARGE, RECENT, Decoded, Delta, Model
-from redbeat_tui.row import Row
+from redbeat_tui.live.model import LARGE, RECENT, Decoded, Delta, Model
+from redbeat_tui.live.row import Row
 from tests.support.rows import NOW, definition, meta, outcome, paused, record, row
 
 

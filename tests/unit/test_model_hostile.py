@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entries.view import decode_record
-from redbeat_tui.row import Row
+from redbeat_tui.live.row import Row
 
 HUGE = 10**400
 JSON = st.recursive(

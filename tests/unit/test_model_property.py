@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from redbeat_core import events
 from redbeat_core.entries.record import FIELDS, EntryRecord
 from redbeat_core.events import Changes, Event, Link, Reconciled, Sequencer, Snapshot
-from redbeat_tui.filter import parse_filter
-from redbeat_tui.listing import SORTS, Listing
-from redbeat_tui.model import Delta, Model
+from redbeat_tui.live.filter import parse_filter
+from redbeat_tui.live.listing import SORTS, Listing
+from redbeat_tui.live.model import Delta, Model
 from tests.support.rows import NOW, definition, outcome, paused
 
 NAMES = ("a", "b", "ç")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from redbeat_core.entries.view import EntryView
-from redbeat_tui.run_now import TypedWrongError, fields_of, overrides
-from redbeat_tui.sanitize import clean
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.text.trigger_form import TypedWrongError, fields_of, overrides
 
 VIEW = EntryView(
     "orders", "v", args=["märz", 1], kwargs={"dry": True}, options={"queue": "slow", "priority": 1}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcwidth
 
-from redbeat_tui.format import width
-from redbeat_tui.sanitize import LIMIT, MARKS, clean, clean_lines
+from redbeat_tui.text.format import width
+from redbeat_tui.text.sanitize import LIMIT, MARKS, clean, clean_lines
 
 HOSTILE = [
     ("\x1b[2J", "␛[2J"),

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from textual.binding import Binding
 
+from redbeat_tui.action import CONSOLE, ENTRY, VIEW, Action
 from redbeat_tui.widgets.key_bar import Key, key_text
 
-from . import verbs
-from .action import CONSOLE, ENTRY, VIEW, Action
+from . import handlers
 
 _ALL = (
     Action(
@@ -22,7 +22,7 @@ _ALL = (
         "pause",
         "Pause the entry, or resume it; with a note.",
         ENTRY,
-        verbs.pause_or_resume,
+        handlers.pause_or_resume,
         writes=True,
         needs_entry=True,
         weight=7,
@@ -33,7 +33,7 @@ _ALL = (
         "trigger",
         "Run the entry once now. Asks first.",
         ENTRY,
-        verbs.trigger,
+        handlers.trigger,
         writes=True,
         needs_entry=True,
         weight=6,
@@ -44,7 +44,7 @@ _ALL = (
         "edit",
         "Edit the schedule; see its next runs, then save.",
         ENTRY,
-        verbs.edit,
+        handlers.edit,
         writes=True,
         needs_entry=True,
         weight=6,
@@ -55,7 +55,7 @@ _ALL = (
         "delete",
         "Delete the entry. Asks first.",
         ENTRY,
-        verbs.delete,
+        handlers.delete,
         writes=True,
         needs_entry=True,
         weight=3,
@@ -66,7 +66,7 @@ _ALL = (
         "detail",
         "Show the entry: definition, state, next runs.",
         ENTRY,
-        verbs.show,
+        handlers.show,
         needs_entry=True,
         weight=5,
     ),
@@ -76,7 +76,7 @@ _ALL = (
         "filter",
         "Show only the entries that match; esc clears it.",
         VIEW,
-        verbs.open_filter,
+        handlers.open_filter,
         weight=4,
     ),
     Action(
@@ -85,7 +85,7 @@ _ALL = (
         "sort",
         "Sort by next run, name, status, last run in turn.",
         VIEW,
-        verbs.next_sort,
+        handlers.next_sort,
         weight=2,
     ),
     Action(
@@ -94,7 +94,7 @@ _ALL = (
         "refresh",
         "Read everything again (it is live anyway).",
         VIEW,
-        verbs.refresh,
+        handlers.refresh,
     ),
     Action(
         "back",
@@ -102,7 +102,7 @@ _ALL = (
         "back",
         "Leave the detail, or clear the filter.",
         VIEW,
-        verbs.back,
+        handlers.back,
     ),
     Action(
         "help",
@@ -110,7 +110,7 @@ _ALL = (
         "help",
         "Show this help.",
         CONSOLE,
-        verbs.show_help,
+        handlers.show_help,
         weight=8,
     ),
     Action(
@@ -119,7 +119,7 @@ _ALL = (
         "commands",
         "Find an action by its name.",
         CONSOLE,
-        verbs.open_palette,
+        handlers.open_palette,
     ),
     Action(
         "suspend",
@@ -127,7 +127,7 @@ _ALL = (
         "suspend",
         "Go back to the shell for a moment; `fg` returns.",
         CONSOLE,
-        verbs.suspend,
+        handlers.suspend,
     ),
     Action(
         "quit",
@@ -135,7 +135,7 @@ _ALL = (
         "quit",
         "Leave the detail, or the console.",
         CONSOLE,
-        verbs.leave,
+        handlers.leave,
         weight=9,
     ),
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import tzinfo
 
 from redbeat_core.leadership.health import Health, Leader
-from redbeat_tui.widgets.header import HeaderFacts
+from redbeat_tui.live.model import Model
+from redbeat_tui.text.event_text import clock
+from redbeat_tui.text.format import duration
 
-from .format import duration
-from .model import Model
-from .telling import clock
+from .header import HeaderFacts
 
 
 def header_facts(

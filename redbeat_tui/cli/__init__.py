@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from .cli_common import Refusal, common, sentences, the_options
+from .common import Refusal, common, sentences, the_options
 
 
 @click.group(
@@ -39,15 +39,15 @@ def _open_console() -> int:
             "the console needs a terminal; in a script use its commands, for example "
             "`redbeat-tui list --json`"
         )
-    from .running import run
+    from redbeat_tui.launch import run
 
     return run(options)
 
 
 def main() -> None:
     """Run the command line."""
-    from . import cli_changes, cli_demo, cli_policy, cli_preview, cli_reading
+    from . import change, demo, policy, preview, show
 
-    for module in (cli_reading, cli_changes, cli_policy, cli_demo, cli_preview):
+    for module in (show, change, policy, demo, preview):
         module.register(cli)
     cli(prog_name="redbeat-tui")

@@ -71,7 +71,7 @@ class Delta:
     :ivar removed: names of the rows that are gone.
     :ivar all: the rows were replaced as a whole; the two sets are empty.
     :ivar decoded: names of rows that did not change, but can now be filtered and sorted by what
-        is in them: see :attr:`~redbeat_tui.row.Row.ready`.
+        is in them: see :attr:`~redbeat_tui.live.row.Row.ready`.
     :ivar facts: the link, the leader or a beat changed: what a header shows.
     :ivar events: what was told, in order, heartbeats left out.
     """

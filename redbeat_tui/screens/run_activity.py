@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 
 from redbeat_core.operations import TRIGGER_EXPIRES
-
-from .console import Console
-from .following import REQUESTED, Follower, Run
-from .format import duration
-from .sanitize import clean
+from redbeat_tui.console import Console
+from redbeat_tui.live.requested_runs import REQUESTED, Follower, Run
+from redbeat_tui.text.format import duration
+from redbeat_tui.text.sanitize import clean
 
 #: Seconds for which a run that has ended stays on the activity line.
 LINGER = 6.0

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .format import LATE_AFTER
+from redbeat_tui.text.format import LATE_AFTER
+
 from .model import Delta
 from .row import Row
 

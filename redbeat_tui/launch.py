@@ -12,12 +12,12 @@ from celery import Celery
 
 from redbeat_core.operations import Operations, default_actor
 from redbeat_core.storage.connection import ConnectionProblem
+from redbeat_tui.text.sanitize import clean
 
 from .app import ConsoleApp
-from .background import finish
 from .config import Options, check_server, open_store, options_for
-from .sanitize import clean
 from .terminal import quiet_logging
+from .threads import finish
 
 #: Seconds that Redis gets for the first question; whoever is slower is waited for inside.
 FIRST_LOOK = 2.0

@@ -10,7 +10,7 @@ from redbeat_core.entries.record import json_object
 from redbeat_core.entries.view import EntryView, Pause
 from redbeat_core.schedules import describe
 
-from .preview import schedule_text
+from .schedule_preview import schedule_text
 
 
 @dataclass(frozen=True, slots=True)

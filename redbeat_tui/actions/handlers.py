@@ -15,17 +15,16 @@ from textual.app import SuspendNotSupported
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entries.view import EntryView, decode_record
 from redbeat_core.operations import ConflictError, NotFoundError
+from redbeat_tui.console import Console
 from redbeat_tui.screens.ask import Answer, AskScreen, Question
 from redbeat_tui.screens.conflict import ConflictScreen
 from redbeat_tui.screens.detail import DetailScreen
 from redbeat_tui.screens.edit import EditScreen
-
-from .console import Console
-from .format import ago, countdown, timestamp
-from .preview import Preview, repairable
-from .requests import WAITS
-from .run_now import TypedWrongError, fields_of, overrides
-from .sanitize import clean
+from redbeat_tui.screens.run_activity import WAITS
+from redbeat_tui.text.format import ago, countdown, timestamp
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.text.schedule_preview import Preview, repairable
+from redbeat_tui.text.trigger_form import TypedWrongError, fields_of, overrides
 
 
 def short(name: str) -> str:

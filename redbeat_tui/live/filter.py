@@ -55,7 +55,7 @@ class Filter:
         return bool(self.tests)
 
     def matches(self, row: Row, now: float | None = None) -> bool:
-        """Whether *row* is shown; one that is not :attr:`~redbeat_tui.row.Row.ready` is not.
+        """Whether *row* is shown; one that is not :attr:`~redbeat_tui.live.row.Row.ready` is not.
 
         :param now: Unix seconds, for ``status:late``; None while the data is not live.
         """

@@ -6,8 +6,9 @@ import os
 
 import click
 
-from .cli_common import common, flags_of, sentences
-from .config import switch
+from redbeat_tui.config import switch
+
+from .common import common, flags_of, sentences
 
 
 def register(group: click.Group) -> None:
@@ -32,7 +33,7 @@ def demo(headless: bool, seconds: float) -> None:
     Everything it started ends with it. Of the options only --url (a server to use instead of an
     embedded one; not REDBEAT_REDIS_URL) and --read-only matter here.
     """
-    from .demo import run
+    from redbeat_tui.demo import run
 
     flags = flags_of(click.get_current_context())
     read_only = switch(flags.read_only, os.environ, "REDBEAT_READ_ONLY")

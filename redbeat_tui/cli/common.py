@@ -18,8 +18,7 @@ from redbeat_core.schedules import ScheduleError
 from redbeat_core.settings.config import ConfigError
 from redbeat_core.storage.connection import ConnectionProblem, explain
 from redbeat_core.storage.schedule_store import ScheduleStore
-
-from .config import (
+from redbeat_tui.config import (
     THEMES,
     Flags,
     OptionError,
@@ -29,7 +28,7 @@ from .config import (
     resolve,
     use_timezone,
 )
-from .sanitize import clean
+from redbeat_tui.text.sanitize import clean
 
 F = TypeVar("F", bound=Callable[..., Any])
 

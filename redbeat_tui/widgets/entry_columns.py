@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
-from redbeat_tui.format import (
+from redbeat_tui.live.row import Row
+from redbeat_tui.text.format import (
     AGO_WIDTH,
     AT_WIDTH,
     COUNTDOWN_WIDTH,
@@ -22,8 +23,7 @@ from redbeat_tui.format import (
     status_text,
     width,
 )
-from redbeat_tui.row import Row
-from redbeat_tui.sanitize import clean
+from redbeat_tui.text.sanitize import clean
 
 #: Cells between two columns.
 GAP = 2

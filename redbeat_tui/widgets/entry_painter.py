@@ -14,10 +14,10 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from redbeat_tui.format import width
-from redbeat_tui.row import Row
+from redbeat_tui.live.row import Row
+from redbeat_tui.text.format import width
 
-from .entry_table_columns import GAP, MARGIN, Placed, Present, texts, titles
+from .entry_columns import GAP, MARGIN, Placed, Present, texts, titles
 
 if TYPE_CHECKING:
     from textual.widget import Widget

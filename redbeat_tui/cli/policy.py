@@ -11,9 +11,12 @@ import click
 from redbeat_core.entries.policy import ALLOWED, AMBIGUOUS, CATCHUP, NONEXISTENT
 from redbeat_core.schedules.text.datetimes import parse_moment
 from redbeat_core.schedules.text.tokens import ScheduleError, Word
+from redbeat_tui.text.durations import seconds_of
+from redbeat_tui.text.policy_text import policy_lines
+from redbeat_tui.text.sanitize import clean
 
-from .cli_changes import next_run
-from .cli_common import (
+from .change import next_run
+from .common import (
     Refusal,
     change_options,
     common,
@@ -22,9 +25,6 @@ from .cli_common import (
     sentences,
     zone_of,
 )
-from .length_text import seconds_of
-from .policy_text import policy_lines
-from .sanitize import clean
 
 #: What takes a member out of an entry's policy, so that the settings decide.
 DEFAULT = "default"

@@ -23,11 +23,11 @@ from redbeat_core.schedules import (
 from redbeat_core.schedules.recurrence.zones import find_zone
 from redbeat_core.schedules.text.datetimes import parse_moment
 from redbeat_core.schedules.text.tokens import Word
+from redbeat_tui.text.format import timestamp
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.text.schedule_preview import BUDGET, pace
 
-from .cli_common import Refusal, common, sentences, the_options
-from .format import timestamp
-from .preview import BUDGET, pace
-from .sanitize import clean
+from .common import Refusal, common, sentences, the_options
 
 MOST = 10_000
 

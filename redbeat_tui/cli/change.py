@@ -16,8 +16,16 @@ from redbeat_core.events import Changes, Link
 from redbeat_core.schedules import ScheduleError, describe, parse_schedule
 from redbeat_core.storage.event_stream import EventStream
 from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_tui.config import Options
+from redbeat_tui.live.requested_runs import FAILED, REQUESTED, Follower, Run
+from redbeat_tui.screens.run_activity import WAITS
+from redbeat_tui.text.durations import seconds_of
+from redbeat_tui.text.format import countdown, timestamp
+from redbeat_tui.text.policy_text import over_because
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.text.trigger_form import TypedWrongError, read_json
 
-from .cli_common import (
+from .common import (
     Refusal,
     change_options,
     common,
@@ -26,14 +34,6 @@ from .cli_common import (
     sentences,
     zone_of,
 )
-from .config import Options
-from .following import FAILED, REQUESTED, Follower, Run
-from .format import countdown, timestamp
-from .length_text import seconds_of
-from .policy_text import over_because
-from .requests import WAITS
-from .run_now import TypedWrongError, read_json
-from .sanitize import clean
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -26,8 +26,7 @@ from redbeat_core.events import (
     Event,
 )
 from redbeat_core.schedules import describe
-
-from .format import LATE_AFTER
+from redbeat_tui.text.format import LATE_AFTER
 
 if TYPE_CHECKING:
     from celery import Celery

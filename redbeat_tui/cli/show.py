@@ -12,17 +12,17 @@ import click
 
 from redbeat_core.entries.names import check_name
 from redbeat_core.entries.record import json_object
+from redbeat_tui.config import open_store
+from redbeat_tui.live.filter import parse_filter
+from redbeat_tui.live.listing import SORTS, Listing
+from redbeat_tui.live.model import Model
+from redbeat_tui.live.row import Row
+from redbeat_tui.text.format import ago, at, countdown, fit, status_text, timestamp, width
+from redbeat_tui.text.policy_text import counts_text, over_because, policy_lines
+from redbeat_tui.text.sanitize import clean, clean_lines
+from redbeat_tui.text.schedule_preview import next_runs, pace, schedule_text
 
-from .cli_common import Refusal, common, options_in_force, sentences, zone_of
-from .config import open_store
-from .filter import parse_filter
-from .format import ago, at, countdown, fit, status_text, timestamp, width
-from .listing import SORTS, Listing
-from .model import Model
-from .policy_text import counts_text, over_because, policy_lines
-from .preview import next_runs, pace, schedule_text
-from .row import Row
-from .sanitize import clean, clean_lines
+from .common import Refusal, common, options_in_force, sentences, zone_of
 
 #: No column is wider, in cells; the definition in full is what ``show`` is for.
 WIDEST = 44

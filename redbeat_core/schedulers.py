@@ -18,6 +18,7 @@ from redbeat_core.broker.publisher import Dispatcher
 from redbeat_core.dispatch.context import BeatContext
 from redbeat_core.dispatch.isolation import UnexpectedErrors
 from redbeat_core.dispatch.lazy_args import LazyArguments
+from redbeat_core.dispatch.messages.celery_hooks import overridden
 from redbeat_core.dispatch.runner import BatchRunner
 from redbeat_core.leadership.lease import Lease, make_token
 from redbeat_core.leadership.wakeup import Wakeup
@@ -42,6 +43,7 @@ from redbeat_core.storage.connection import (
 from redbeat_core.storage.errors import is_read_only
 from redbeat_core.storage.leader_store import ClaimStore
 
+from .backoff import next_wait
 from .clock import Clock
 from .entry import RedBeatSchedulerEntry
 from .signals import exit_on_default_sigterm, interrupts_held_back, wait_for
@@ -333,7 +335,7 @@ class RedBeatScheduler(Scheduler):
     def _unexpected(self, exc: Exception) -> float:
         # Ending beat would help nobody: the next one to lead would meet it, too.
         self._errors.met(_A_STEP, exc)
-        self._error_wait = min(max(self._error_wait * 2, _AWAY_FIRST), _AWAY_MOST)
+        self._error_wait = next_wait(self._error_wait, _AWAY_FIRST, _AWAY_MOST)
         return float(min(self._error_wait, self.max_interval))
 
     def _away(self, exc: Exception) -> float:
@@ -343,7 +345,7 @@ class RedBeatScheduler(Scheduler):
             logger.debug("beat: the error was", exc_info=exc)
         if is_read_only(exc):
             self._reconnect(str(problem))
-        self._away_wait = min(max(self._away_wait * 2, _AWAY_FIRST), _AWAY_MOST)
+        self._away_wait = next_wait(self._away_wait, _AWAY_FIRST, _AWAY_MOST)
         return self._away_wait
 
     def _reconnect(self, reason: str) -> None:
@@ -358,13 +360,8 @@ class RedBeatScheduler(Scheduler):
     def _warn_of_unused_hooks(self) -> None:
         """celery-redbeat's loop calls methods that this one has no use for."""
         unused = [
-            f"{kind.__name__}.{name}"
-            for kind, base, names in (
-                (type(self), RedBeatScheduler, ("maybe_due", "reserve")),
-                (self.Entry, RedBeatSchedulerEntry, ("is_due", "next", "_next_instance")),
-            )
-            for name in names
-            if getattr(kind, name, None) is not getattr(base, name, None)
+            *overridden(type(self), RedBeatScheduler, ("maybe_due", "reserve")),
+            *overridden(self.Entry, RedBeatSchedulerEntry, ("is_due", "next", "_next_instance")),
         ]
         if unused:
             logger.warning(

@@ -1,6 +1,6 @@
 """Runs made many at a time: what is the same for all of a batch is worked out once.
 
-An entry whose message can be filled into a form (:mod:`redbeat_core.dispatch.messages.learned`), that makes one
+An entry whose message can be filled into a form (:mod:`.messages.learned`), that makes one
 plain run and goes on, is put into the commit as the few texts that are its own; the script fills
 them into the message, the meta and the event. Everything else takes the long way through a
 :class:`~redbeat_core.dispatch.runs.Job`, and both ways give the same.

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from redbeat_core.backoff import next_wait
+
 #: Seconds between attempts: the first wait, and the longest for one entry and for the broker.
 RETRY_FIRST, RETRY_MOST, BROKER_MOST = 1.0, 60.0, 30.0
 #: Seconds by which a clock that is set back may lengthen a wait; set back further, it ends it.
@@ -56,8 +58,9 @@ class Postponed:
 
     def failed(self, key: str, mark: str) -> Wait:
         """Publishing *key* failed once more."""
-        attempts = self._waits[key].attempts + 1 if key in self._waits else 1
-        length = min(RETRY_FIRST * 2 ** min(attempts - 1, 10), RETRY_MOST)
+        before = self._waits.get(key)
+        attempts = before.attempts + 1 if before else 1
+        length = next_wait(before.length if before else 0.0, RETRY_FIRST, RETRY_MOST)
         wait = self._waits[key] = Wait(mark, attempts, self._clock() + length, length)
         return wait
 
@@ -95,7 +98,7 @@ class Postponed:
 
     def broker_failed(self) -> float:
         """Nothing can be published now; returns seconds to wait."""
-        self._broker_wait = min(max(self._broker_wait * 2, RETRY_FIRST), BROKER_MOST)
+        self._broker_wait = next_wait(self._broker_wait, RETRY_FIRST, BROKER_MOST)
         self.broker_until = self._clock() + self._broker_wait
         return self._broker_wait
 

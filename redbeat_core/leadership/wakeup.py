@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from redbeat_core.backoff import next_wait
 from redbeat_core.storage.connection import TROUBLE
 from redbeat_core.storage.event_stream import RETRY_FIRST, RETRY_MOST, close_quietly
 from redbeat_core.storage.schedule_store import ScheduleStore
@@ -45,7 +46,7 @@ class Wakeup:
         self._connect_anew = True
 
     def _run(self) -> None:
-        wait = RETRY_FIRST
+        wait = 0.0
         while not self._stop.is_set():
             pubsub, self._connect_anew = None, False
             try:
@@ -57,11 +58,11 @@ class Wakeup:
                     message = pubsub.get_message(timeout=_POLL)
                     if message is not None and self._matters(message.get("data")):
                         self._on_event()
-                    wait = RETRY_FIRST
+                    wait = 0.0
             except TROUBLE:
                 # The tick reports it; without the subscription it looks once a second.
+                wait = next_wait(wait, RETRY_FIRST, RETRY_MOST)
                 self._stop.wait(wait)
-                wait = min(wait * 2, RETRY_MOST)
             finally:
                 if pubsub is not None:
                     close_quietly(pubsub)

@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from redbeat_core.backoff import next_wait
 from redbeat_core.settings.config import RedBeatConfig, ensure_conf, redact
 from redbeat_core.settings.keys import hash_tag
 from redbeat_core.settings.redis_urls import (
@@ -121,7 +122,7 @@ class RetryingConnection:
                     raise
             logger.warning("beat: Retrying Redis connection in %s seconds...", wait)
             time.sleep(wait)
-            wait = min(wait * 2, self.RETRY_MAX_WAIT)
+            wait = next_wait(wait, 1.0, self.RETRY_MAX_WAIT)
 
 
 def get_redis(app: Celery | None = None) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from redis import exceptions
 
 from redbeat_core import events
+from redbeat_core.backoff import next_wait
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import (
     Changes,
@@ -75,7 +76,7 @@ class EventStream:
         Redis being away ends nothing: there is a ``Link`` that says so, and attempts with
         growing waits.
         """
-        wait = RETRY_FIRST
+        wait = 0.0
         yield Link("connecting")
         while not stop.is_set():
             pubsub = None
@@ -88,12 +89,12 @@ class EventStream:
                 yield Link("catching-up")
                 yield from self._resume()
                 yield Link("live")
-                wait = RETRY_FIRST
+                wait = 0.0
                 yield from self._listen(pubsub, stop)
             except TROUBLE as exc:
                 yield Link("disconnected", str(explain(exc, self._url)))
+                wait = next_wait(wait, RETRY_FIRST, RETRY_MOST)
                 stop.wait(wait)
-                wait = min(wait * 2, RETRY_MOST)
             finally:
                 if pubsub is not None:
                     close_quietly(pubsub)

@@ -6,6 +6,7 @@ of one object, functions put into Celery's classes. All of it is looked for wher
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -24,6 +25,15 @@ def is_from(function: Any, module: ModuleType) -> bool:
     """Whether *function* is a plain one that *module* defines; what wraps one may call itself
     alike, and still is another module's."""
     return type(function) is FunctionType and function.__globals__ is vars(module)
+
+
+def overridden(kind: type, base: type, names: Iterable[str]) -> list[str]:
+    """Which of the methods *names* the class *kind* has in place of *base*'s, as ``Kind.name``."""
+    return [
+        f"{kind.__name__}.{name}"
+        for name in names
+        if getattr(kind, name, None) is not getattr(base, name, None)
+    ]
 
 
 def sends_as_celery(scheduler: Scheduler) -> bool:

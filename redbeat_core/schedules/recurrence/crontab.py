@@ -2,7 +2,7 @@
 
 Pure. Celery's own search is silent for the whole repeated hour when clocks go back, and its
 cost is unbounded for dates that never come. The policy for daylight saving is that of
-:mod:`redbeat_core.schedules.recurrence.zones`: a crontab that runs in every hour runs on elapsed time, any other by
+:mod:`.zones`: a crontab that runs in every hour runs on elapsed time, any other by
 the clock on the wall. Day of month and day of week must both match, as in Celery.
 """
 

@@ -1,6 +1,6 @@
 """When YEARLY, MONTHLY, WEEKLY and DAILY rules occur, on a clock without a zone.
 
-Pure; used by :mod:`redbeat_core.schedules.recurrence.floating_rule` only. The periods of a rule (its years, months, weeks
+Pure; used by :mod:`.floating_rule` only. The periods of a rule (its years, months, weeks
 or days) are numbered from the one that holds DTSTART, and every INTERVAL-th counts. How many days
 each period of a year names is looked up a year at a time, to find the next occurrence as well as
 to count how many there were.

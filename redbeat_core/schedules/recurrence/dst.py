@@ -1,6 +1,6 @@
 """Walking the local times of a schedule through the changes of the clock in its zone.
 
-Pure; used by crontabs and rules. The two ways of walking are those of :mod:`redbeat_core.schedules.recurrence.zones`.
+Pure; used by crontabs and rules. The two ways of walking are those of :mod:`.zones`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the times of a rule end that the exclusions of its set take away, many in a row.
 
-Pure; used by :mod:`redbeat_core.schedules.types.rrule_set` only. On each day of the 400 years after which the days
+Pure; used by rule sets only. On each day of the 400 years after which the days
 of all rules come round again it is known which times of day a rule may have and which exclusions
 take, so that what is left is found without looking at what is taken.
 """

@@ -1,12 +1,12 @@
 """When a recurrence rule (RFC 5545) occurs, on a clock without a zone: seek, count, bounded search.
 
-Pure; :mod:`redbeat_core.schedules.recurrence.zoned_rule` puts a rule into a zone. The semantics are those of
+Pure; :mod:`.zoned_rule` puts a rule into a zone. The semantics are those of
 ``dateutil.rrule``, which the tests compare with, but for the numbers of weeks, where it takes some
 years to have one too many, and we go by the standard. dateutil itself has no seek (its cost grows
 with the age of the rule, to minutes) and walks to the year 9999 for a rule that never matches.
 
 Here neither seeking nor counting depends on how many occurrences there were: see
-:mod:`redbeat_core.schedules.recurrence.daily_rules` and :mod:`redbeat_core.schedules.recurrence.subdaily_rules`. A search ends where the
+:mod:`.daily_rules` and :mod:`.subdaily_rules`. A search ends where the
 calendar does, or earlier, where what comes has been before: it repeats every 400 years.
 """
 

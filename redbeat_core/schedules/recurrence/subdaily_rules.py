@@ -1,6 +1,6 @@
 """When HOURLY, MINUTELY and SECONDLY rules occur, on a clock without a zone.
 
-Pure; used by :mod:`redbeat_core.schedules.recurrence.floating_rule` only. Such a rule ticks every INTERVAL units from
+Pure; used by :mod:`.floating_rule` only. Such a rule ticks every INTERVAL units from
 DTSTART on; a tick counts on a day and at a time of day that the rule names. The times of a day are
 a row of bytes, of which the ticks of a day are every INTERVAL-th, so that they are found and
 counted without looking at each. Where many days in a row have none, it is worked out for all days

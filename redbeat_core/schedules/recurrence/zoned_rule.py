@@ -1,7 +1,7 @@
 """When a recurrence rule occurs in a time zone, with its COUNT and UNTIL.
 
 Pure. DAILY and slower rules go by the clock on the wall of DTSTART's zone, HOURLY and finer
-ones by elapsed time (see :mod:`redbeat_core.schedules.recurrence.zones`). COUNT counts the times that the rule names,
+ones by elapsed time (see :mod:`.zones`). COUNT counts the times that the rule names,
 whatever the daylight-saving policy makes of them: it is counted by whole days, not one by one,
 and each count goes on from the last.
 """

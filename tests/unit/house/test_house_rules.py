@@ -19,7 +19,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 CONTRACTS = SETTINGS["importlinter"]["contracts"]
 
 #: These work on values alone: they can be tested, and trusted, without a server or a screen.
-PURE: list[str] = next(
+PURE_ROOMS: list[str] = next(
     contract["source_modules"] for contract in CONTRACTS if contract["name"].startswith("The pure")
 )
 
@@ -31,6 +31,19 @@ SPELLED_KEY = re.compile(
 
 def sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def modules_of(room: str) -> list[str]:
+    """The dotted names of a room's modules."""
+    path = ROOT.joinpath(*room.split("."))
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    return [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in files
+    ]
+
+
+PURE = [module for room in PURE_ROOMS for module in modules_of(room)]
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -91,6 +104,14 @@ def test_only_the_keys_module_spells_a_key() -> None:
         if SPELLED_KEY.search(text)
     ]
     assert not offences, "\n".join(offences)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_folder_has_twenty_modules(package: str) -> None:
+    folders = {path.parent for path in sources(package)}
+    assert folders
+    for folder in folders:
+        assert len(list(folder.glob("*.py"))) < 20, folder
 
 
 def test_no_file_has_more_than_400_lines() -> None:

@@ -23,13 +23,13 @@ from redbeat_core.entries.policy import Policy, as_members, encode_policy, membe
 from redbeat_core.entries.record import EntryRecord, bind, definition_of, own_copy
 from redbeat_core.planning.plan import Plan
 from redbeat_core.schedules.text.legacy_rrules import meant_in_utc
-from redbeat_core.schedules.types.count_progress import take_up
+from redbeat_core.schedules.types.count_progress import restore_progress
 from redbeat_core.schedules.types.next_run import next_look
 from redbeat_core.settings.config import ensure_conf
 from redbeat_core.storage.schedule_store import (
     MISSING,
-    ConflictError,
     ScheduleStore,
+    VersionConflict,
     score_text,
     store_for,
 )
@@ -162,7 +162,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         :raises DecodeError: it cannot run, with the reason.
         """
         known = definition_of(record)
-        take_up(known["schedule"], record.progress)
+        restore_progress(known["schedule"], record.progress)
         definition: dict[str, Any] = {name: known.get(name) for name in DEFINITION}
         for part in ("args", "kwargs", "options"):
             # A receiver of a signal, or a task's own `apply_async`, may change what it is given.
@@ -325,7 +325,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             "total_run_count": self.total_run_count,
         }
         # An entry that was deleted meanwhile must not come back as a hash with only its meta.
-        with suppress(ConflictError):
+        with suppress(VersionConflict):
             self._store.change(
                 self.name,
                 [("set", "meta", encode_meta(meta)), ("set", "due", mark)],

@@ -14,7 +14,7 @@ from celery.beat import Scheduler
 from celery.utils.log import LoggingProxy, get_logger
 
 from redbeat_core.broker.delivery import AT_LEAST_ONCE
-from redbeat_core.broker.publisher import Dispatcher
+from redbeat_core.broker.publisher import Publisher
 from redbeat_core.dispatch.context import BeatContext
 from redbeat_core.dispatch.isolation import UnexpectedErrors
 from redbeat_core.dispatch.lazy_args import LazyArguments
@@ -23,7 +23,7 @@ from redbeat_core.dispatch.runner import BatchRunner
 from redbeat_core.leadership.lease import Lease, make_token
 from redbeat_core.leadership.wakeup import Wakeup
 from redbeat_core.maintenance import static_entries
-from redbeat_core.maintenance.reconcile import Auditor
+from redbeat_core.maintenance.reconcile import Reconciler
 from redbeat_core.settings.config import (
     DEFAULT_LOCK_TIMEOUT,
     ConfigError,
@@ -41,7 +41,7 @@ from redbeat_core.storage.connection import (
     safe_url,
 )
 from redbeat_core.storage.errors import is_read_only
-from redbeat_core.storage.leader_store import ClaimStore
+from redbeat_core.storage.leader_store import LeaderStore
 
 from .backoff import next_wait
 from .clock import Clock
@@ -117,7 +117,7 @@ class RedBeatScheduler(Scheduler):
         # For the entries that this beat writes.
         app.redbeat_clock = self.clock
         token = make_token()
-        self.store = ClaimStore(
+        self.store = LeaderStore(
             client,
             config.keys,
             source=f"/redbeat/beat/{token}",
@@ -133,7 +133,7 @@ class RedBeatScheduler(Scheduler):
             clock=self.clock,
             token=token,
         )
-        self.dispatcher = Dispatcher(app, config.delivery, client)
+        self.dispatcher = Publisher(app, config.delivery, client)
         self.lazy = LazyArguments()
         self.runner = BatchRunner(
             BeatContext(
@@ -153,7 +153,7 @@ class RedBeatScheduler(Scheduler):
         self.batch = self.runner.batch
         self._wakeup = Wakeup(self.store, self.store.source, self._event.set)
         plain = self.Entry is RedBeatSchedulerEntry
-        self._auditor = Auditor(self.store, self.batch.loader, plain=plain)
+        self._auditor = Reconciler(self.store, self.batch.loader, plain=plain)
         self._warn_of_unused_hooks()
         self._leading = False
         self._installed = False

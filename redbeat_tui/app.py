@@ -32,7 +32,7 @@ from redbeat_tui.live.row import Row
 from redbeat_tui.live.tally import Tally, count
 from redbeat_tui.screens.detail import DetailScreen
 from redbeat_tui.screens.help import HelpScreen
-from redbeat_tui.screens.run_activity import Requests
+from redbeat_tui.screens.run_activity import RunActivity
 from redbeat_tui.screens.table import TableScreen
 from redbeat_tui.text.sanitize import clean
 from redbeat_tui.widgets.entry_table import EntryTable
@@ -87,7 +87,7 @@ class ConsoleApp(App[int]):
         self.operations = operations
         self.model = model if model is not None else Model(time.time, options.app)
         self.feed = feed if feed is not None else self._new_feed()
-        self.requests = Requests(self)
+        self.requests = RunActivity(self)
         self.tally = Tally()
         self.table_screen = TableScreen()
         self.zone: tzinfo = ZoneInfo(options.timezone) if options.timezone else UTC
@@ -160,7 +160,7 @@ class ConsoleApp(App[int]):
             self._reading = False
         self._count(delta)
         if delta.events:
-            self.requests.hear()
+            self.requests.apply_events()
         for screen in self.screen_stack:
             if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
                 screen.follow(delta)

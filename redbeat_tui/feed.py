@@ -21,7 +21,7 @@ from redbeat_core.leadership.health import Health, read_health
 from redbeat_core.storage.connection import explain
 from redbeat_core.storage.event_stream import EventStream
 from redbeat_core.storage.schedule_store import ScheduleStore
-from redbeat_tui.live.model import LARGE, Decoded, Delta, Item, Model, Prepared
+from redbeat_tui.live.model import LARGE, Decoded, Delta, Item, Model, SnapshotRows
 
 #: Seconds between two looks at the health.
 HEALTH_INTERVAL = 2.0
@@ -38,7 +38,7 @@ SILENT_AFTER = 6.0
 #: Rows that are reported as decoded at a time.
 _DECODED = 2_000
 
-_Mail = Item | Prepared | Decoded
+_Mail = Item | SnapshotRows | Decoded
 
 
 class Source(Protocol):
@@ -81,7 +81,7 @@ class Feed:
         self._room = threading.Condition()
         self._mailbox: deque[_Mail] = deque()
         self._threads: list[threading.Thread] = []
-        self._newest: Prepared | None = None
+        self._newest: SnapshotRows | None = None
         self.health: Health | None = None
         self.health_error: str | None = None
         self._heard: float | None = None
@@ -165,7 +165,7 @@ class Feed:
                 self._post(Link("disconnected", _reason(exc, self._url)))
             self._stop.wait(_RETRY)
 
-    def _begin(self, prepared: Prepared) -> None:
+    def _begin(self, prepared: SnapshotRows) -> None:
         self._newest = prepared
         if len(prepared.rows) <= LARGE:
             for row in prepared.rows.values():
@@ -182,7 +182,7 @@ class Feed:
                 self._room.wait(0.5)
             self._mailbox.append(item)
 
-    def _decode(self, prepared: Prepared) -> None:
+    def _decode(self, prepared: SnapshotRows) -> None:
         """Decode what was put off, the soonest due first: it is what is looked at."""
         done: list[str] = []
         for row in prepared.rows.values():

@@ -17,7 +17,7 @@ AT_MOST_ONCE = "at-most-once"
 
 
 @dataclass(slots=True)
-class Receipt:
+class Confirmation:
     """What the broker said of one message.
 
     :ivar message: the message's correlation id, by which a returned one is known.
@@ -31,18 +31,18 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class PublishResult:
     """What came of publishing one entry.
 
     :ivar task_id: the id of the message.
     :ivar commands: what puts it into the broker, when it was collected.
     :ivar error: why it could not be published; empty when it was.
     :ivar broker_down: the reason lies with the broker, not with the entry.
-    :ivar receipts: what the broker says of it, once :meth:`Dispatcher.settle` has returned.
+    :ivar receipts: the broker's confirmations, final after ``Publisher.wait_for_confirms``.
     """
 
     task_id: str
     commands: Commands
     error: str = ""
     broker_down: bool = False
-    receipts: Sequence[Receipt] = field(default=(), compare=False)
+    receipts: Sequence[Confirmation] = field(default=(), compare=False)

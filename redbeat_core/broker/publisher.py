@@ -24,9 +24,9 @@ from redbeat_core.signals import interrupts_let_through
 from redbeat_core.storage.connection import UNREACHABLE, is_cluster
 from redbeat_core.storage.errors import error_text
 
-from .delivery import AT_LEAST_ONCE, EXACTLY_ONCE, Receipt, Sent
-from .rabbitmq import HURRY, PATIENCE, ConfirmingChannel, PatientConnection
-from .redis_capture import Collecting, Commands, declare_once
+from .delivery import AT_LEAST_ONCE, EXACTLY_ONCE, Confirmation, PublishResult
+from .rabbitmq import CONFIRM_TIMEOUT, SHUTDOWN_TIMEOUT, BoundedConnection, ConfirmingChannel
+from .redis_capture import CapturingChannel, Commands, declare_once
 from .redis_publish import Push, push
 
 logger = get_logger("celery.beat")
@@ -34,7 +34,7 @@ logger = get_logger("celery.beat")
 _SILENT = "the broker does not answer"
 
 
-class Dispatcher:
+class Publisher:
     """Publishes entries for one app.
 
     :param delivery: ``redbeat_delivery``.
@@ -74,7 +74,7 @@ class Dispatcher:
         try:
             self._open()
             channel = self._producer.channel
-            if not isinstance(channel, Collecting):
+            if not isinstance(channel, CapturingChannel):
                 self.reason = f"the broker is no Redis ({self._connection.transport.driver_type})"
             elif not _same_server(channel.client, self._client):  # type: ignore[attr-defined]
                 self.reason = "the broker is another Redis server"
@@ -130,7 +130,9 @@ class Dispatcher:
             logger.info("beat: Delivery is %s: %s", self.mode, self.reason)
         return ""
 
-    def publish(self, task_id: str, send: Callable[[Any], Any], *, alone: bool = False) -> Sent:
+    def publish(
+        self, task_id: str, send: Callable[[Any], Any], *, alone: bool = False
+    ) -> PublishResult:
         """Publish one message through *send*, which is given the producer to use.
 
         To a Redis it is only collected, for the commit in the exactly-once mode, else for
@@ -140,38 +142,42 @@ class Dispatcher:
         :param alone: with no other message under way, since this one may meet an error.
         """
         commands: Commands = []
-        receipts: list[Receipt] = []
+        receipts: list[Confirmation] = []
         try:
             if self._producer is None or not self._is_whole():
                 raise ConnectionError(self._lost or "the connection to the broker was lost")
             channel = self._producer.channel
-            if isinstance(channel, Collecting):
+            if isinstance(channel, CapturingChannel):
                 channel.commands = commands
             confirms = isinstance(channel, ConfirmingChannel)
             if confirms:
                 if alone:
-                    channel.settle()
+                    channel.wait_for_confirms()
                 channel.receipts = receipts
             # No result is ever waited for here: without this the result backend subscribes to
             # each result's channel.
             with denied_join_result():
                 result = send(self._producer)
             if confirms and alone:
-                channel.settle()
-            return Sent(getattr(result, "id", None) or task_id, commands, receipts=receipts)
+                channel.wait_for_confirms()
+            return PublishResult(
+                getattr(result, "id", None) or task_id, commands, receipts=receipts
+            )
         except Exception as exc:
             error = error_text(exc)
             down = self._is_broker_down(exc)
             if down and not self._is_blocked():
                 self.close(error)
-            return Sent(task_id, [], error, broker_down=down)
+            return PublishResult(task_id, [], error, broker_down=down)
 
     @property
     def collects(self) -> bool:
         """Whether messages are collected, as commands for a Redis."""
-        return self._producer is not None and isinstance(self._producer.channel, Collecting)
+        return self._producer is not None and isinstance(self._producer.channel, CapturingChannel)
 
-    def settle(self, sent: Sequence[Sent], *, push: bool = True) -> list[Sent]:
+    def wait_for_confirms(
+        self, sent: Sequence[PublishResult], *, push: bool = True
+    ) -> list[PublishResult]:
         """Wait until the broker has spoken of what was published, and say what it said.
 
         :param push: False: what is only collected so far is not sent.
@@ -179,7 +185,7 @@ class Dispatcher:
         if self._producer is not None and isinstance(self._producer.channel, ConfirmingChannel):
             channel = self._producer.channel
             try:
-                channel.settle()
+                channel.wait_for_confirms()
             except Exception as exc:
                 error = error_text(exc)
                 channel.give_up(error)
@@ -192,7 +198,7 @@ class Dispatcher:
         down = self._producer is None or self._is_blocked()
         return [_settled(one, down) for one in sent]
 
-    def _pushed(self, sent: Sequence[Sent], push_now: bool) -> list[Sent]:
+    def _pushed(self, sent: Sequence[PublishResult], push_now: bool) -> list[PublishResult]:
         """Send what was collected, if it is not to be part of the commit."""
         collected = [one for one in sent if one.commands and not one.error]
         pushes: list[Push] = []
@@ -220,9 +226,9 @@ class Dispatcher:
         connection = getattr(channel, "connection", None)
         if channel is None or connection is None:
             return False
-        if isinstance(connection, PatientConnection):
+        if isinstance(connection, BoundedConnection):
             return bool(connection.connected)
-        return self.mode != EXACTLY_ONCE or isinstance(channel, Collecting)
+        return self.mode != EXACTLY_ONCE or isinstance(channel, CapturingChannel)
 
     def _is_blocked(self) -> bool:
         """Whether the broker said that it takes nothing for now, on a connection that lives."""
@@ -235,9 +241,9 @@ class Dispatcher:
         if not self._is_whole():
             return "the connection to the broker was lost"
         channel = self._producer.channel
-        if isinstance(channel.connection, PatientConnection):
+        if isinstance(channel.connection, BoundedConnection):
             return channel.connection.look()
-        if self.mode != EXACTLY_ONCE and isinstance(channel, Collecting):
+        if self.mode != EXACTLY_ONCE and isinstance(channel, CapturingChannel):
             trouble = _ask(channel)
             if trouble and trouble != _SILENT:
                 # That may only have found that an idle connection was closed.
@@ -270,11 +276,13 @@ class Dispatcher:
             # made, which makes the first channel.
             transport = make()
             if transport.driver_type == "redis":
-                transport.Channel = type("CollectingChannel", (Collecting, transport.Channel), {})
+                transport.Channel = type(
+                    "CollectingChannel", (CapturingChannel, transport.Channel), {}
+                )
                 for option in ("socket_timeout", "socket_connect_timeout"):
-                    connection.transport_options.setdefault(option, PATIENCE)
+                    connection.transport_options.setdefault(option, CONFIRM_TIMEOUT)
             elif isinstance(transport, pyamqp.Transport):
-                transport.Connection = PatientConnection
+                transport.Connection = BoundedConnection
             return transport
 
         connection.create_transport = create_transport
@@ -292,7 +300,7 @@ class Dispatcher:
             channel.fanouts = {one.name for one in exchanges if one and one.type == "fanout"}
         self._connection = connection
         self._producer = self.app.amqp.Producer(channel, auto_declare=False)
-        if isinstance(channel, Collecting):
+        if isinstance(channel, CapturingChannel):
             declare_once(self._producer)
 
     def close(self, reason: str = "") -> None:
@@ -311,9 +319,9 @@ class Dispatcher:
         if reason:
             _abandon(connection)
             return
-        if isinstance(channel.connection, PatientConnection):
+        if isinstance(channel.connection, BoundedConnection):
             # It may have fallen silent, and beat is to end.
-            channel.connection.patience = HURRY
+            channel.connection.patience = SHUTDOWN_TIMEOUT
         try:
             connection.release()
         except Exception as exc:
@@ -323,14 +331,14 @@ class Dispatcher:
 def _abandon(connection: Any) -> None:
     """Let go of a connection without a word to a broker that may not listen."""
     try:
-        connection.collect(socket_timeout=PATIENCE)
+        connection.collect(socket_timeout=CONFIRM_TIMEOUT)
     except Exception as exc:
         logger.debug("beat: leaving the broker connection: %s", exc)
 
 
 def _ask(channel: Any) -> str:
     """Why the Redis that is the broker of *channel* does not answer; empty when it does."""
-    if not isinstance(channel, Collecting):
+    if not isinstance(channel, CapturingChannel):
         return "the channel is no Redis channel"
     try:
         channel.client.ping()  # type: ignore[attr-defined]
@@ -341,7 +349,7 @@ def _ask(channel: Any) -> str:
     return ""
 
 
-def _settled(sent: Sent, down: bool) -> Sent:
+def _settled(sent: PublishResult, down: bool) -> PublishResult:
     refusals = [one.refusal for one in sent.receipts if not one.taken]
     if sent.error or not refusals:
         return sent

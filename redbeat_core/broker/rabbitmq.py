@@ -21,12 +21,12 @@ from kombu.transport import pyamqp
 from redbeat_core.signals import interrupted
 from redbeat_core.storage.errors import error_text
 
-from .delivery import Receipt
+from .delivery import Confirmation
 
 #: Seconds that a broker may take for an answer before it counts as down; and once beat is told to
 #: end, which it looks for so often.
-PATIENCE = 5.0
-HURRY = 0.5
+CONFIRM_TIMEOUT = 5.0
+SHUTDOWN_TIMEOUT = 0.5
 _LOOK = 0.1
 BLOCKED = "the broker blocks publishers: it is short of memory or disk, see its log"
 
@@ -46,10 +46,10 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.receipts: list[Receipt] = []
+        self.receipts: list[Confirmation] = []
         self.fanouts: Collection[str] = ()
         self._tag = 0
-        self._open: dict[int, Receipt] = {}
+        self._open: dict[int, Confirmation] = {}
         self._proven = {""}
         self._error = ""
         self.events["basic_ack"].add(self._acknowledged)
@@ -72,18 +72,20 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
         timeout: float | None = None,
         **__: Any,
     ) -> None:
-        """Send a message; what comes of it is told by its receipt once :meth:`settle` returns.
+        """Send a message; its confirmation is final once :meth:`wait_for_confirms` returns.
 
         :raises amqp.ConnectionError: the broker blocks publishers.
         """
         connection = self._live_connection()
         alone = exchange not in self._proven
         if alone:
-            self.settle()
-        receipt = Receipt(msg.properties.get("correlation_id"))
+            self.wait_for_confirms()
+        receipt = Confirmation(msg.properties.get("correlation_id"))
         mandatory = exchange not in self.fanouts
         try:
-            self._basic_publish(msg, exchange, routing_key, mandatory, timeout=timeout or PATIENCE)
+            self._basic_publish(
+                msg, exchange, routing_key, mandatory, timeout=timeout or CONFIRM_TIMEOUT
+            )
         except Exception as exc:
             if isinstance(exc, OSError) or isinstance(exc.__context__, OSError):
                 # Part of it may be under way: nothing can follow it on this connection.
@@ -93,11 +95,11 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
         self._open[self._tag] = receipt
         self.receipts.append(receipt)
         if alone:
-            self.settle()
+            self.wait_for_confirms()
             if receipt.taken:
                 self._proven.add(exchange)
 
-    def settle(self) -> None:
+    def wait_for_confirms(self) -> None:
         """Wait until the broker has spoken of every message; the receipts tell, also of what went
         wrong.
 
@@ -107,13 +109,15 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
         while self._open:
             connection = self._live_connection()
             try:
-                connection.drain_events(timeout=PATIENCE / 2)
+                connection.drain_events(timeout=CONFIRM_TIMEOUT / 2)
                 answered = False
             except TimeoutError:
                 # A queue may hang (one that lost its leader) in a broker that works: that is found
                 # out half-way, so that both together take no longer.
                 if answered or interrupted():
-                    self.give_up(f"the broker did not confirm the message within {PATIENCE:g} s")
+                    self.give_up(
+                        f"the broker did not confirm the message within {CONFIRM_TIMEOUT:g} s"
+                    )
                     return
                 self._answer(connection)
                 answered = True
@@ -123,8 +127,8 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
                 self.give_up(error_text(exc))
                 raise
 
-    def _answer(self, connection: PatientConnection) -> None:
-        connection.patience = PATIENCE / 2
+    def _answer(self, connection: BoundedConnection) -> None:
+        connection.patience = CONFIRM_TIMEOUT / 2
         try:
             # Changes nothing, but has an answer.
             self.confirm_select()
@@ -141,19 +145,19 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
         self._open.clear()
 
     def exchange_declare(self, *args: Any, **kwargs: Any) -> Any:
-        self.settle()
+        self.wait_for_confirms()
         return super().exchange_declare(*args, **kwargs)
 
     def queue_declare(self, *args: Any, **kwargs: Any) -> Any:
-        self.settle()
+        self.wait_for_confirms()
         return super().queue_declare(*args, **kwargs)
 
     def queue_bind(self, *args: Any, **kwargs: Any) -> Any:
-        self.settle()
+        self.wait_for_confirms()
         return super().queue_bind(*args, **kwargs)
 
-    def _live_connection(self) -> PatientConnection:
-        connection: PatientConnection | None = self.connection
+    def _live_connection(self) -> BoundedConnection:
+        connection: BoundedConnection | None = self.connection
         if connection is None or not connection.connected:
             raise amqp.RecoverableConnectionError("the connection to the broker was lost")
         if connection.blocked:
@@ -183,7 +187,7 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
         # The queue may have been deleted: before the next attempt it is declared again.
         self.connection.client.declared_entities.clear()
 
-    def _closed(self, tag: int, multiple: bool) -> Iterator[Receipt]:
+    def _closed(self, tag: int, multiple: bool) -> Iterator[Confirmation]:
         """Take the receipts off that an answer is about: of this tag, or up to it."""
         tags = list(takewhile(lambda one: one <= tag, self._open)) if multiple else [tag]
         for one in tags:
@@ -192,11 +196,11 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
                 yield receipt
 
 
-class PatientConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
-    """A connection that waits for no answer longer than :data:`PATIENCE`.
+class BoundedConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
+    """A connection that waits for no answer longer than :data:`CONFIRM_TIMEOUT`.
 
     :ivar blocked: the broker takes nothing at present.
-    :ivar patience: seconds for an answer that is owed, if others than :data:`PATIENCE`.
+    :ivar patience: seconds for an answer that is owed, if others than :data:`CONFIRM_TIMEOUT`.
     """
 
     Channel = ConfirmingChannel
@@ -231,19 +235,19 @@ class PatientConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
         """
         owed = timeout is None
         started = time.monotonic()
-        until = started + ((self.patience or PATIENCE) if timeout is None else timeout)
+        until = started + ((self.patience or CONFIRM_TIMEOUT) if timeout is None else timeout)
         try:
             # A heartbeat is no event.
             while not self._read(until):
                 if interrupted():
-                    until = min(until, started + HURRY)
+                    until = min(until, started + SHUTDOWN_TIMEOUT)
         except TimeoutError:
             if not owed:
                 raise
             # Whatever it says later would be taken for the answer to something else.
             self.collect()
             raise amqp.RecoverableConnectionError(
-                f"the broker did not answer within {PATIENCE:g} s"
+                f"the broker did not answer within {CONFIRM_TIMEOUT:g} s"
             ) from None
 
     def _read(self, until: float) -> bool:

@@ -62,7 +62,7 @@ class NoQueueError(Exception):
     """No queue would get a message."""
 
 
-class Collecting:
+class CapturingChannel:
     """Mixed into kombu's Redis channel: messages are noted, everything else happens.
 
     :ivar declared: the queues that :func:`declare_once` need not declare, by their ids.

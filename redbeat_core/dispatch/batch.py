@@ -9,25 +9,31 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
-from redbeat_core.broker.delivery import AT_LEAST_ONCE, AT_MOST_ONCE, Sent
+from redbeat_core.broker.delivery import AT_LEAST_ONCE, AT_MOST_ONCE, PublishResult
 from redbeat_core.entries.record import definition_of
 from redbeat_core.planning.plan import counted, plan
 from redbeat_core.schedules.types.count_progress import progress_text
 from redbeat_core.storage.errors import error_text
-from redbeat_core.storage.leader_store import Advance, Claim, Due, Filled, ServerChangedError
-from redbeat_core.storage.scripts import Ahead
+from redbeat_core.storage.leader_store import (
+    BulkRun,
+    Claim,
+    CommitStep,
+    DueEntry,
+    ServerChangedError,
+)
+from redbeat_core.storage.scripts import ScriptPipeline
 
-from .batch_work import Found
-from .bulk import Filling
+from .batch_work import BatchWork
+from .bulk import BulkDispatch
 from .context import BeatContext
 from .entry_loader import EntryLoader
-from .failures import Unsent, waiting_key
-from .messages.learned import Templates
-from .messages.make import Sending
-from .retry_backoff import Postponed
-from .runs import Job, failure, finish, moved
-from .triggers import RunRequests
-from .uncommitted import Published
+from .failures import PublishFailures, waiting_key
+from .messages.learned import TemplateCache
+from .messages.make import MessageSender
+from .retry_backoff import RetryBackoff
+from .runs import PendingRun, failure, finish, moved
+from .triggers import TriggeredRuns
+from .uncommitted import UncommittedMessages
 
 logger = get_logger("celery.beat")
 
@@ -43,15 +49,15 @@ class Batch:
     def __init__(self, context: BeatContext) -> None:
         self._context = context
         self._store = context.store
-        self.postponed = Postponed(context.clock.now)
-        self.unsent = Unsent(context.store, self.postponed)
+        self.postponed = RetryBackoff(context.clock.now)
+        self.unsent = PublishFailures(context.store, self.postponed)
         self.loader = EntryLoader(context, self.unsent)
-        self.requests = RunRequests(context, self.loader, self.postponed)
-        self._templates = Templates(context)
-        self._filling = Filling(context, self._templates)
-        self._sending = Sending(context, self._templates, self.postponed)
-        self.published = Published(context)
-        self.asked: Found | None = None
+        self.requests = TriggeredRuns(context, self.loader, self.postponed)
+        self._templates = TemplateCache(context)
+        self._filling = BulkDispatch(context, self._templates)
+        self._sending = MessageSender(context, self._templates, self.postponed)
+        self.published = UncommittedMessages(context)
+        self.asked: BatchWork | None = None
         self.all_committed = False
         self.passed_over: Set[str] = frozenset()
 
@@ -61,14 +67,14 @@ class Batch:
         self.postponed.clear()
 
     def claim(self, now: float, limit: int, **ahead: Any) -> Claim:
-        """Ask for what is due; see :meth:`ClaimStore.claim` for *ahead*."""
+        """Ask for what is due; see :meth:`LeaderStore.claim` for *ahead*."""
         context = self._context
         known = {**self.loader.invalid, **self.postponed.held_back()}
         self.passed_over = known.keys()
         token, length, lock = context.lease.token, context.lock_timeout, context.lock_key
         return self._store.claim(token, length, now, limit, known, lock, **ahead)
 
-    def prepare(self, found: Found, now: float) -> str:
+    def prepare(self, found: BatchWork, now: float) -> str:
         """Look to the broker; returns why nothing can be published."""
         dispatcher = self._context.publisher
         server = dispatcher.server
@@ -81,7 +87,7 @@ class Batch:
             found.jobs.clear()
         return down
 
-    def next_at(self, claim: Claim, filled: Sequence[Filled] = ()) -> float | None:
+    def next_at(self, claim: Claim, filled: Sequence[BulkRun] = ()) -> float | None:
         """When there is something to do next, Unix seconds; None when nothing is.
 
         :param filled: runs of *claim* that are committed.
@@ -92,11 +98,11 @@ class Batch:
 
     # From what was claimed to jobs
 
-    def sort(self, claim: Claim, now: float) -> Found:
+    def sort(self, claim: Claim, now: float) -> BatchWork:
         """What to do about each thing that was claimed."""
         self._templates.begin_batch()
         self._filling.begin_batch(now)
-        found = Found()
+        found = BatchWork()
         requested = self.requests.items(claim.requests)
         for item in requested:
             found.add(item)
@@ -120,7 +126,7 @@ class Batch:
         found.forms = self._filling.forms
         return found
 
-    def dispatch(self, found: Found) -> bool:
+    def dispatch(self, found: BatchWork) -> bool:
         """Publish and commit in the order of the delivery mode; False when the lease was lost."""
         if self._context.publisher.mode == AT_MOST_ONCE:
             return self._commit_first(found.jobs, found.steps)
@@ -129,7 +135,7 @@ class Batch:
         found.sent = sent
         return self._commit(found)
 
-    def _due_job(self, due: Due, now: float) -> Job | Advance | None:
+    def _due_job(self, due: DueEntry, now: float) -> PendingRun | CommitStep | None:
         record = due.record
         entry = self.loader.load(record)
         if entry is None:
@@ -154,20 +160,22 @@ class Batch:
             self.loader.report_invalid(record, f"its next run cannot be computed: {exc}")
             return None
         counts = counted(record.counts, planned.gaps) if planned.gaps else ""
-        step = Advance(
+        step = CommitStep(
             due, score=planned.score, mark=planned.mark(now), counts=counts, progress=progress
         )
         if planned.nominal is None:
             return replace(step, events=moved(self._store, step, planned))
         nominal = planned.nominal.timestamp()
-        return Job(record.name, entry, repr(nominal), nominal, step, plan=planned)
+        return PendingRun(record.name, entry, repr(nominal), nominal, step, plan=planned)
 
     # From jobs to committed steps
 
-    def publish(self, jobs: list[Job], steps: list[Advance]) -> list[tuple[Job, Sent]] | None:
+    def publish(
+        self, jobs: list[PendingRun], steps: list[CommitStep]
+    ) -> list[tuple[PendingRun, PublishResult]] | None:
         """Publish; None when the lease ended on the way."""
         dispatcher = self._context.publisher
-        tried: list[Sent] = []
+        tried: list[PublishResult] = []
         lost = False
         for job in jobs:
             if self._context.is_ending():
@@ -181,9 +189,9 @@ class Batch:
             if tried[-1].broker_down:
                 break
         lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._context.lease.held)
-        done: list[tuple[Job, Sent]] = []
+        done: list[tuple[PendingRun, PublishResult]] = []
         waiting, down = jobs[len(tried) :], ""
-        settled = list(zip(jobs, dispatcher.settle(tried, push=not lost), strict=False))
+        settled = list(zip(jobs, dispatcher.wait_for_confirms(tried, push=not lost), strict=False))
         self.published.note(settled)
         for job, sent in settled:
             if not sent.error:
@@ -202,19 +210,21 @@ class Batch:
             self.postponed.broker_works()
         return done
 
-    def _commit(self, found: Found) -> bool:
+    def _commit(self, found: BatchWork) -> bool:
         """Commit; False when the lease was lost."""
         ready = self.ready(found)
         return not ready or self.ended(found, lambda: self.ask_commit(found, ready))
 
-    def ready(self, found: Found) -> list[Filled | Advance]:
+    def ready(self, found: BatchWork) -> list[BulkRun | CommitStep]:
         """What is to be committed."""
         made = [(job, sent, self._finished(found.steps, job, sent)) for job, sent in found.sent]
         found.sent = [(job, sent) for job, sent, step in made if step is not None]
         published = [step for *_, step in made if step is not None]
         return [*found.in_order(published), *found.steps]
 
-    def _finished(self, steps: list[Advance], job: Job, sent: Sent) -> Filled | Advance | None:
+    def _finished(
+        self, steps: list[CommitStep], job: PendingRun, sent: PublishResult
+    ) -> BulkRun | CommitStep | None:
         """The step that commits *job*; None, with a note among *steps*, where it cannot be made:
         the clock of an `Entry` may be the app's own."""
         try:
@@ -224,9 +234,12 @@ class Batch:
             return None
 
     def ask_commit(
-        self, found: Found, ready: list[Filled | Advance], ahead: Ahead | None = None
+        self,
+        found: BatchWork,
+        ready: list[BulkRun | CommitStep],
+        ahead: ScriptPipeline | None = None,
     ) -> list[str] | None:
-        """Commit what is ready; see :meth:`ClaimStore.commit`."""
+        """Commit what is ready; see :meth:`LeaderStore.commit`."""
         context = self._context
         self.asked = found
         return self._store.commit(
@@ -238,7 +251,7 @@ class Batch:
             ahead=ahead,
         )
 
-    def ended(self, found: Found, commit: Callable[[], list[str] | None]) -> bool:
+    def ended(self, found: BatchWork, commit: Callable[[], list[str] | None]) -> bool:
         """Do what is to be done about how a commit went; False when the lease was lost."""
         try:
             results = commit()
@@ -251,33 +264,35 @@ class Batch:
         if results is None:
             return False
         for one, result in zip(found.made, results, strict=False):
-            if isinstance(one, Job):
+            if isinstance(one, PendingRun):
                 self.published.ended(one, result)
             if result != "ok":
                 self.not_committed(one, result)
-            elif isinstance(one, Filled):
+            elif isinstance(one, BulkRun):
                 self.loader.forget([one.due.name])
                 self.postponed.succeeded(one.due.name)
         return True
 
-    def not_committed(self, made: Filled | Job, reason: str) -> None:
+    def not_committed(self, made: BulkRun | PendingRun, reason: str) -> None:
         """Report the run *made* as failed for *reason*; a stale one is only looked at again."""
         self.all_committed = False
-        name = made.due.name if isinstance(made, Filled) else made.name
+        name = made.due.name if isinstance(made, BulkRun) else made.name
         if reason == "stale":
             logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)
             return
         now = self._context.clock.now()
-        job = self._due_job(made.due, now) if isinstance(made, Filled) else made
-        if isinstance(job, Job):
+        job = self._due_job(made.due, now) if isinstance(made, BulkRun) else made
+        if isinstance(job, PendingRun):
             failed = self.unsent.failed(job, reason)
             self._store.commit(self._context.lease.token, [failed], self._context.lock_key)
 
-    def _commit_first(self, jobs: list[Job], steps: list[Advance]) -> bool:
+    def _commit_first(self, jobs: list[PendingRun], steps: list[CommitStep]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""
         context = self._context
         task_id = self._sending.task_id
-        advanced = [finish(self._store, job, Sent(task_id(job), [])) for job in jobs] + steps
+        advanced = [
+            finish(self._store, job, PublishResult(task_id(job), [])) for job in jobs
+        ] + steps
         if not advanced:
             return True
         results = self._store.commit(context.lease.token, advanced, context.lock_key)
@@ -287,7 +302,7 @@ class Batch:
         for job, result in zip(jobs, results, strict=False):
             if result != "ok":
                 self.not_committed(job, result)
-        sent = context.publisher.settle([self._sending.send(job) for job in ready])
+        sent = context.publisher.wait_for_confirms([self._sending.send(job) for job in ready])
         notes = [
             failure(self._store, job, f"{one.error} (at-most-once: it is not repeated)")
             for job, one in zip(ready, sent, strict=True)

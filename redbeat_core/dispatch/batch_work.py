@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from redbeat_core.broker.delivery import Sent
-from redbeat_core.storage.leader_store import Advance, Due, Filled
+from redbeat_core.broker.delivery import PublishResult
+from redbeat_core.storage.leader_store import BulkRun, CommitStep, DueEntry
 
-from .runs import Job
+from .runs import PendingRun
 
 _T = TypeVar("_T")
 
@@ -21,7 +21,7 @@ IN_A_ROW = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BatchResult:
     """What came of one batch.
 
     :ivar held: whether the lease was ours to the end.
@@ -37,7 +37,7 @@ class Result:
 
 
 @dataclass(slots=True)
-class Found:
+class BatchWork:
     """What came of a claim.
 
     :ivar jobs: runs whose messages are to be published.
@@ -48,27 +48,27 @@ class Found:
     :ivar forms: what :attr:`filled` is filled into.
     """
 
-    jobs: list[Job] = field(default_factory=list)
-    filled: list[Filled] = field(default_factory=list)
-    steps: list[Advance] = field(default_factory=list)
-    put_off: list[Due] = field(default_factory=list)
-    sent: list[tuple[Job, Sent]] = field(default_factory=list)
+    jobs: list[PendingRun] = field(default_factory=list)
+    filled: list[BulkRun] = field(default_factory=list)
+    steps: list[CommitStep] = field(default_factory=list)
+    put_off: list[DueEntry] = field(default_factory=list)
+    sent: list[tuple[PendingRun, PublishResult]] = field(default_factory=list)
     forms: Sequence[Any] = ()
 
     @property
-    def made(self) -> list[Filled | Job]:
+    def made(self) -> list[BulkRun | PendingRun]:
         """The runs to commit, in the order in which they are committed, before the steps."""
         return self.in_order([job for job, _ in self.sent])
 
-    def in_order(self, published: Sequence[_T]) -> list[Filled | _T]:
+    def in_order(self, published: Sequence[_T]) -> list[BulkRun | _T]:
         """*published*, which has something for each of :attr:`sent`, with what is filled: what
         was asked for goes ahead of what is due."""
         asked = sum(job.request is not None for job, _ in self.sent)
         return [*published[:asked], *self.filled, *published[asked:]]
 
-    def add(self, item: Job | Advance | None) -> None:
+    def add(self, item: PendingRun | CommitStep | None) -> None:
         """Put *item* where it belongs."""
-        if isinstance(item, Job):
+        if isinstance(item, PendingRun):
             self.jobs.append(item)
         elif item is not None:
             self.steps.append(item)

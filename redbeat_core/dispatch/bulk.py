@@ -3,7 +3,7 @@
 An entry whose message can be filled into a form (:mod:`.messages.learned`), that makes one
 plain run and goes on, is put into the commit as the few texts that are its own; the script fills
 them into the message, the meta and the event. Everything else takes the long way through a
-:class:`~redbeat_core.dispatch.runs.Job`, and both ways give the same.
+:class:`~redbeat_core.dispatch.runs.PendingRun`, and both ways give the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from celery.schedules import schedule
 from celery.utils.log import get_logger
 
-from redbeat_core.broker.delivery import EXACTLY_ONCE, Sent
+from redbeat_core.broker.delivery import EXACTLY_ONCE, PublishResult
 from redbeat_core.entries.codec import DecodeError, decode_meta
 from redbeat_core.entries.due_field import score_is_ours
 from redbeat_core.entries.policy import PLAIN
@@ -25,14 +25,14 @@ from redbeat_core.entries.record import bind, definition_of, named_definition, v
 from redbeat_core.entry import RedBeatSchedulerEntry
 from redbeat_core.planning.plan import plan, plan_interval
 from redbeat_core.schedules.types.count_progress import counted_rules
-from redbeat_core.storage.leader_store import Due, Filled
+from redbeat_core.storage.leader_store import BulkRun, DueEntry
 from redbeat_core.storage.schedule_store import score_text
 
 from .bulk_templates import PARTS, RunForms
 from .context import BeatContext
-from .messages.learned import NOTHING, Templates
-from .messages.template import Content, Form
-from .runs import Job, task_id_of
+from .messages.learned import NO_TEMPLATE, TemplateCache
+from .messages.template import EncodedArguments, MessageTemplate
+from .runs import PendingRun, task_id_of
 
 logger = get_logger("celery.beat")
 
@@ -63,22 +63,22 @@ class _Known:
     version: str
     timing: Any
     kind: str
-    form: Form
+    form: MessageTemplate
     subject: str
-    content: Content
+    content: EncodedArguments
     every: int
 
 
-class Filling:
+class BulkDispatch:
     """Makes the runs of one scheduler that need nothing but filling."""
 
-    def __init__(self, context: BeatContext, templates: Templates) -> None:
+    def __init__(self, context: BeatContext, templates: TemplateCache) -> None:
         self._context = context
         self._clock = context.clock.now
         self._templates = templates
         self._known: dict[str, _Known] = {}
         #: Definitions that this form cannot be filled with.
-        self._refused: dict[str, Form] = {}
+        self._refused: dict[str, MessageTemplate] = {}
         self._characters = 0
         self._heads: set[str] = set()
         #: How far the forms of these kinds were when they were waited for.
@@ -114,7 +114,7 @@ class Filling:
         self._deadline = context.app.conf.beat_cron_starting_deadline
         self._plain = replace(policy, **_NOT_DECIDING) == PLAIN
         self._prefix = context.store.keys.prefix
-        self._numbers: dict[str, tuple[int, Form]] = {}
+        self._numbers: dict[str, tuple[int, MessageTemplate]] = {}
         self._teachers: dict[str, int] = {}
         # With the timing itself, so that its id is that of no other.
         self._plans: dict[tuple[int, str, str], tuple[Any, tuple[str, float, str] | None]] = {}
@@ -122,7 +122,7 @@ class Filling:
         self._logged = logger.isEnabledFor(20)
         self.forms += self._run_forms.at(context.clock.corrected(context.app.now()))
 
-    def fill(self, due: Due) -> Filled | None:
+    def fill(self, due: DueEntry) -> BulkRun | None:
         """The run of *due*; None when it is to be made the long way."""
         if not self._usable:
             return None
@@ -153,7 +153,7 @@ class Filling:
         if self._logged:
             logger.info("Scheduler: Sending due task %s (%s)", known.name, known.task)
         content = known.content
-        return Filled(
+        return BulkRun(
             due,
             [
                 "filled",
@@ -175,7 +175,7 @@ class Filling:
             ],
         )
 
-    def complete(self, job: Job, sent: Sent) -> Filled | None:
+    def complete(self, job: PendingRun, sent: PublishResult) -> BulkRun | None:
         """The run of *job*, whose message Celery made; None where more is to be told of it."""
         due, decided, commands = job.step.due, job.plan, sent.commands
         if not self._completes or due is None or decided is None or len(commands) != 1:
@@ -204,9 +204,9 @@ class Filling:
             json.dumps(job.name),
             [[str(database), *words]],
         ]
-        return Filled(due, item)
+        return BulkRun(due, item)
 
-    def waits_for_form(self, due: Due) -> bool:
+    def waits_for_form(self, due: DueEntry) -> bool:
         """Whether *due* had better wait for the next batch: others of its kind go first, from
         whose messages a form is made and compared."""
         if not self._usable:
@@ -231,9 +231,9 @@ class Filling:
             self._waited[kind] = so_far
         taught = self._teachers[kind] = self._teachers.get(kind, 0) + 1
         # One that makes a form, and one to compare it with.
-        return taught > (2 if so_far == NOTHING else 1)
+        return taught > (2 if so_far == NO_TEMPLATE else 1)
 
-    def _learn(self, due: Due, text: str) -> _Known | None:
+    def _learn(self, due: DueEntry, text: str) -> _Known | None:
         """What is the same in all runs of the definition *text*; None: its runs are not filled,
         or not yet."""
         try:
@@ -283,7 +283,7 @@ class Filling:
             self._known[text] = known
         return known
 
-    def _number(self, kind: str) -> tuple[int, Form] | None:
+    def _number(self, kind: str) -> tuple[int, MessageTemplate] | None:
         """The form for messages of this *kind*, and its place among those of the batch."""
         form = self._templates.ready(kind)
         if form is None or form.command is None:
@@ -302,7 +302,7 @@ class Filling:
         numbered = self._numbers[kind] = len(self.forms), form
         return numbered
 
-    def _planned(self, due: Due, known: _Known, mark: str) -> tuple[str, float, str] | None:
+    def _planned(self, due: DueEntry, known: _Known, mark: str) -> tuple[str, float, str] | None:
         """Nominal time (as text, and in Unix seconds) and new score, where the decision is to
         make that run and nothing else."""
         if known.every and self._plain:
@@ -322,7 +322,7 @@ class Filling:
             self._plans[key] = known.timing, found
             return found
 
-    def _plan(self, due: Due, known: _Known) -> tuple[str, float, str] | None:
+    def _plan(self, due: DueEntry, known: _Known) -> tuple[str, float, str] | None:
         record = due.record
         if not score_is_ours(record):
             return None

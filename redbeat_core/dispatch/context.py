@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from celery import Celery
 from celery.beat import Scheduler
 
-from redbeat_core.broker.publisher import Dispatcher
+from redbeat_core.broker.publisher import Publisher
 from redbeat_core.clock import Clock
 from redbeat_core.entry import RedBeatSchedulerEntry
 from redbeat_core.leadership.lease import Lease
 from redbeat_core.settings.config import RedBeatConfig
-from redbeat_core.storage.leader_store import ClaimStore
+from redbeat_core.storage.leader_store import LeaderStore
 
 from .lazy_args import LazyArguments
 
@@ -31,10 +31,10 @@ class BeatContext:
 
     app: Celery
     config: RedBeatConfig
-    store: ClaimStore
+    store: LeaderStore
     clock: Clock
     lease: Lease
-    publisher: Dispatcher
+    publisher: Publisher
     lazy: LazyArguments
     scheduler: Scheduler
     lock_key: str | None

@@ -11,10 +11,10 @@ from redbeat_core.entries.codec import DecodeError
 from redbeat_core.entries.policy import Policy, decode_policy
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entry import RedBeatSchedulerEntry
-from redbeat_core.storage.leader_store import Advance, digest
+from redbeat_core.storage.leader_store import CommitStep, digest
 
 from .context import BeatContext
-from .failures import Unsent
+from .failures import PublishFailures
 
 logger = get_logger("celery.beat")
 
@@ -25,7 +25,7 @@ class EntryLoader:
     :ivar invalid: by name the :func:`.claims.digest` of each entry that was reported as invalid.
     """
 
-    def __init__(self, context: BeatContext, failures: Unsent) -> None:
+    def __init__(self, context: BeatContext, failures: PublishFailures) -> None:
         self._context = context
         self._failures = failures
         self.invalid: dict[str, str] = {}
@@ -62,7 +62,7 @@ class EntryLoader:
             return
         store = self._context.store
         event = store.event(events.ENTRY_INVALID, record.name, {"reason": reason})
-        store.commit("", [Advance(events=[event])])
+        store.commit("", [CommitStep(events=[event])])
         # Only now: a report that failed is made the next time.
         self.invalid[record.name] = content
         logger.error("beat: The entry %r cannot run, it is left alone: %s", record.name, reason)

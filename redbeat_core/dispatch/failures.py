@@ -12,10 +12,16 @@ from redbeat_core.entries.due_field import finite, nominal_of
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entries.trigger import subject_of
 from redbeat_core.storage.errors import error_text
-from redbeat_core.storage.leader_store import Advance, ClaimStore, Due, Request, digest
+from redbeat_core.storage.leader_store import (
+    ClaimedTrigger,
+    CommitStep,
+    DueEntry,
+    LeaderStore,
+    digest,
+)
 
-from .retry_backoff import Postponed, Wait
-from .runs import Job, failure
+from .retry_backoff import RetryBackoff, Wait
+from .runs import PendingRun, failure
 
 logger = get_logger("celery.beat")
 
@@ -23,19 +29,19 @@ logger = get_logger("celery.beat")
 _CHUNK = 500
 
 
-def waiting_key(job: Job) -> str:
+def waiting_key(job: PendingRun) -> str:
     """Under which name *job* waits: a request by itself, an entry by its name."""
     return job.step.request.stream_id if job.step.request else job.name
 
 
-class Unsent:
+class PublishFailures:
     """Keeps and tells them, for one scheduler."""
 
-    def __init__(self, store: ClaimStore, postponed: Postponed) -> None:
+    def __init__(self, store: LeaderStore, postponed: RetryBackoff) -> None:
         self._store = store
         self._postponed = postponed
 
-    def failed(self, job: Job, reason: str) -> Advance:
+    def failed(self, job: PendingRun, reason: str) -> CommitStep:
         """*job* itself cannot be published now: keep it; returns the note that tells it."""
         mark = digest(job.step.due.record) if job.step.due else ""
         wait = self._postponed.failed(waiting_key(job), mark)
@@ -55,10 +61,10 @@ class Unsent:
         data = {"nominal": nominal_of(record), "trigger": None}
         self._raised(record.name, "read", wait, data, exc)
 
-    def not_made(self, one: Due | Request, exc: Exception) -> None:
+    def not_made(self, one: DueEntry | ClaimedTrigger, exc: Exception) -> None:
         """The run of *one* raised what nobody expects, by itself: keep it, and tell it."""
         data: dict[str, Any]
-        if isinstance(one, Due):
+        if isinstance(one, DueEntry):
             name = key = one.name
             try:
                 mark, data = digest(one.record), {"nominal": nominal_of(one.record)}
@@ -87,10 +93,10 @@ class Unsent:
         )
         data |= {"reason": reason, "retry_in": wait.length}
         note = self._store.event(events.RUN_FAILED, name, data)
-        self._store.commit("", [Advance(events=[note])])
+        self._store.commit("", [CommitStep(events=[note])])
 
     def broker_down(
-        self, reason: str, jobs: Sequence[Job], now: float, others: Collection[str]
+        self, reason: str, jobs: Sequence[PendingRun], now: float, others: Collection[str]
     ) -> None:
         """Nothing can be published now: tell it once of each run that waits for the broker.
 
@@ -116,9 +122,9 @@ class Unsent:
                 self._store.event(events.RUN_FAILED, record.name, {**data, "retry_in": wait})
             )
         for start in range(0, len(notes), _CHUNK):
-            self._store.commit("", [Advance(events=notes[start : start + _CHUNK])])
+            self._store.commit("", [CommitStep(events=notes[start : start + _CHUNK])])
 
 
-def _run_of(job: Job) -> tuple[str, str]:
+def _run_of(job: PendingRun) -> tuple[str, str]:
     due = job.step.due
     return (job.name, repr(due.record.score)) if due else (waiting_key(job), job.moment)

@@ -7,7 +7,7 @@ once with its traceback, and the loop goes on.
 Making a batch again loses and doubles nothing beyond what the delivery mode allows. In the
 exactly-once mode nothing is out before its commit, and a commit whose answer is unknown changed
 the scores that the next one compares. In the at-least-once mode
-:class:`~redbeat_core.dispatch.uncommitted.Published` knows what is out.
+:class:`~redbeat_core.dispatch.uncommitted.UncommittedMessages` knows what is out.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from redis import exceptions
 
 from redbeat_core.storage.connection import TROUBLE
 from redbeat_core.storage.errors import error_text
-from redbeat_core.storage.leader_store import Claim, Due, Request
+from redbeat_core.storage.leader_store import Claim, ClaimedTrigger, DueEntry
 from redbeat_core.storage.schedule_store import score_text
 
 from .batch import Batch
-from .batch_work import Found, Result
+from .batch_work import BatchResult, BatchWork
 from .context import BeatContext
 
 logger = get_logger("celery.beat")
@@ -61,7 +61,7 @@ class Isolation:
         self._batch = batch
         self._unsent = batch.unsent
 
-    def one_by_one(self, cause: Exception) -> Result:
+    def one_by_one(self, cause: Exception) -> BatchResult:
         """Dispatch by itself each entry and request that is due, after *cause* ended a batch.
 
         :raises Exception: *cause*, where none of them raises; or what is raised without any.
@@ -72,7 +72,7 @@ class Isolation:
             started, now = time.monotonic(), context.clock.now()
             claim, undecoded = self._claim(now)
             if not claim.held:
-                return Result(held=False, holder=claim.holder)
+                return BatchResult(held=False, holder=claim.holder)
             context.lease.touched(started)
             for due, exc in undecoded:
                 self._unsent.not_made(due, exc)
@@ -80,36 +80,36 @@ class Isolation:
             # What this raises is nobody's.
             batch.sort(replace(claim, due=(), requests=()), now)
             counting: set[str] = set()
-            both: list[Due | Request] = [*claim.requests, *claim.due]
+            both: list[DueEntry | ClaimedTrigger] = [*claim.requests, *claim.due]
             for one in both:
                 if context.is_ending():
-                    return Result(held=True)
-                if isinstance(one, Due) and one.name in counting:
+                    return BatchResult(held=True)
+                if isinstance(one, DueEntry) and one.name in counting:
                     # It was claimed before a request's run counted as its last one: next time.
                     continue
                 found = self._own(one, partial(self._sorted, claim, one, now))
                 # What this raises is nobody's.
                 if found is not None and batch.prepare(found, now):
-                    return Result(held=True, next_at=batch.postponed.broker_until)
+                    return BatchResult(held=True, next_at=batch.postponed.broker_until)
                 held = None if found is None else self._own(one, partial(batch.dispatch, found))
                 if held is None or found is None:
                     blamed = True
                 elif not held:
-                    return Result(held=False)
+                    return BatchResult(held=False)
                 else:
                     counting.update(job.name for job in found.jobs if job.step.meta)
             if blamed or not claim.more:
                 break
         if not blamed:
             raise cause
-        return Result(held=True, more=True)
+        return BatchResult(held=True, more=True)
 
-    def _sorted(self, claim: Claim, one: Due | Request, now: float) -> Found:
-        if isinstance(one, Due):
+    def _sorted(self, claim: Claim, one: DueEntry | ClaimedTrigger, now: float) -> BatchWork:
+        if isinstance(one, DueEntry):
             return self._batch.sort(replace(claim, due=(one,), requests=()), now)
         return self._batch.sort(replace(claim, due=(), requests=(one,)), now)
 
-    def _own(self, one: Due | Request, work: Callable[[], _T]) -> _T | None:
+    def _own(self, one: DueEntry | ClaimedTrigger, work: Callable[[], _T]) -> _T | None:
         """What *work* gives; None, and *one* is reported, where it raises."""
         try:
             return work()
@@ -119,7 +119,7 @@ class Isolation:
             self._unsent.not_made(one, exc)
             return None
 
-    def _claim(self, now: float) -> tuple[Claim, list[tuple[Due, Exception]]]:
+    def _claim(self, now: float) -> tuple[Claim, list[tuple[DueEntry, Exception]]]:
         """What is due; and what cannot even be decoded, with the error."""
         batch, most = self._batch, self._context.config.batch_size
         try:
@@ -130,8 +130,8 @@ class Isolation:
         names = self._context.store.due_names(now)
         # Behind them all there is nothing to decode: what this raises is nobody's.
         claim = batch.claim(now, 1, passing=len(names) + most)
-        due: list[Due] = []
-        undecoded: list[tuple[Due, Exception]] = []
+        due: list[DueEntry] = []
+        undecoded: list[tuple[DueEntry, Exception]] = []
         waiting = {*batch.loader.invalid, *batch.postponed.held_back()}
         for place, (name, score) in enumerate(names):
             if name in waiting or len(due) + len(undecoded) >= most:
@@ -141,7 +141,7 @@ class Isolation:
             except Exception as exc:
                 if not is_unexpected(exc):
                     raise
-                undecoded.append((Due(name, [score_text(score)]), exc))
+                undecoded.append((DueEntry(name, [score_text(score)]), exc))
                 continue
             due += [one for one in single.due if one.name == name]
         return replace(claim, due=tuple(due), requests=(), more=True), undecoded

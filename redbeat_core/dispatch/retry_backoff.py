@@ -38,7 +38,7 @@ class Wait:
         return _lasts(self.until, self.length, now)
 
 
-class Postponed:
+class RetryBackoff:
     """Keeps the waits of one scheduler.
 
     :param clock: Unix seconds.

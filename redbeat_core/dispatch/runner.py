@@ -13,7 +13,7 @@ from redbeat_core.storage.leader_store import Claim
 from redbeat_core.storage.size_limits import LARGE, may_be_for_size, refusal
 
 from .batch import Batch
-from .batch_work import FIRST_BATCH, IN_A_ROW, Found, Result
+from .batch_work import FIRST_BATCH, IN_A_ROW, BatchResult, BatchWork
 from .context import BeatContext
 from .isolation import Isolation, is_unexpected
 
@@ -31,7 +31,7 @@ class BatchRunner:
         #: Size of the next claim.
         self._limit = FIRST_BATCH
 
-    def run(self) -> Result:
+    def run(self) -> BatchResult:
         """One batch, or some while they are full."""
         batch = self.batch
         batch.asked = None
@@ -39,23 +39,23 @@ class BatchRunner:
             return self._run()
         except Exception as exc:
             if batch.asked is not None and self._was_too_large(batch.asked, exc):
-                return Result(held=True, more=True)
+                return BatchResult(held=True, more=True)
             if not is_unexpected(exc):
                 raise
             self._limit = FIRST_BATCH
             batch.all_committed = False
             return self._isolation.one_by_one(exc)
 
-    def _run(self) -> Result:
+    def _run(self) -> BatchResult:
         batch, context = self.batch, self._context
         now = context.clock.now()
         if batch.postponed.broker_waits(now):
-            return Result(held=True, next_at=batch.postponed.broker_until)
+            return BatchResult(held=True, next_at=batch.postponed.broker_until)
         limit = min(self._limit, context.config.batch_size)
         started = time.monotonic()
         claim = batch.claim(now, limit)
         if not claim.held:
-            return Result(held=False, holder=claim.holder)
+            return BatchResult(held=False, holder=claim.holder)
         context.lease.touched(started)
         batch.requests.report(claim.trouble)
         if len(claim.due) >= limit and context.publisher.mode == EXACTLY_ONCE:
@@ -73,11 +73,11 @@ class BatchRunner:
             batch.postponed.keep_only(came | batch.passed_over)
             batch.published.keep_only(came | (batch.passed_over - batch.loader.invalid.keys()))
         if not (claim.due or claim.requests):
-            return Result(held=True, next_at=batch.next_at(claim))
+            return BatchResult(held=True, next_at=batch.next_at(claim))
         found = batch.sort(claim, now)
         if not (found.jobs or found.filled or found.steps):
             more = claim.more or bool(found.put_off)
-            return Result(held=True, next_at=batch.next_at(claim), more=more)
+            return BatchResult(held=True, next_at=batch.next_at(claim), more=more)
         down = batch.prepare(found, now)
         batch.all_committed = bool(found.filled) and not (
             claim.more or claim.requests or found.put_off or found.jobs or found.steps
@@ -89,10 +89,10 @@ class BatchRunner:
         self._limit = following
         if batch.all_committed:
             # Nothing but the usual: what is due next is known without asking.
-            return Result(held=held, next_at=batch.next_at(claim, found.filled))
-        return Result(held=held, next_at=batch.postponed.broker_until or None, more=not down)
+            return BatchResult(held=held, next_at=batch.next_at(claim, found.filled))
+        return BatchResult(held=held, next_at=batch.postponed.broker_until or None, more=not down)
 
-    def _was_too_large(self, found: Found, exc: Exception) -> bool:
+    def _was_too_large(self, found: BatchWork, exc: Exception) -> bool:
         """Whether *exc* may have come of the size of the commit: then it is done in parts, and a
         single run waits.
 
@@ -112,7 +112,7 @@ class BatchRunner:
             logger.info("beat: %d runs at once are too much (%s), making fewer", len(made), reason)
         return True
 
-    def _run_pipelined(self, claim: Claim, now: float, limit: int) -> Result:
+    def _run_pipelined(self, claim: Claim, now: float, limit: int) -> BatchResult:
         """Dispatch *claim* and what is due after it, for :data:`IN_A_ROW` seconds at most; for the
         exactly-once mode, where nothing is out before its commit.
 
@@ -127,7 +127,7 @@ class BatchRunner:
         store = context.store
         most = context.config.batch_size
         until = time.monotonic() + IN_A_ROW
-        under_way: list[tuple[Found, int]] = []
+        under_way: list[tuple[BatchWork, int]] = []
         with store.scripts.ahead() as ahead:
 
             def end_last() -> bool:
@@ -150,7 +150,7 @@ class BatchRunner:
                 down = batch.prepare(found, now)
                 found.sent = batch.publish(found.jobs, found.steps) or []
                 if not end_last():
-                    return Result(held=False)
+                    return BatchResult(held=False)
                 if ready := batch.ready(found):
                     batch.ask_commit(found, ready, ahead)
                     under_way.append((found, len(ready)))
@@ -158,9 +158,9 @@ class BatchRunner:
                     break
                 claim, now = store.claimed(ahead.answer(), limit), asked_at
                 if not claim.held:
-                    return Result(held=False, holder=claim.holder)
+                    return BatchResult(held=False, holder=claim.holder)
                 claim = replace(claim, due=(*found.put_off, *claim.due))
                 context.lease.touched(started)
             held = end_last()
         waits_until = batch.postponed.broker_until if down else None
-        return Result(held=held, next_at=waits_until, more=not down)
+        return BatchResult(held=held, next_at=waits_until, more=not down)

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import NAMESPACE_URL
 
 from redbeat_core import events
-from redbeat_core.broker.delivery import Sent
+from redbeat_core.broker.delivery import PublishResult
 from redbeat_core.entries.codec import encode_meta
 from redbeat_core.planning.plan import Plan
-from redbeat_core.storage.leader_store import Advance
+from redbeat_core.storage.leader_store import CommitStep
 from redbeat_core.storage.schedule_store import ScheduleStore
 
 _URLS = NAMESPACE_URL.bytes
@@ -30,7 +30,7 @@ def task_id_of(key: str, moment: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PendingRun:
     """One message to publish and the step to commit with it.
 
     :ivar moment: what makes the task id, with the key: the nominal time, or the trigger's id.
@@ -41,12 +41,12 @@ class Job:
     entry: Any
     moment: str
     nominal: float
-    step: Advance
+    step: CommitStep
     plan: Plan | None = None
     request: Mapping[str, Any] | None = None
 
 
-def moved(store: ScheduleStore, step: Advance, planned: Plan) -> list[str]:
+def moved(store: ScheduleStore, step: CommitStep, planned: Plan) -> list[str]:
     """What to tell of an entry that was due and makes no run."""
     assert step.due is not None
     name = step.due.record.name
@@ -60,7 +60,7 @@ def moved(store: ScheduleStore, step: Advance, planned: Plan) -> list[str]:
     return [store.event(type_, name, data) for type_, data in told]
 
 
-def _moved_to(step: Advance, **fields: str) -> dict[str, Any]:
+def _moved_to(step: CommitStep, **fields: str) -> dict[str, Any]:
     """What readers need to know of the entry after *step*."""
     fields["due"] = step.mark or repr(step.score)
     if step.counts:
@@ -98,7 +98,7 @@ def dispatched(nominal: Any, task_id: Any, lateness: Any) -> dict[str, Any]:
     }
 
 
-def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
+def finish(store: ScheduleStore, job: PendingRun, sent: PublishResult) -> CommitStep:
     """The step that commits *job*, with its events."""
     lateness = round(max(store.clock() - job.nominal, 0.0), 6)
     data = dispatched(job.nominal, sent.task_id, lateness)
@@ -124,17 +124,17 @@ def finish(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
     return replace(job.step, meta=meta, commands=sent.commands, events=notes)
 
 
-def changed(store: ScheduleStore, job: Job, sent: Sent) -> Advance:
+def changed(store: ScheduleStore, job: PendingRun, sent: PublishResult) -> CommitStep:
     """The note that *job*'s message is out though its entry was changed meanwhile, and is not moved
     on by it."""
     lateness = round(max(store.clock() - job.nominal, 0.0), 6)
     data = dispatched(job.nominal, sent.task_id, lateness)
     data["trigger"] = job.request["id"] if job.request else None
     data["changed"] = True
-    return Advance(events=[store.event(events.RUN_DISPATCHED, job.name, data)])
+    return CommitStep(events=[store.event(events.RUN_DISPATCHED, job.name, data)])
 
 
-def _counted(step: Advance) -> dict[str, Any]:
+def _counted(step: CommitStep) -> dict[str, Any]:
     """What an event tells of an entry that a request's run counts for."""
     if step.seen is None or step.meta is None:
         return {}
@@ -143,8 +143,10 @@ def _counted(step: Advance) -> dict[str, Any]:
     return {"fields": {"meta": step.meta, "due": repr(step.score)}, "score": step.score}
 
 
-def failure(store: ScheduleStore, job: Job, reason: str, retry_in: float | None = None) -> Advance:
+def failure(
+    store: ScheduleStore, job: PendingRun, reason: str, retry_in: float | None = None
+) -> CommitStep:
     """The note that *job* could not be published."""
     trigger = job.request["id"] if job.request else None
     data = {"nominal": job.nominal, "trigger": trigger, "reason": reason, "retry_in": retry_in}
-    return Advance(events=[store.event(events.RUN_FAILED, job.name, data)])
+    return CommitStep(events=[store.event(events.RUN_FAILED, job.name, data)])

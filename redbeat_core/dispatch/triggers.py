@@ -18,13 +18,13 @@ from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entries.trigger import RequestError, Trigger, read_trigger, subject_of
 from redbeat_core.planning.plan import first_due
 from redbeat_core.storage.errors import error_text
-from redbeat_core.storage.leader_store import Advance, Request
+from redbeat_core.storage.leader_store import ClaimedTrigger, CommitStep
 from redbeat_core.storage.schedule_store import MISSING
 
 from .context import BeatContext
 from .entry_loader import EntryLoader
-from .retry_backoff import Postponed
-from .runs import Job
+from .retry_backoff import RetryBackoff
+from .runs import PendingRun
 
 logger = get_logger("celery.beat")
 
@@ -46,10 +46,10 @@ def straight_to(app: Celery, name: str) -> dict[str, Any]:
     return {"queue": name, "exchange": exchange, "exchange_type": kind, "routing_key": key}
 
 
-class RunRequests:
+class TriggeredRuns:
     """Makes runs of requests, for one scheduler."""
 
-    def __init__(self, context: BeatContext, loader: EntryLoader, postponed: Postponed) -> None:
+    def __init__(self, context: BeatContext, loader: EntryLoader, postponed: RetryBackoff) -> None:
         self._context = context
         self._store = context.store
         self._loader = loader
@@ -63,10 +63,10 @@ class RunRequests:
             logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
         self._trouble = trouble
 
-    def items(self, requests: Sequence[Request]) -> list[Job | Advance]:
+    def items(self, requests: Sequence[ClaimedTrigger]) -> list[PendingRun | CommitStep]:
         """Runs to make, and the ends of requests that come to none, in their order."""
         readable: dict[str, Trigger] = {}
-        found: dict[str, Job | Advance] = {}
+        found: dict[str, PendingRun | CommitStep] = {}
         for request in requests:
             try:
                 trigger = read_trigger(request.text, request.stream_id)
@@ -103,7 +103,9 @@ class RunRequests:
             found[request.stream_id] = made
         return [found[request.stream_id] for request in requests if request.stream_id in found]
 
-    def _job(self, request: Request, trigger: Trigger, record: EntryRecord) -> Job | Advance:
+    def _job(
+        self, request: ClaimedTrigger, trigger: Trigger, record: EntryRecord
+    ) -> PendingRun | CommitStep:
         if record.fault == MISSING:
             gone = record.score is None
             reason = "the entry is gone" if gone else f"the entry is invalid: {record.fault}"
@@ -125,13 +127,13 @@ class RunRequests:
         if trigger.queue is not None:
             kept = {key: value for key, value in entry.options.items() if key not in _ELSEWHERE}
             entry.options = {**kept, **straight_to(context.app, trigger.queue)}
-        step = Advance(request=request, seen=record)
+        step = CommitStep(request=request, seen=record)
         if trigger.count_run:
             step = self._counting(step, entry, policy)
         asked = {"id": trigger.id}
-        return Job(trigger.name, entry, trigger.id, request.at, step, request=asked)
+        return PendingRun(trigger.name, entry, trigger.id, request.at, step, request=asked)
 
-    def _counting(self, step: Advance, entry: Any, policy: Policy) -> Advance:
+    def _counting(self, step: CommitStep, entry: Any, policy: Policy) -> CommitStep:
         """The run counts as the entry's last one; its next run stays where it is."""
         meta = encode_meta(
             {"last_run_at": entry.default_now(), "total_run_count": entry.total_run_count + 1}
@@ -155,17 +157,17 @@ class RunRequests:
 
     # Ends without a run
 
-    def _unreadable(self, request: Request, reason: str) -> Advance:
+    def _unreadable(self, request: ClaimedTrigger, reason: str) -> CommitStep:
         name, id_ = subject_of(request.text)
         data: dict[str, Any] = {"trigger": id_ or request.stream_id, "nominal": request.at}
         data["reason"] = f"the request cannot be read: {reason}"
         return self._end(request, events.RUN_FAILED, name, data)
 
-    def _failed(self, request: Request, trigger: Trigger, reason: str) -> Advance:
+    def _failed(self, request: ClaimedTrigger, trigger: Trigger, reason: str) -> CommitStep:
         data = {"trigger": trigger.id, "nominal": request.at, "reason": reason}
         return self._end(request, events.RUN_FAILED, trigger.name, data)
 
-    def _missed(self, request: Request, trigger: Trigger) -> Advance:
+    def _missed(self, request: ClaimedTrigger, trigger: Trigger) -> CommitStep:
         lifetime = self._lifetime(trigger)
         reason = f"no scheduler took the request within {lifetime:g} s"
         if self._postponed.tried(request.stream_id):
@@ -173,5 +175,7 @@ class RunRequests:
         data = {"trigger": trigger.id, "nominal": request.at, "last": request.at, "count": 1}
         return self._end(request, events.RUN_MISSED, trigger.name, {**data, "reason": reason})
 
-    def _end(self, request: Request, type_: str, name: str, data: dict[str, Any]) -> Advance:
-        return Advance(request=request, events=[self._store.event(type_, name, data)])
+    def _end(
+        self, request: ClaimedTrigger, type_: str, name: str, data: dict[str, Any]
+    ) -> CommitStep:
+        return CommitStep(request=request, events=[self._store.event(type_, name, data)])

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from redbeat_core.broker.delivery import AT_LEAST_ONCE, Sent
-from redbeat_core.storage.leader_store import Advance
+from redbeat_core.broker.delivery import AT_LEAST_ONCE, PublishResult
+from redbeat_core.storage.leader_store import CommitStep
 
 from .context import BeatContext
 from .failures import waiting_key
-from .runs import Job, changed
+from .runs import PendingRun, changed
 
 
-class Published:
+class UncommittedMessages:
     """Remembers the messages of one scheduler, one for each entry and request.
 
     Also while it does not lead: what is still due when it leads again, nobody has committed.
@@ -25,12 +25,12 @@ class Published:
 
     def __init__(self, context: BeatContext) -> None:
         self._context = context
-        self._sent: dict[str, tuple[str, str, Sent]] = {}
+        self._sent: dict[str, tuple[str, str, PublishResult]] = {}
         #: Runs whose entry (or request) changed between message and commit: what tells of them.
-        self._changed: dict[str, Advance] = {}
-        self._untold: list[Advance] = []
+        self._changed: dict[str, CommitStep] = {}
+        self._untold: list[CommitStep] = []
 
-    def note(self, settled: Iterable[tuple[Job, Sent]]) -> None:
+    def note(self, settled: Iterable[tuple[PendingRun, PublishResult]]) -> None:
         """The messages of those of these jobs are out that have no error."""
         if self._context.publisher.mode != AT_LEAST_ONCE:
             return
@@ -43,7 +43,7 @@ class Published:
                 self._forget(key)
             self._sent[key] = (*_run(job), sent)
 
-    def known(self, job: Job) -> Sent | None:
+    def known(self, job: PendingRun) -> PublishResult | None:
         """The message of *job*, if it is out: of this very run, with the entry as it is now.
 
         Where the entry was changed after the message was out, the run is that of the entry as it
@@ -55,7 +55,7 @@ class Published:
         as_it_was = moment == now[0] and (version == now[1] or key in self._changed)
         return sent if as_it_was else None
 
-    def ended(self, job: Job, result: str) -> None:
+    def ended(self, job: PendingRun, result: str) -> None:
         """The commit of *job* gave *result*."""
         key = waiting_key(job)
         if result == "ok":
@@ -91,7 +91,7 @@ class Published:
             self._untold = []
 
 
-def _run(job: Job) -> tuple[str, str]:
+def _run(job: PendingRun) -> tuple[str, str]:
     due = job.step.due
     record = due.record if due is not None else job.step.seen
     return job.moment, record.version if record is not None else ""

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from celery.schedules import BaseSchedule
 
 #: The fields of an entry's hash that are read, in the order in which the store asks for them.
-FIELDS = ("definition", "meta", "policy", "state", "outcome", "due", "counts", "zone", "progress")
+HASH_FIELDS = (
+    "definition",
+    "meta",
+    "policy",
+    "state",
+    "outcome",
+    "due",
+    "counts",
+    "zone",
+    "progress",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,9 @@ class EntryRecord:
 
     def patched(self, fields: Mapping[str, str | None], score: float | None) -> EntryRecord:
         """This record after a change that set *fields* (None: removed) and *score*."""
-        known: dict[str, Any] = {name: value for name, value in fields.items() if name in FIELDS}
+        known: dict[str, Any] = {
+            name: value for name, value in fields.items() if name in HASH_FIELDS
+        }
         if "definition" in known:
             known["fault"] = None
         return replace(self, score=score, **known)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from redbeat_core.schedules.text.legacy_rrules import ScheduleWarning, warnings_of
-from redbeat_core.schedules.types.count_progress import take_up
+from redbeat_core.schedules.types.count_progress import restore_progress
 from redbeat_core.schedules.types.rrule import rrule
 
 from .codec import DecodeError, decode_meta
@@ -148,7 +148,7 @@ def decode_record(
     }
     if app is not None:
         bind(common["schedule"], app)
-        take_up(common["schedule"], record.progress)
+        restore_progress(common["schedule"], record.progress)
         if isinstance(common["schedule"], rrule):
             moment = datetime.now(UTC) if now is None else now
             common["warnings"] = warnings_of(

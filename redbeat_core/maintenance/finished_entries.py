@@ -12,7 +12,7 @@ from redbeat_core.dispatch.entry_loader import EntryLoader
 from redbeat_core.entries.due_field import finished_since
 from redbeat_core.entries.policy import PolicyError
 from redbeat_core.entries.record import EntryRecord
-from redbeat_core.storage.leader_store import ClaimStore
+from redbeat_core.storage.leader_store import LeaderStore
 
 #: How many are deleted in one go.
 AT_ONCE = 500
@@ -21,7 +21,7 @@ AT_ONCE = 500
 class FinishedEntries:
     """The finished entries that are not to be kept for ever, for one scheduler."""
 
-    def __init__(self, store: ClaimStore, loader: EntryLoader, clock: Callable[[], float]) -> None:
+    def __init__(self, store: LeaderStore, loader: EntryLoader, clock: Callable[[], float]) -> None:
         self._store = store
         self._loader = loader
         self._clock = clock

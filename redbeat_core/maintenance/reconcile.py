@@ -18,8 +18,8 @@ from redbeat_core.entries.codec import DecodeError, decode_meta
 from redbeat_core.entries.due_field import score_is_ours
 from redbeat_core.entries.record import EntryRecord, definition_of
 from redbeat_core.planning.plan import first_due
-from redbeat_core.storage.leader_store import ClaimStore
-from redbeat_core.storage.schedule_store import ConflictError, score_text
+from redbeat_core.storage.leader_store import LeaderStore
+from redbeat_core.storage.schedule_store import VersionConflict, score_text
 
 from .finished_entries import FinishedEntries
 
@@ -31,13 +31,13 @@ LOOK_EVERY, PASS_OVER = 1.0, 250
 QUIET_EVERY, QUIET_OVER = 4.0, 750
 
 
-class Auditor:
+class Reconciler:
     """Looks at the entries in turn, for one scheduler.
 
     :param plain: its entries are this project's own: what decodes gives one.
     """
 
-    def __init__(self, store: ClaimStore, loader: EntryLoader, *, plain: bool = False) -> None:
+    def __init__(self, store: LeaderStore, loader: EntryLoader, *, plain: bool = False) -> None:
         self._plain = plain
         self._store = store
         self._loader = loader
@@ -144,7 +144,7 @@ class Auditor:
         if due is None:
             return
         score = due.timestamp()
-        with suppress(ConflictError):
+        with suppress(VersionConflict):
             self._store.change(
                 record.name,
                 [("set", "due", score_text(score))],

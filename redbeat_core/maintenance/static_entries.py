@@ -19,7 +19,7 @@ from redbeat_core.entry import RedBeatSchedulerEntry
 from redbeat_core.schedules.text.compare import is_text_of, started_as
 from redbeat_core.schedules.text.legacy_rrules import meant_in_utc
 from redbeat_core.storage.errors import is_passing
-from redbeat_core.storage.schedule_store import MISSING, ConflictError, ScheduleStore
+from redbeat_core.storage.schedule_store import MISSING, ScheduleStore, VersionConflict
 
 logger = get_logger("celery.beat")
 
@@ -88,7 +88,7 @@ def _write(
     changes = [_change(entries[name], record) for name, record in pairs]
     changed: list[str] = []
     for name, problem in store.save_many(change for change in changes if change):
-        if isinstance(problem, ConflictError):
+        if isinstance(problem, VersionConflict):
             changed.append(name)
         elif problem is not None:
             if is_passing(problem):

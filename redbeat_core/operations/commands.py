@@ -21,10 +21,9 @@ from redbeat_core.entries.trigger import RequestError, Trigger
 from redbeat_core.planning.after_edit import after_policy_edit
 from redbeat_core.schedules.text.compare import format_or_repr
 from redbeat_core.schedules.text.legacy_rrules import meant_in_utc
-from redbeat_core.storage.schedule_store import MOST_REQUESTS, score_text
-from redbeat_core.storage.schedule_store import ConflictError as StoreConflict
+from redbeat_core.storage.schedule_store import MOST_REQUESTS, VersionConflict, score_text
 
-from .compare_and_set import Changing, default_actor, present
+from .compare_and_set import CompareAndSet, default_actor, present
 from .errors import (
     ConflictError,
     InvalidEntryError,
@@ -53,7 +52,7 @@ __all__ = [
 TRIGGER_EXPIRES = 3600.0
 
 
-class Operations(Changing):
+class Operations(CompareAndSet):
     """The verbs, for one operator."""
 
     def pause(self, name: str, *, version: str | None = None, note: str = "") -> EntryRecord:
@@ -230,7 +229,7 @@ class Operations(Changing):
             done = self.store.request_run(name, text, expect=version or "", data=made.told())
         except RequestError as exc:
             raise InvalidRequestError(f"{exc}: nothing is requested") from None
-        except StoreConflict as exc:
+        except VersionConflict as exc:
             raise ConflictError(name, version or "", exc.current) from None
         except ResponseError as exc:
             raise OperationError(f"Redis refused the request: {exc}") from None
@@ -253,7 +252,7 @@ class Operations(Changing):
         data = {"actor": self.actor, "note": note}
         try:
             known = self.store.delete(name, expect=version or "", data=data)
-        except StoreConflict as exc:
+        except VersionConflict as exc:
             raise ConflictError(name, version or "", present(exc.current)) from None
         if not known:
             raise self._not_found(name)

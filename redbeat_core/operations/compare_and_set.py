@@ -25,8 +25,7 @@ from redbeat_core.entry import DEFINITION
 from redbeat_core.planning.after_edit import after_edit
 from redbeat_core.planning.plan import Plan
 from redbeat_core.settings.config import ConfigError, ensure_conf
-from redbeat_core.storage.schedule_store import ConflictError as StoreConflict
-from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore, VersionConflict
 
 from .errors import (
     ConflictError,
@@ -50,7 +49,7 @@ def default_actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-class Changing:
+class CompareAndSet:
     """One operator at work.
 
     :param app: gives time zones; without one Celery's current app does.
@@ -90,7 +89,7 @@ class Changing:
             data = {"actor": self.actor, "note": note}
             try:
                 done = self.store.change(name, expect=record.version, data=data, **arguments)
-            except StoreConflict as exc:
+            except VersionConflict as exc:
                 current = exc.current
                 continue
             assert done is not None

@@ -17,7 +17,7 @@ from typing import overload
 from celery.schedules import BaseSchedule, crontab
 
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, TICK, DstPolicy
-from redbeat_core.schedules.types.base import Occurring
+from redbeat_core.schedules.types.base import OccurrenceSchedule
 from redbeat_core.schedules.types.next_run import fixed_interval, next_occurrence, runs_after
 from redbeat_core.schedules.types.once import anchored_interval
 from redbeat_core.schedules.types.rrule_set import rrule_set
@@ -143,7 +143,7 @@ class _Runs:
 def _runs_of(timing: BaseSchedule, first: datetime, dst: DstPolicy) -> _Runs:
     """The runs of *timing* from *first* on, shared by equal schedules."""
     key: Hashable
-    if isinstance(timing, Occurring):
+    if isinstance(timing, OccurrenceSchedule):
         key = timing
     elif type(timing) is crontab:
         key = repr(timing), timing.tz

@@ -18,7 +18,7 @@ from redbeat_core.entries.due_field import nominal_of, score_is_ours
 from redbeat_core.entries.policy import PLAIN, SKIP_GRACE, Policy
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entries.view import counts_of
-from redbeat_core.schedules import Occurring, advance, next_occurrence
+from redbeat_core.schedules import OccurrenceSchedule, advance, next_occurrence
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, TICK, DstPolicy
 from redbeat_core.schedules.types.next_run import next_look
 from redbeat_core.schedules.types.rrule_set import rrule_set
@@ -31,7 +31,7 @@ _DEADLINE = "later than beat_cron_starting_deadline"
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class RunsNotMade:
     """Nominal times, one after the other, at which no run is made.
 
     :ivar skipped: on purpose; else they are missed.
@@ -62,7 +62,7 @@ class Plan:
 
     nominal: datetime | None
     next: datetime | None
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[RunsNotMade, ...] = ()
     finished: bool = False
     due: datetime | None = None
 
@@ -88,7 +88,7 @@ class Plan:
         return f"{self.score!r} {self.next.timestamp()!r}"
 
 
-def counted(counts: str | None, gaps: Iterable[Gap]) -> str:
+def counted(counts: str | None, gaps: Iterable[RunsNotMade]) -> str:
     """The field ``counts`` of an entry after *gaps*: what it counted so far, and these."""
     before = counts_of(EntryRecord("", counts=counts))
     totals = {"missed": before.missed, "skipped": before.skipped}
@@ -206,12 +206,14 @@ def _catch_up(
         following = times[stop]
         if stop == 0:
             return later(name, timing, following, policy, runs)
-    gaps: list[Gap] = []
+    gaps: list[RunsNotMade] = []
 
     def give_up(start: int, end: int, reason: str, *, skipped: bool = False) -> None:
         if end > start:
             more = behind.spans_hole(start, end)
-            gaps.append(Gap(skipped, times[start], times[end - 1], end - start, reason, more))
+            gaps.append(
+                RunsNotMade(skipped, times[start], times[end - 1], end - start, reason, more)
+            )
 
     start = 0
     if grace is not None:
@@ -321,7 +323,7 @@ def first_due(
     """
     if last_run_at is not None:
         return next_look(timing, last_run_at, dst)
-    if isinstance(timing, Occurring) and timing.earliest is not None:
+    if isinstance(timing, OccurrenceSchedule) and timing.earliest is not None:
         # Never ran: not before its first occurrence.
         first = next_look(timing, timing.earliest - TICK, dst)
         return None if first is None else max(first, asked)

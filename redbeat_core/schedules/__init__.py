@@ -16,8 +16,8 @@ from .text.describe import describe
 from .text.legacy_rrules import ScheduleWarning, warnings_of
 from .text.parse import ScheduleError, format_schedule, parse_schedule
 from .text.preview import ClockEffect, Outlook, clock_effects, outlook, outlook_of
-from .types.base import Occurring
-from .types.next_run import Advance, advance, never_runs, next_occurrence, occurrences
+from .types.base import OccurrenceSchedule
+from .types.next_run import NextRun, advance, never_runs, next_occurrence, occurrences
 from .types.once import anchored_interval, once
 from .types.previous_run import between, previous_occurrence
 from .types.rrule import rrule
@@ -33,11 +33,11 @@ __all__ = [
     "SECONDLY",
     "WEEKLY",
     "YEARLY",
-    "Advance",
     "BaseSchedule",
     "ClockEffect",
     "DstPolicy",
-    "Occurring",
+    "NextRun",
+    "OccurrenceSchedule",
     "Outlook",
     "ScheduleError",
     "ScheduleWarning",

@@ -14,20 +14,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from redbeat_core.entries.record import FIELDS, EntryRecord
+from redbeat_core.entries.record import HASH_FIELDS, EntryRecord
 
 from .connection import is_cluster
 from .schedule_store import (
     MISSING,
-    ConflictError,
     ScheduleStore,
+    VersionConflict,
     loaded_record,
     score_text,
 )
-from .scripts import Ahead
+from .scripts import ScriptPipeline
 
 
-class Due:
+class DueEntry:
     """An entry that a claim found due.
 
     :ivar name: the entry's name.
@@ -52,7 +52,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ClaimedTrigger:
     """A run-now request that waits to be taken.
 
     :ivar stream_id: its place in the triggers' stream.
@@ -80,15 +80,15 @@ class Claim:
 
     held: bool
     holder: str = ""
-    due: tuple[Due, ...] = ()
-    requests: tuple[Request, ...] = ()
+    due: tuple[DueEntry, ...] = ()
+    requests: tuple[ClaimedTrigger, ...] = ()
     next_score: float | None = None
     more: bool = False
     trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
+class CommitStep:
     """One step of a commit.
 
     :ivar due: the entry it advances; None for a request or for a note.
@@ -104,8 +104,8 @@ class Advance:
     :ivar events: JSON texts without closing brace.
     """
 
-    due: Due | None = None
-    request: Request | None = None
+    due: DueEntry | None = None
+    request: ClaimedTrigger | None = None
     seen: EntryRecord | None = None
     score: float = -1
     mark: str = ""
@@ -138,7 +138,7 @@ _COMPARED, _COMPARE_EVERY = 100, 1.0
 _SCORE = 5
 
 
-class Filled:
+class BulkRun:
     """A run to commit that is given by the few texts that are its own.
 
     :ivar item: those, as the script takes them.
@@ -146,7 +146,7 @@ class Filled:
 
     __slots__ = ("due", "item")
 
-    def __init__(self, due: Due, item: list[Any]) -> None:
+    def __init__(self, due: DueEntry, item: list[Any]) -> None:
         self.due = due
         self.item = item
 
@@ -160,7 +160,7 @@ class ServerChangedError(Exception):
     """The schedule is on another server than the broker's messages are meant for."""
 
 
-class ClaimStore(ScheduleStore):
+class LeaderStore(ScheduleStore):
     """The store, with what only a leader does.
 
     :ivar last_size: characters of the last commit that was asked for.
@@ -178,7 +178,7 @@ class ClaimStore(ScheduleStore):
         lock: str | None = None,
         *,
         passing: int = 0,
-        ahead: Ahead | None = None,
+        ahead: ScriptPipeline | None = None,
     ) -> Claim:
         """What is due at *now*; keeps the lease of *lease* seconds.
 
@@ -221,7 +221,7 @@ class ClaimStore(ScheduleStore):
             return Claim(held=False, holder=reply[1] or "")
         entries, waiting = json.loads(reply[2])
         start = len(self.keys.prefix)
-        due = tuple(Due(key[start:], loaded) for key, loaded in entries)
+        due = tuple(DueEntry(key[start:], loaded) for key, loaded in entries)
         requests = tuple(_request(*words) for words in waiting)
         return Claim(
             held=True,
@@ -263,7 +263,7 @@ class ClaimStore(ScheduleStore):
         # The pipelines of a Cluster take no scripts.
         pipe = None if is_cluster(self.client) else self.client.pipeline(transaction=False)
         for record in records:
-            with suppress(ConflictError):
+            with suppress(VersionConflict):
                 self.delete(
                     record.name,
                     expect=record.version,
@@ -277,16 +277,16 @@ class ClaimStore(ScheduleStore):
     def commit(
         self,
         token: str,
-        steps: Sequence[Advance | Filled],
+        steps: Sequence[CommitStep | BulkRun],
         lock: str | None = None,
         *,
         server: str = "",
         forms: Sequence[Any] = (),
-        ahead: Ahead | None = None,
+        ahead: ScriptPipeline | None = None,
     ) -> list[str] | None:
         """Advance what was dispatched.
 
-        :param forms: what the :class:`Filled` ones of *steps* are filled into.
+        :param forms: what the :class:`BulkRun` ones of *steps* are filled into.
         :param ahead: ask there, and read the answer later with :meth:`committed`.
         :param server: the ``run_id`` that the server must have; empty: any.
         :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
@@ -295,7 +295,7 @@ class ClaimStore(ScheduleStore):
         :raises ServerChangedError: it is another server; nothing at all was done.
         """
         keys = self.keys
-        items = [step.item if type(step) is Filled else self._item(step) for step in steps]
+        items = [step.item if type(step) is BulkRun else self._item(step) for step in steps]
         words = [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events]
         head = [token if lock else "", self.log_length, self.database, server]
         texts = [_encode(items), _encode(forms)]
@@ -345,7 +345,7 @@ class ClaimStore(ScheduleStore):
         return ["note", commands, notes]
 
     @staticmethod
-    def _counted(step: Advance) -> list[str]:
+    def _counted(step: CommitStep) -> list[str]:
         return [] if step.meta is None else ["meta", step.meta]
 
     def _key(self, name: str) -> str:
@@ -355,9 +355,9 @@ class ClaimStore(ScheduleStore):
 def digest(record: EntryRecord) -> str:
     """What :meth:`ScheduleStore.claim` compares to pass over an entry that cannot run."""
     if record.fault and record.fault != MISSING:
-        parts = ["fault", record.fault, *[""] * (len(FIELDS) - 1)]
+        parts = ["fault", record.fault, *[""] * (len(HASH_FIELDS) - 1)]
     else:
-        parts = ["ok", *(getattr(record, name) or "" for name in FIELDS)]
+        parts = ["ok", *(getattr(record, name) or "" for name in HASH_FIELDS)]
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
@@ -366,7 +366,7 @@ def digest(record: EntryRecord) -> str:
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def _request(stream_id: str, text: str | bool, age: float) -> Request:
+def _request(stream_id: str, text: str | bool, age: float) -> ClaimedTrigger:
     # In a script's JSON, what is not there is false.
     at = int(stream_id.partition("-")[0]) / 1000
-    return Request(stream_id, text if isinstance(text, str) else None, at, age / 1000)
+    return ClaimedTrigger(stream_id, text if isinstance(text, str) else None, at, age / 1000)

@@ -18,7 +18,7 @@ from celery.app import app_or_default
 from redis.exceptions import ResponseError
 
 from redbeat_core import events
-from redbeat_core.entries.record import FIELDS, EntryRecord
+from redbeat_core.entries.record import HASH_FIELDS, EntryRecord
 from redbeat_core.settings.config import ensure_conf
 from redbeat_core.settings.keys import Keys
 
@@ -32,7 +32,7 @@ PAGE = 1000
 MOST_REQUESTS = 10_000
 
 
-class ConflictError(Exception):
+class VersionConflict(Exception):
     """The entry is no longer what the caller saw.
 
     :ivar current: what it is now; None: it is gone.
@@ -90,7 +90,7 @@ class ScheduleStore:
             pipe = self.client.pipeline(transaction=False)
             for name in page:
                 pipe.zscore(self.keys.schedule, self.keys.prefix + name)
-                pipe.hmget(self.keys.prefix + name, *FIELDS)
+                pipe.hmget(self.keys.prefix + name, *HASH_FIELDS)
             replies = pipe.execute(raise_on_error=False)
             for name, score, values in zip(page, replies[::2], replies[1::2], strict=True):
                 if isinstance(score, Exception):
@@ -196,7 +196,7 @@ class ScheduleStore:
 
     def _changed(self, name: str, reply: Sequence[Any]) -> EntryRecord:
         if reply[0] == "conflict":
-            raise ConflictError(name, loaded_record(name, reply[1:]))
+            raise VersionConflict(name, loaded_record(name, reply[1:]))
         return loaded_record(name, reply[2:])
 
     def save_many(self, changes: Iterable[Mapping[str, Any]]) -> list[tuple[str, Exception | None]]:
@@ -211,7 +211,7 @@ class ScheduleStore:
                 try:
                     self.change(**change)
                     results.append((change["name"], None))
-                except (ConflictError, ResponseError) as exc:
+                except (VersionConflict, ResponseError) as exc:
                     results.append((change["name"], exc))
             return results
         for page in _pages(changes, PAGE // 2):
@@ -222,7 +222,7 @@ class ScheduleStore:
                 name = change["name"]
                 problem: Exception | None = reply if isinstance(reply, Exception) else None
                 if problem is None and reply[0] == "conflict":
-                    problem = ConflictError(name, loaded_record(name, reply[1:]))
+                    problem = VersionConflict(name, loaded_record(name, reply[1:]))
                 results.append((name, problem))
         return results
 
@@ -260,7 +260,7 @@ class ScheduleStore:
         if pipe is not None:
             return False
         if reply[0] == "conflict":
-            raise ConflictError(name, loaded_record(name, reply[1:]))
+            raise VersionConflict(name, loaded_record(name, reply[1:]))
         return bool(reply[0] == "ok")
 
     def delete_statics(self, names: Iterable[str], data: Mapping[str, Any]) -> None:
@@ -296,7 +296,7 @@ class ScheduleStore:
             ],
         )
         if reply[0] == "conflict":
-            raise ConflictError(name, loaded_record(name, reply[1:]))
+            raise VersionConflict(name, loaded_record(name, reply[1:]))
         return str(reply[0])
 
     def record_outcome(
@@ -329,7 +329,7 @@ def _record(name: str, score: float | None, values: Any) -> EntryRecord:
         return EntryRecord(name, score, fault=str(values))
     if all(value is None for value in values):
         return EntryRecord(name, score, fault=MISSING)
-    return EntryRecord(name, score, **dict(zip(FIELDS, values, strict=True)))
+    return EntryRecord(name, score, **dict(zip(HASH_FIELDS, values, strict=True)))
 
 
 def loaded_record(name: str, loaded: Sequence[Any]) -> EntryRecord:
@@ -338,7 +338,7 @@ def loaded_record(name: str, loaded: Sequence[Any]) -> EntryRecord:
     score, kind, *values = (None if value is False else value for value in loaded)
     if kind == "fault":
         return _record(name, score, Exception(values[0]))
-    return _record(name, score, values + [None] * (len(FIELDS) - len(values)))
+    return _record(name, score, values + [None] * (len(HASH_FIELDS) - len(values)))
 
 
 def _members(data: Mapping[str, Any] | None) -> str:

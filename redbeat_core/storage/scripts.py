@@ -43,10 +43,10 @@ class Scripts:
         return script
 
     @contextmanager
-    def ahead(self) -> Iterator[Ahead]:
+    def ahead(self) -> Iterator[ScriptPipeline]:
         """Scripts that are asked for before the answers of others have come."""
         client = self._client.client()
-        ahead = Ahead(client, self)
+        ahead = ScriptPipeline(client, self)
         try:
             yield ahead
         finally:
@@ -60,7 +60,7 @@ class Scripts:
         return str(self._script(name).sha)
 
 
-class Ahead:
+class ScriptPipeline:
     """One connection on which answers are read later, in the order of the questions.
 
     :ivar waiting: what was asked and not yet answered.

@@ -17,7 +17,7 @@ from redbeat_core.schedules import ScheduleError, describe, parse_schedule
 from redbeat_core.storage.event_stream import EventStream
 from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.config import Options
-from redbeat_tui.live.requested_runs import FAILED, REQUESTED, Follower, Run
+from redbeat_tui.live.requested_runs import FAILED, REQUESTED, Run, TriggerFollower
 from redbeat_tui.screens.run_activity import WAITS
 from redbeat_tui.text.durations import seconds_of
 from redbeat_tui.text.format import countdown, timestamp
@@ -145,7 +145,7 @@ def _follow(
     store: ScheduleStore, url: str, request: Callable[[], str], wait: float, stop: threading.Event
 ) -> Run | None:
     """Subscribe, make the request, and follow it until it is dispatched."""
-    follower = Follower()
+    follower = TriggerFollower()
     wanted = ""
     timer = threading.Timer(wait, stop.set)
     timer.daemon = True

@@ -14,7 +14,7 @@ from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from redbeat_core.entries.record import FIELDS, EntryRecord
+from redbeat_core.entries.record import HASH_FIELDS, EntryRecord
 from redbeat_core.events import (
     BEAT_HEARTBEAT,
     ENTRY_DELETED,
@@ -45,7 +45,7 @@ LARGE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class SnapshotRows:
     """A snapshot that is rows already, made off the drawing thread.
 
     :ivar rows: the soonest due first.
@@ -84,7 +84,7 @@ class Delta:
     decoded: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return self != _NOTHING
+        return self != NO_CHANGE
 
     def then(self, other: Delta) -> Delta:
         """This change and *other* after it, as one."""
@@ -100,7 +100,7 @@ class Delta:
         )
 
 
-_NOTHING = Delta()
+NO_CHANGE = Delta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Model:
         """The present by the leader's clock, which its due times are told in: Unix seconds."""
         return self._clock() + self._skew
 
-    def prepare(self, snapshot: Snapshot, *, defer: bool = False) -> Prepared:
+    def prepare(self, snapshot: Snapshot, *, defer: bool = False) -> SnapshotRows:
         """Turn *snapshot* into rows. Touches nothing of the model: for another thread.
 
         :param defer: where there are many, leave them to be decoded by a thread that then
@@ -172,9 +172,9 @@ class Model:
         app, deferred = self._app, defer and len(snapshot.records) > LARGE
         rows = [Row(record, app, deferred=deferred) for record in snapshot.records]
         rows.sort(key=_soonest)
-        return Prepared({row.name: row for row in rows}, snapshot.seq, snapshot.taken_at)
+        return SnapshotRows({row.name: row for row in rows}, snapshot.seq, snapshot.taken_at)
 
-    def apply(self, item: Item | Prepared | Decoded) -> Delta:
+    def apply(self, item: Item | SnapshotRows | Decoded) -> Delta:
         """Take in what the event stream said. Never raises for what is in it.
 
         Repeating it changes nothing: events carry state, not steps.
@@ -307,7 +307,7 @@ def _fields(data: Mapping[str, Any]) -> dict[str, str | None]:
     return {
         name: value
         for name, value in fields.items()
-        if name in FIELDS and (value is None or isinstance(value, str))
+        if name in HASH_FIELDS and (value is None or isinstance(value, str))
     }
 
 

@@ -67,7 +67,7 @@ class Run:
         return self.stage in (SUCCEEDED, FAILED)
 
 
-class Follower:
+class TriggerFollower:
     """The runs that were asked for lately, by their trigger ids."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from redbeat_core.schedules import Outlook
 from redbeat_tui.console import Console, HeaderOutdated, console_of
 from redbeat_tui.live.model import Delta
 from redbeat_tui.live.row import Row
-from redbeat_tui.text.event_text import clock, tell
+from redbeat_tui.text.event_text import clock, describe_event
 from redbeat_tui.text.format import ago, countdown, duration, status_text, timestamp
 from redbeat_tui.text.policy_text import counts_text, over_because, policy_lines
 from redbeat_tui.text.sanitize import clean, clean_lines
@@ -180,7 +180,7 @@ class DetailScreen(Screen[None]):
         if told:
             line("", "")
         for index, event in enumerate(reversed(told[-LATELY:])):
-            words, weight = tell(event)
+            words, weight = describe_event(event)
             text = f"{clock(event.time.timestamp(), zone)}  {words}"
             line("lately" if index == 0 else "", text, self.console.status_style(weight))
 

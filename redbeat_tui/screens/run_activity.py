@@ -6,7 +6,7 @@ import time
 
 from redbeat_core.operations import TRIGGER_EXPIRES
 from redbeat_tui.console import Console
-from redbeat_tui.live.requested_runs import REQUESTED, Follower, Run
+from redbeat_tui.live.requested_runs import REQUESTED, Run, TriggerFollower
 from redbeat_tui.text.format import duration
 from redbeat_tui.text.sanitize import clean
 
@@ -19,12 +19,12 @@ PATIENCE = 10.0
 WAITS = f"The request waits for one, and expires after {duration(TRIGGER_EXPIRES)}."
 
 
-class Requests:
+class RunActivity:
     """Follows the runs that were asked for here, by the events of the model."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._follower = Follower()
+        self._follower = TriggerFollower()
         self._shown: Run | None = None
         self._shown_until = float("inf")
         self._last_event: object = None
@@ -33,7 +33,7 @@ class Requests:
         """Show how the run that was just asked for goes on."""
         self._show(self._follower.request(trigger, name, self._console.model.now()))
 
-    def hear(self) -> None:
+    def apply_events(self) -> None:
         """Take in the events that are new since the last time."""
         new = []
         for event in reversed(self._console.model.recent):

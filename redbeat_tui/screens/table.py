@@ -22,7 +22,7 @@ from redbeat_tui.widgets.header import ConsoleHeader
 from redbeat_tui.widgets.key_bar import KeyBar
 
 #: What ``s`` goes through, and what it is called.
-SORTS = {"next": "next run", "name": "name", "status": "status", "last": "last run"}
+SORT_LABELS = {"next": "next run", "name": "name", "status": "status", "last": "last run"}
 #: Seconds without a key before the filter is applied: with 100,000 entries it takes a moment.
 PAUSE = 0.1
 
@@ -118,9 +118,9 @@ class TableScreen(Screen[None]):
     # Sorting
 
     def next_sort(self) -> None:
-        """Sort by the next of :data:`SORTS`."""
-        names = list(SORTS)
-        at = names.index(self.listing.sort) if self.listing.sort in SORTS else -1
+        """Sort by the next of :data:`SORT_LABELS`."""
+        names = list(SORT_LABELS)
+        at = names.index(self.listing.sort) if self.listing.sort in SORT_LABELS else -1
         self._sort(names[(at + 1) % len(names)], reverse=False)
 
     def on_entry_table_header_clicked(self, event: EntryTable.HeaderClicked) -> None:
@@ -136,7 +136,7 @@ class TableScreen(Screen[None]):
         self._show_sort()
 
     def _show_sort(self) -> None:
-        sort = SORTS.get(self.listing.sort, self.listing.sort)
+        sort = SORT_LABELS.get(self.listing.sort, self.listing.sort)
         self.activity.show_right(f"by {sort}{', reversed' if self.listing.reverse else ''}")
 
     # The filter

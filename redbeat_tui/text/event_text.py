@@ -18,7 +18,7 @@ QUIET, GOOD, WARN, BAD = "quiet", "good", "warn", "bad"
 Words = Callable[[Mapping[str, Any]], str]
 
 
-def tell(event: events.Event) -> tuple[str, str]:
+def describe_event(event: events.Event) -> tuple[str, str]:
     """What happened, sanitized, and how much it deserves to be looked at."""
     if event.type not in _WORDS:
         # An event type that this version does not know.

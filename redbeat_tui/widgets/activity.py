@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from redbeat_core.events import Event
 from redbeat_tui.live.requested_runs import DISPATCHED, FAILED, REQUESTED, RUNNING, SUCCEEDED, Run
-from redbeat_tui.text.event_text import clock, tell
+from redbeat_tui.text.event_text import clock, describe_event
 from redbeat_tui.text.sanitize import clean
 
 from .line import Part, fit
@@ -66,7 +66,7 @@ class Activity(Widget):
 
     def show_event(self, event: Event, zone: tzinfo) -> None:
         """Show the last thing that happened."""
-        words, weight = tell(event)
+        words, weight = describe_event(event)
         parts = [
             (clock(event.time.timestamp(), zone), "activity--dim"),
             ("   ", ""),

@@ -335,7 +335,9 @@ def _shut(one: socket.socket) -> None:
 
 def _script_names() -> dict[str, str]:
     """The scripts' names by what ``EVALSHA`` calls them."""
-    names = [path.name.removesuffix(".lua") for path in (files("redbeat_core") / "lua").iterdir()]
+    names = [
+        path.name.removesuffix(".lua") for path in (files("redbeat_core.storage") / "lua").iterdir()
+    ]
     return {
         hashlib.sha1(script_text(name).encode()).hexdigest(): name
         for name in names

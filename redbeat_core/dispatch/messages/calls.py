@@ -19,7 +19,7 @@ from celery.app.amqp import task_message
 from redbeat_core.dispatch.context import BeatContext
 from redbeat_core.entries.record import own_copy
 
-from .learned import FORMS, FRESH, Templates
+from .learned import FORMS, FRESH, TemplateCache
 from .plain_repr import argument_text
 from .template import Run, arguments_of
 
@@ -45,10 +45,10 @@ class _Kind:
         return self.only is None or self.only == arguments_of(run.definition)
 
 
-class Prepared:
+class CallCache:
     """The calls of one scheduler."""
 
-    def __init__(self, context: BeatContext, templates: Templates) -> None:
+    def __init__(self, context: BeatContext, templates: TemplateCache) -> None:
         self._app = context.app
         self._templates = templates
         self._kinds: dict[str, _Kind] = {}

@@ -25,7 +25,7 @@ from celery import signals
 from kombu import serialization
 from kombu.utils import json as kombu_json
 
-from redbeat_core.broker.delivery import Sent
+from redbeat_core.broker.delivery import PublishResult
 from redbeat_core.broker.redis_capture import Commands
 from redbeat_core.dispatch.context import BeatContext
 from redbeat_core.dispatch.lazy_args import has_lazy
@@ -33,7 +33,7 @@ from redbeat_core.entry import RedBeatSchedulerEntry
 
 from .celery_hooks import is_called_as_celerys, sends_as_celery
 from .plain_repr import argument_text
-from .template import Content, Form, Run, arguments_of
+from .template import EncodedArguments, MessageTemplate, Run, arguments_of
 
 _dumps: Any = kombu_json.dumps
 _quoted = json.encoder.encode_basestring_ascii
@@ -59,7 +59,7 @@ _CONSTANT = frozenset(
 #: Seconds after which a form is made and compared anew: settings may change while beat runs.
 FRESH = 60.0
 #: How far a form is that there is not.
-NOTHING = "nothing"
+NO_TEMPLATE = "nothing"
 #: How many forms, and how many characters of entries' contents, are kept.
 FORMS, _CONTENTS = 2000, 50_000_000
 #: What varies in a message; the id is in it three times.
@@ -71,13 +71,13 @@ _CLOSE = 5.0
 
 
 @dataclass
-class Templates:
+class TemplateCache:
     """The forms of one scheduler."""
 
     context: BeatContext
-    _forms: dict[str, Form] = field(default_factory=dict)
+    _forms: dict[str, MessageTemplate] = field(default_factory=dict)
     #: By definition, each with the form it was made for.
-    _contents: dict[str, tuple[Form, Content]] = field(default_factory=dict)
+    _contents: dict[str, tuple[MessageTemplate, EncodedArguments]] = field(default_factory=dict)
     _characters: int = 0
     _encode: Any = None
     _serializers: tuple[str, ...] = ()
@@ -123,14 +123,14 @@ class Templates:
             # Such as a backend that is not to be had: told when a message is published.
             return False
 
-    def fill(self, run: Run) -> Sent | None:
+    def fill(self, run: Run) -> PublishResult | None:
         """The message of *run*, if its form is known and compared; else None."""
         form = self.ready(self.kind_of(run.definition)) if self.usable else None
         if form is None or not form.holds_for(run.definition):
             return None
         try:
             times = self.times_of(form)
-            return Sent(run.task_id, self._filled(form, run, str(uuid.uuid4()), times))
+            return PublishResult(run.task_id, self._filled(form, run, str(uuid.uuid4()), times))
         except Exception:
             # Whatever is wrong with its arguments, Celery's path says it in its own words.
             return None
@@ -144,7 +144,9 @@ class Templates:
         if form is None:
             if len(self._forms) >= FORMS:
                 del self._forms[next(iter(self._forms))]
-            form = self._forms[key] = Form(time.monotonic(), only=arguments_of(run.definition))
+            form = self._forms[key] = MessageTemplate(
+                time.monotonic(), only=arguments_of(run.definition)
+            )
             self._make(form, run, commands)
         elif form.command is not None:
             known = form.holds_for(run.definition)
@@ -156,7 +158,7 @@ class Templates:
             elif not known:
                 form.only = None
 
-    def ready(self, kind: str) -> Form | None:
+    def ready(self, kind: str) -> MessageTemplate | None:
         """The form for messages of this kind, if it was compared and is the same."""
         form = self._fresh(kind)
         return form if form is not None and form.compared and form.command is not None else None
@@ -166,12 +168,12 @@ class Templates:
         bring it on; empty: they will not."""
         form = self._fresh(kind)
         if form is None:
-            return NOTHING
+            return NO_TEMPLATE
         if form.command is None or (form.compared and form.holds_for(definition)):
             return ""
         return "compared" if form.compared else "made"
 
-    def _fresh(self, kind: str) -> Form | None:
+    def _fresh(self, kind: str) -> MessageTemplate | None:
         form = self._forms.get(kind)
         if form is not None and time.monotonic() - form.made_at > FRESH:
             del self._forms[kind]
@@ -196,7 +198,7 @@ class Templates:
         task = self.context.app.tasks.get(definition["task"])
         return task is None or is_called_as_celerys(task)
 
-    def _make(self, form: Form, run: Run, commands: Commands) -> None:
+    def _make(self, form: MessageTemplate, run: Run, commands: Commands) -> None:
         if len(commands) != 1 or len(commands[0][1]) != 3 or commands[0][1][0] != "LPUSH":
             return
         database, (_, queue, payload) = commands[0]
@@ -228,7 +230,7 @@ class Templates:
         form.pieces = [piece for piece in found if piece is not None]
         form.command = (database, queue)
 
-    def times_of(self, form: Form) -> dict[str, str]:
+    def times_of(self, form: MessageTemplate) -> dict[str, str]:
         """The times of a message that is made now, as JSON: worked out by what works out the
         app's own messages."""
         if not form.seconds:
@@ -237,7 +239,7 @@ class Templates:
         headers = make("", form.task, (), {}, **form.seconds).headers
         return {name: _quoted(headers[name]) for name in ("eta", "expires") if headers[name]}
 
-    def _filled(self, form: Form, run: Run, tag: str, times: dict[str, str]) -> Commands:
+    def _filled(self, form: MessageTemplate, run: Run, tag: str, times: dict[str, str]) -> Commands:
         assert form.command is not None
         content = self._content(form, run)
         parts = times | {
@@ -253,7 +255,7 @@ class Templates:
         database, queue = form.command
         return [(database, ("LPUSH", queue, "".join(pieces)))]
 
-    def _content(self, form: Form, run: Run) -> Content:
+    def _content(self, form: MessageTemplate, run: Run) -> EncodedArguments:
         made_for, content = self._contents.get(run.text, (None, None))
         # With a new form, anew: so are the settings and the task that it is made by.
         if content is None or made_for is not form:
@@ -265,7 +267,7 @@ class Templates:
             self._contents[run.text] = form, content
         return content
 
-    def make_content(self, form: Form, definition: dict[str, Any]) -> Content:
+    def make_content(self, form: MessageTemplate, definition: dict[str, Any]) -> EncodedArguments:
         """What *definition* contributes to its messages; raises whatever Celery's path would."""
         app = self.context.app
         # As celery's beat and its messages have them when there are none.
@@ -276,14 +278,14 @@ class Templates:
             task.__header__(*args, **kwargs)
         body = self._body(args, kwargs, form)
         most_args, most_kwargs, levels = self.limits
-        return Content(
+        return EncodedArguments(
             body=f'"{b2a_base64(body, newline=False).decode()}"',
             argsrepr=_quoted(argument_text(args, most_args, **levels)),
             kwargsrepr=_quoted(argument_text(kwargs, most_kwargs, **levels)),
             header=f'{{"entry": {_quoted(definition["name"])}',
         )
 
-    def _body(self, args: Any, kwargs: Any, form: Form) -> bytes:
+    def _body(self, args: Any, kwargs: Any, form: MessageTemplate) -> bytes:
         if self._encode is not None and form.serializer == "json":
             both: str = self._encode((args, kwargs))
             return f"{both[:-1]}, {self._embed_text(form.embed)}]".encode()
@@ -298,7 +300,7 @@ class Templates:
             self._embed = embed, self._encode(embed)
         return self._embed[1]
 
-    def _same(self, form: Form, run: Run, commands: Commands) -> bool:
+    def _same(self, form: MessageTemplate, run: Run, commands: Commands) -> bool:
         if len(commands) != 1:
             return False
         message = json.loads(commands[0][1][2])

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 
 from celery.utils.log import get_logger
 
-from redbeat_core.broker.delivery import Sent
+from redbeat_core.broker.delivery import PublishResult
 from redbeat_core.dispatch.context import BeatContext
 from redbeat_core.dispatch.failures import waiting_key
 from redbeat_core.dispatch.lazy_args import LazyArgumentError, has_lazy
-from redbeat_core.dispatch.retry_backoff import Postponed
-from redbeat_core.dispatch.runs import Job, task_id_of
+from redbeat_core.dispatch.retry_backoff import RetryBackoff
+from redbeat_core.dispatch.runs import PendingRun, task_id_of
 from redbeat_core.entries.record import definition_of
 from redbeat_core.schedules.types.rrule import shown
 from redbeat_core.storage.errors import error_text
 
-from .calls import Prepared
-from .learned import Templates
+from .calls import CallCache
+from .learned import TemplateCache
 from .template import Run
 
 logger = get_logger("celery.beat")
@@ -27,16 +27,18 @@ class OptionError(ValueError):
     """An option of an entry that no message can have; the message says which."""
 
 
-class Sending:
+class MessageSender:
     """Makes and publishes the messages of one scheduler."""
 
-    def __init__(self, context: BeatContext, templates: Templates, postponed: Postponed) -> None:
+    def __init__(
+        self, context: BeatContext, templates: TemplateCache, postponed: RetryBackoff
+    ) -> None:
         self._context = context
         self._templates = templates
-        self._prepared = Prepared(context, templates)
+        self._prepared = CallCache(context, templates)
         self._postponed = postponed
 
-    def task_id(self, job: Job) -> str:
+    def task_id(self, job: PendingRun) -> str:
         """The id that the message of *job* has, however often it is made.
 
         :raises OptionError: the entry's options give one that no message can have.
@@ -46,16 +48,16 @@ class Sending:
             raise OptionError(f"its option 'task_id' must be a text, not {shown(chosen)}")
         return chosen or task_id_of(self._context.store.keys.prefix + job.name, job.moment)
 
-    def send(self, job: Job) -> Sent:
+    def send(self, job: PendingRun) -> PublishResult:
         """Publish *job*; never raises for what its entry or the broker does."""
         try:
             return self._send(job)
         except OptionError as exc:
-            return Sent("", [], str(exc))
+            return PublishResult("", [], str(exc))
         except Exception as exc:
-            return Sent("", [], f"{type(exc).__name__}: {error_text(exc)}")
+            return PublishResult("", [], f"{type(exc).__name__}: {error_text(exc)}")
 
-    def _send(self, job: Job) -> Sent:
+    def _send(self, job: PendingRun) -> PublishResult:
         context = self._context
         entry = job.entry
         task_id = self.task_id(job)
@@ -74,7 +76,7 @@ class Sending:
                     job.name, entry.args, entry.kwargs
                 )
             except LazyArgumentError as exc:
-                return Sent(task_id, [], str(exc))
+                return PublishResult(task_id, [], str(exc))
         filled = self._templates.fill(run) if run is not None else None
         if filled is not None:
             return filled
@@ -91,7 +93,7 @@ class Sending:
             raise OptionError(f"its option 'headers' must be an object, not {shown(headers)}")
         options["headers"] = {**headers, "redbeat": header}
         entry.options = options
-        sent: Sent | None = None
+        sent: PublishResult | None = None
         try:
             with self._prepared.learning(run, header):
                 sent = context.publisher.publish(
@@ -110,7 +112,7 @@ class Sending:
             logger.warning("beat: The message of %r cannot be learnt from", job.name, exc_info=True)
         return sent
 
-    def _run(self, job: Job, task_id: str) -> Run | None:
+    def _run(self, job: PendingRun, task_id: str) -> Run | None:
         """What a form of the message needs to know; None for requests, which are few."""
         due = job.step.due
         if due is None or due.record.definition is None:

@@ -25,7 +25,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Form:
+class MessageTemplate:
     """A message in pieces.
 
     :ivar command: database and list of the message; None: this kind cannot be filled.
@@ -53,7 +53,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class EncodedArguments:
     """What an entry contributes to its messages, as JSON texts.
 
     :ivar header: of our header, all but the nominal time.

@@ -30,7 +30,7 @@ from .rule_parts import (
 _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 
 
-class Periods:
+class DailyRule:
     """The occurrences of a rule of days or longer periods.
 
     :param parts: completed.

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from .daily_rules import Periods
+from .daily_rules import DailyRule
 from .rule_parts import DAILY, Parts, completed
 from .rule_progress import Progress
-from .subdaily_rules import Ticks
+from .subdaily_rules import SubdailyRule
 
 #: A time without occurrences that is worth remembering.
 _LONG = timedelta(days=60)
@@ -33,7 +33,7 @@ class Rule:
 
     def __init__(self, parts: Parts, start: datetime) -> None:
         self.start = start
-        made = Periods if parts.freq <= DAILY else Ticks
+        made = DailyRule if parts.freq <= DAILY else SubdailyRule
         self._occurrences = made(completed(parts, start), start)
         #: From here on nothing was found.
         self._barren: datetime | None = None

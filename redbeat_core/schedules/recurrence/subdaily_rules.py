@@ -35,7 +35,7 @@ _WALKED, _FEW_TICKS = 50, 2000
 _FEW_DAYS = 100
 
 
-class Ticks:
+class SubdailyRule:
     """The occurrences of a rule of hours or less.
 
     :param parts: completed.

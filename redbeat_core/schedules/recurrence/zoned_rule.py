@@ -155,7 +155,7 @@ class Recurrence:
         self._number_before(moment, zone)
         return self._progress(zone).up_to(moment)
 
-    def take_up(self, at: datetime, number: int) -> bool:
+    def restore_progress(self, at: datetime, number: int) -> bool:
         """Go on counting from what :meth:`counted` gave; False: that cannot be of this rule."""
         start = self._by_wall().start if self.by_wall else self.dtstart.astimezone(UTC)
         if (at.tzinfo is None) is not self.by_wall or at < start or number < 0:

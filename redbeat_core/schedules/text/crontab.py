@@ -25,7 +25,7 @@ ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-NEVER = "the crontab never runs: no date matches its day, month and weekday"
+NEVER_OCCURS = "the crontab never runs: no date matches its day, month and weekday"
 
 _MONTHS = (
     "JANUARY",
@@ -127,7 +127,7 @@ def parse_crontab(text: str) -> crontab:
     try:
         return crontab(**arguments) if zone is None else zoned_crontab(**arguments)
     except ValueError:
-        raise ScheduleError(NEVER, fields[2].column) from None
+        raise ScheduleError(NEVER_OCCURS, fields[2].column) from None
 
 
 def _names_zone(text: str) -> bool:

@@ -30,7 +30,7 @@ from redbeat_core.schedules.types.rrule import adopted, rrule
 from redbeat_core.schedules.types.rrule_set import GivenUp, rrule_set
 
 from .crontab import (
-    NEVER,
+    NEVER_OCCURS,
     format_crontab,
     has_zone_before,
     looks_like_crontab,
@@ -40,7 +40,7 @@ from .datetimes import EXAMPLE as MOMENT_EXAMPLE
 from .datetimes import format_moment, parse_moment
 from .rrule import format_rule, format_set, looks_like_rule, parse_rule
 from .solar import format_solar, looks_like_solar, parse_solar
-from .suggest import meant
+from .suggest import suggest_schedule
 from .tokens import ScheduleError, Word, did_you_mean, quoted, words
 
 __all__ = ["ScheduleError", "format_schedule", "parse_schedule"]
@@ -104,7 +104,7 @@ def parse_schedule(
 
 def _with_guess(error: str, text: str, tz: tzinfo | str | None, now: datetime) -> str:
     """*error*, with what *text* may mean in place of what is advised to everybody."""
-    guess = meant(text)
+    guess = suggest_schedule(text)
     try:
         if not guess or not _parse(guess, _zone(tz), now):
             return error
@@ -183,7 +183,7 @@ def _check_that_it_runs(found: BaseSchedule, now: datetime, text: str) -> None:
         if next_occurrence(found, now) is None:
             raise ScheduleError(f"{found.event} never comes at this place")
     elif isinstance(found, crontab) and next_occurrence(copy.copy(found), now) is None:
-        raise ScheduleError(NEVER)
+        raise ScheduleError(NEVER_OCCURS)
 
 
 def _check_set(found: rrule_set, now: datetime) -> None:

@@ -46,7 +46,7 @@ _EUROPEAN = re.compile(rf"(?:(?:once|at|on)\s+)*(\d\d?)\.(\d\d?)\.(\d{{4}}){_TIM
 _RULE = re.compile(r"(freq|by[a-z]+|count|interval|until|wkst)\s*[:=]", re.IGNORECASE)
 
 
-def meant(text: str) -> str:
+def suggest_schedule(text: str) -> str:
     """A schedule that *text* may mean; empty: none comes to mind."""
     phrase = " ".join(text.lower().split())
     if not phrase or len(phrase) > _LONGEST:

@@ -19,7 +19,7 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 NEVER = 365 * 86400.0
 
 
-class Occurring(BaseSchedule):
+class OccurrenceSchedule(BaseSchedule):
     """A schedule whose runs do not depend on when it ran before.
 
     Equality, hash and copy go by :meth:`_identity`.
@@ -59,7 +59,7 @@ class Occurring(BaseSchedule):
         return schedstate(due, seconds)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Occurring):
+        if isinstance(other, OccurrenceSchedule):
             return self._kind() is other._kind() and self._identity() == other._identity()
         return NotImplemented
 

@@ -42,7 +42,7 @@ def progress_text(timing: BaseSchedule, moment: datetime | None) -> str:
     return json.dumps(found) if found else ""
 
 
-def take_up(timing: BaseSchedule, text: str | None) -> int:
+def restore_progress(timing: BaseSchedule, text: str | None) -> int:
     """Go on counting from there, as far as the field is of this schedule; never raises for what it
     holds.
 
@@ -54,7 +54,7 @@ def take_up(timing: BaseSchedule, text: str | None) -> int:
         for at, number, signature in json.loads(text or "[]") if rules else ():
             for rule in rules:
                 if type(number) is int and signature == _signature(rule, at, number):
-                    taken += rule.recurrence.take_up(datetime.fromisoformat(at), number)
+                    taken += rule.recurrence.restore_progress(datetime.fromisoformat(at), number)
     return taken
 
 

@@ -18,7 +18,7 @@ from celery.utils.time import delta_resolution
 from redbeat_core.schedules.recurrence.crontab import crontab_after
 from redbeat_core.schedules.recurrence.zones import DAY, DEFAULT_DST, ZERO, DstPolicy, to_utc
 
-from .base import Occurring
+from .base import OccurrenceSchedule
 from .once import anchored_interval
 from .rrule import adopted
 from .rrule_set import GivenUp, rrule_set
@@ -29,7 +29,7 @@ MISSED_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
+class NextRun:
     """A step of a schedule past the time that is now.
 
     :ivar next: the first run after now (UTC), None when there is none.
@@ -69,7 +69,7 @@ def next_look(
 
 def advance(
     schedule: BaseSchedule, nominal: datetime, now: datetime, dst: DstPolicy = DEFAULT_DST
-) -> Advance:
+) -> NextRun:
     """The first run after *now* of the chain that goes through *nominal* (both aware).
 
     An interval keeps its phase whatever was missed. A *nominal* that is still to come is
@@ -77,23 +77,23 @@ def advance(
     """
     nominal, now = nominal.astimezone(UTC), now.astimezone(UTC)
     if nominal > now:
-        return Advance(nominal, 0)
+        return NextRun(nominal, 0)
     every = fixed_interval(schedule)
     if every is not None:
         missed = (now - nominal) // every
-        return Advance(_plus(nominal, (missed + 1) * every), missed)
+        return NextRun(_plus(nominal, (missed + 1) * every), missed)
     if isinstance(schedule, anchored_interval):
         missed = schedule.number(now) - schedule.number(nominal)
-        return Advance(next_occurrence(schedule, now), missed)
+        return NextRun(next_occurrence(schedule, now), missed)
     missed = 0
     for run in _runs(schedule, nominal, dst):
         if run > now:
-            return Advance(run, missed)
+            return NextRun(run, missed)
         if missed == MISSED_LIMIT:
             # Rules and crontabs do not depend on the run before; a rounded interval starts anew.
-            return Advance(next_occurrence(schedule, now, dst), missed, more=True)
+            return NextRun(next_occurrence(schedule, now, dst), missed, more=True)
         missed += 1
-    return Advance(None, missed)
+    return NextRun(None, missed)
 
 
 def occurrences(
@@ -141,7 +141,7 @@ def _runs(schedule: BaseSchedule, after: datetime, dst: DstPolicy) -> Iterator[d
     if after.utcoffset() is None:
         raise ValueError(f"{after} has no time zone")
     try:
-        if isinstance(schedule, Occurring):
+        if isinstance(schedule, OccurrenceSchedule):
             yield from schedule.runs_after(after, dst)
         elif isinstance(schedule, crontab):
             yield from crontab_after(schedule, after, dst)

@@ -20,7 +20,7 @@ from redbeat_core.schedules.recurrence.zones import (
     in_named_zone,
 )
 
-from .base import Occurring
+from .base import OccurrenceSchedule
 
 
 def zoned(what: str, moment: datetime, tz: tzinfo | str | None) -> datetime:
@@ -55,7 +55,7 @@ def zone_identity(moment: datetime) -> object:
     return iana_name(moment.tzinfo) or moment.utcoffset()
 
 
-class once(Occurring):
+class once(OccurrenceSchedule):
     """A single run.
 
     :param at: when; a time that the clocks of its zone jump over is later by the gap.
@@ -99,7 +99,7 @@ def once_at(cls: type[once], at: datetime, nowfun: Callable[[], datetime] | None
     return cls(at, nowfun=nowfun)
 
 
-class anchored_interval(Occurring, schedule):
+class anchored_interval(OccurrenceSchedule, schedule):
     """An interval that is counted from a fixed moment, so that it keeps its phase for ever.
 
     A plain interval is counted from the last run. This is elapsed time: a day is 24 hours.
@@ -151,7 +151,7 @@ class anchored_interval(Occurring, schedule):
         # Celery's own interval compares the distance only.
         return isinstance(other, anchored_interval) and self._identity() == other._identity()
 
-    __hash__ = Occurring.__hash__
+    __hash__ = OccurrenceSchedule.__hash__
 
     def __repr__(self) -> str:
         return f"<freq: {self.human_seconds} from {self.anchor.isoformat(' ')}>"

@@ -16,7 +16,7 @@ from celery.schedules import BaseSchedule, crontab, solar
 
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, TICK, DstPolicy
 
-from .base import Occurring
+from .base import OccurrenceSchedule
 from .next_run import fixed_interval, next_look, runs_after
 from .rrule import adopted
 from .rrule_set import rrule_set
@@ -66,10 +66,10 @@ def between(
 
 def _start(schedule: BaseSchedule, before: datetime) -> datetime:
     """A time before the first run that is of interest."""
-    rule = schedule if isinstance(schedule, Occurring) else adopted(schedule)
+    rule = schedule if isinstance(schedule, OccurrenceSchedule) else adopted(schedule)
     if rule is not None and rule.earliest is not None:
         return rule.earliest - TICK
-    if not isinstance(schedule, Occurring | crontab | solar):
+    if not isinstance(schedule, OccurrenceSchedule | crontab | solar):
         kind = type(schedule).__name__
         raise ValueError(f"the runs of a {kind} depend on the run before: there is no telling")
     return before - _ROUND if before - _EARLIEST > _ROUND else _EARLIEST

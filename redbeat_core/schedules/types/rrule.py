@@ -27,7 +27,7 @@ from redbeat_core.schedules.recurrence.rule_parts import (
 from redbeat_core.schedules.recurrence.zoned_rule import Recurrence
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy, iana_name, in_named_zone
 
-from .base import Occurring
+from .base import OccurrenceSchedule
 
 #: The arguments of an rrule that say when it occurs, in celery-redbeat's order.
 FIELDS = (
@@ -68,7 +68,7 @@ _MAX_ITEMS = 1000
 _MAX_NUMBER = 2**31 - 1
 
 
-class rrule(Occurring):
+class rrule(OccurrenceSchedule):
     """A recurrence rule of RFC 5545 as a Celery schedule.
 
     The constructor and the attributes are celery-redbeat's, which are dateutil's. A naive

@@ -17,7 +17,7 @@ from celery import Celery
 from redbeat_core.schedules.recurrence.exclusions import Exclusions
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, TICK, DstPolicy, instants_of
 
-from .base import Occurring
+from .base import OccurrenceSchedule
 from .once import zone_identity, zoned
 from .rrule import rrule
 
@@ -43,7 +43,7 @@ class GivenUp:
     times: int
 
 
-class rrule_set(Occurring):
+class rrule_set(OccurrenceSchedule):
     """Several recurrence rules and dates as one schedule.
 
     It runs at the times of any of *rules* and at *rdates*, but at none of *exdates* and at no

@@ -20,7 +20,7 @@ from celery.schedules import solar as celery_solar
 
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 
-from .base import Occurring
+from .base import OccurrenceSchedule
 
 #: Each event: how far below the horizon the sun is then, what it does, and whether its centre
 #: counts and not its upper limb. As Celery has them.
@@ -79,7 +79,7 @@ def _ephem() -> Any:
     return module
 
 
-class solar(Occurring, celery_solar):
+class solar(OccurrenceSchedule, celery_solar):
     """An event of the sun at a place, as Celery's ``solar``.
 
     :param event: one of :data:`EVENTS`.
@@ -113,7 +113,7 @@ class solar(Occurring, celery_solar):
             return self._identity() == (other.event, other.lat, other.lon)
         return NotImplemented
 
-    __hash__ = Occurring.__hash__
+    __hash__ = OccurrenceSchedule.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuilt_solar, (self.__class__, *self._identity(), self.nowfun)

@@ -21,13 +21,13 @@ from redbeat_core.schedules.recurrence.zones import (
     named_zone,
 )
 
-from .base import Occurring
+from .base import OccurrenceSchedule
 
 #: Celery's arguments, in its order.
 CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 
 
-class zoned_crontab(Occurring, crontab):
+class zoned_crontab(OccurrenceSchedule, crontab):
     """A crontab in a zone of its own, whatever the app's zone is.
 
     :param tz: the zone or its IANA name.
@@ -69,7 +69,7 @@ class zoned_crontab(Occurring, crontab):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, zoned_crontab) and self._identity() == other._identity()
 
-    __hash__ = Occurring.__hash__
+    __hash__ = OccurrenceSchedule.__hash__
 
     def __repr__(self) -> str:
         return f"{crontab.__repr__(self)[:-1]} {self.zone}>"

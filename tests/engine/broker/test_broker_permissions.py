@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.broker.delivery import AT_LEAST_ONCE, EXACTLY_ONCE, Sent
+from redbeat_core.broker.delivery import AT_LEAST_ONCE, EXACTLY_ONCE, PublishResult
 from tests.support.server import Server
 from tests.support.shop import make_app
 from tests.support.stepping import due_entry, log, queued, run
@@ -50,7 +50,7 @@ def test_at_most_once_each_run_is_told_why_the_broker_did_not_take_it(
         due_entry(app, name)
     real = scheduler.batch._sending.send
 
-    def send(job: object) -> Sent:
+    def send(job: object) -> PublishResult:
         broker.kill()
         return real(job)  # type: ignore[arg-type]
 

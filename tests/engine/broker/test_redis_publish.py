@@ -13,7 +13,7 @@ from celery import Celery, signals
 
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.broker import publisher
-from redbeat_core.broker.delivery import AT_LEAST_ONCE, Sent
+from redbeat_core.broker.delivery import AT_LEAST_ONCE, PublishResult
 from redbeat_core.dispatch import retry_backoff
 from tests.support.faulty import (
     CONNECTION_FAULTS,
@@ -277,7 +277,7 @@ def test_a_message_that_is_filled_is_the_one_that_celery_makes(
     sent_by_celery: list[str] = []
     publish = scheduler.dispatcher.publish
 
-    def noted(task_id: str, *args: Any, **more: Any) -> Sent:
+    def noted(task_id: str, *args: Any, **more: Any) -> PublishResult:
         sent_by_celery.append(task_id)
         return publish(task_id, *args, **more)
 

@@ -13,7 +13,13 @@ from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.operations import Operations
-from redbeat_core.storage.leader_store import Advance, Claim, ClaimStore, Due, ServerChangedError
+from redbeat_core.storage.leader_store import (
+    Claim,
+    CommitStep,
+    DueEntry,
+    LeaderStore,
+    ServerChangedError,
+)
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
@@ -83,12 +89,12 @@ def test_what_changes_between_claim_and_commit_wins(
     app: Celery, client: redis.Redis, change: str
 ) -> None:
     due_entry(app)
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     claim = store.claim("", 10, time.time() + 1, 10)
     (due,) = claim.due
     CHANGES[change](app)
     state = client.hgetall("redbeat:orders"), client.zscore("redbeat::schedule", "redbeat:orders")
-    step = Advance(due=due, score=9e9, meta="{}", commands=[(0, ["LPUSH", "shop", "x"])])
+    step = CommitStep(due=due, score=9e9, meta="{}", commands=[(0, ["LPUSH", "shop", "x"])])
     assert store.commit("", [step]) == ["stale"]
     assert client.llen("shop") == 0
     assert state == (
@@ -99,11 +105,11 @@ def test_what_changes_between_claim_and_commit_wins(
 
 def test_two_who_claim_the_same_enqueue_it_once(app: Celery, client: redis.Redis) -> None:
     due_entry(app)
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     claims = [store.claim("", 10, time.time() + 1, 10) for _ in range(2)]
     results = []
     for claim in claims:
-        step = Advance(due=claim.due[0], score=9e9, commands=[(0, ["LPUSH", "shop", "x"])])
+        step = CommitStep(due=claim.due[0], score=9e9, commands=[(0, ["LPUSH", "shop", "x"])])
         results.append(store.commit("", [step]))
     assert results == [["ok"], ["stale"]]
     assert client.llen("shop") == 1
@@ -111,12 +117,12 @@ def test_two_who_claim_the_same_enqueue_it_once(app: Celery, client: redis.Redis
 
 def test_a_commit_without_the_lease_does_nothing(app: Celery, client: redis.Redis) -> None:
     due_entry(app)
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     client.set("redbeat::lock", "mine")
     claim = store.claim("mine", 10, time.time() + 1, 10, lock="redbeat::lock")
     assert len(claim.due) == 1
     client.set("redbeat::lock", "another's")
-    step = Advance(due=claim.due[0], score=9e9, commands=[(0, ["LPUSH", "shop", "x"])])
+    step = CommitStep(due=claim.due[0], score=9e9, commands=[(0, ["LPUSH", "shop", "x"])])
     assert store.commit("mine", [step], lock="redbeat::lock") is None
     assert client.llen("shop") == 0
     lost = store.claim("mine", 10, time.time() + 1, 10, lock="redbeat::lock")
@@ -129,10 +135,10 @@ def test_a_broker_command_that_fails_leaves_its_entry_and_not_the_others(
     for name in ("a", "b", "c"):
         due_entry(app, name)
     client.set("odd", "no list")
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     claim = store.claim("", 10, time.time() + 1, 10)
     steps = [
-        Advance(due=due, score=9e9, commands=[(0, ["LPUSH", queue, "x"])])
+        CommitStep(due=due, score=9e9, commands=[(0, ["LPUSH", queue, "x"])])
         for due, queue in zip(claim.due, ("shop", "odd", "shop"), strict=True)
     ]
     results = store.commit("", steps)
@@ -147,9 +153,9 @@ def test_a_commit_for_another_server_does_nothing(
     app: Celery, client: redis.Redis, make_scheduler: Make
 ) -> None:
     due_entry(app)
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     claim = store.claim("", 10, time.time() + 1, 10)
-    step = Advance(due=claim.due[0], score=9e9, commands=[(0, ["LPUSH", "shop", "x"])])
+    step = CommitStep(due=claim.due[0], score=9e9, commands=[(0, ["LPUSH", "shop", "x"])])
     with pytest.raises(ServerChangedError):
         store.commit("", [step], server="0123456789")
     assert client.llen("shop") == 0
@@ -319,8 +325,8 @@ def test_an_unchanged_bad_entry_is_reported_once(
 def test_a_due_is_what_redis_said_to_the_last_digit(app: Celery, client: redis.Redis) -> None:
     due_entry(app)
     client.zadd("redbeat::schedule", {"redbeat:orders": 0.1 + 0.2})
-    (due,) = ClaimStore(client, store_for(app).keys).claim("", 10, time.time(), 10).due
-    assert isinstance(due, Due)
+    (due,) = LeaderStore(client, store_for(app).keys).claim("", 10, time.time(), 10).due
+    assert isinstance(due, DueEntry)
     assert float(due.score) == due.record.score == 0.1 + 0.2
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events, rrule
-from redbeat_core.dispatch.bulk import Filling
+from redbeat_core.dispatch.bulk import BulkDispatch
 from redbeat_core.dispatch.runs import task_id_of
 from redbeat_core.operations import Operations
 from redbeat_core.storage.schedule_store import store_for
@@ -83,7 +83,7 @@ def test_they_leave_and_tell_the_same(
     assert len(set(filled)) == len(ENTRIES) - 2
     filled.clear()
     client.flushdb()
-    monkeypatch.setattr(Filling, "begin_batch", lambda self, now: None)
+    monkeypatch.setattr(BulkDispatch, "begin_batch", lambda self, now: None)
     second = RedBeatScheduler(first.app)
     assert commits(client, second, since) == many
     second.close()

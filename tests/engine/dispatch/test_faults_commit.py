@@ -12,9 +12,9 @@ from celery import Celery
 from kombu import entity
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.maintenance.reconcile import Auditor
+from redbeat_core.maintenance.reconcile import Reconciler
 from redbeat_core.operations import Operations
-from redbeat_core.storage.leader_store import Advance, ClaimStore, Page
+from redbeat_core.storage.leader_store import CommitStep, LeaderStore, Page
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app
@@ -43,11 +43,11 @@ def content(client: redis.Redis, *names: str) -> list[Any]:
     ]
 
 
-def claimed(store: ClaimStore) -> list[Advance]:
+def claimed(store: LeaderStore) -> list[CommitStep]:
     """What is due, ready to be committed with a message each."""
     claim = store.claim("", 10, time.time() + 1, 100)
     message = [(0, ["LPUSH", "shop", "x"])]
-    return [Advance(due=due, score=9e9, meta="{}", commands=message) for due in claim.due]
+    return [CommitStep(due=due, score=9e9, meta="{}", commands=message) for due in claim.due]
 
 
 def test_a_run_for_two_queues_of_which_one_refuses_is_in_neither(
@@ -92,11 +92,11 @@ def test_what_an_acl_forbids_half_way_leaves_nothing_half_done(
     administer: Any = client.execute_command
     administer("ACL", "SETUSER", "beat", *rules)
     allowed = server.client(username="beat", password="any")
-    store = ClaimStore(allowed, store_for(app).keys)
+    store = LeaderStore(allowed, store_for(app).keys)
     (request,) = store.claim("", 10, time.time() + 1, 10).requests
     record = store.get("a")
     steps = claimed(store)
-    steps.append(Advance(request=request, seen=record, commands=[(0, ["LPUSH", "shop", "x"])]))
+    steps.append(CommitStep(request=request, seen=record, commands=[(0, ["LPUSH", "shop", "x"])]))
     results = store.commit("", steps)
     assert results is not None
     done = [result == "ok" for result in results]
@@ -121,10 +121,10 @@ def test_a_requested_run_that_cannot_be_taken_is_not_counted_either(
     administer: Any = client.execute_command
     administer("ACL", "SETUSER", "beat", "on", "nopass", "~*", "&*", "+@all", "-xdel")
     allowed = server.client(username="beat", password="any")
-    store = ClaimStore(allowed, store_for(app).keys)
+    store = LeaderStore(allowed, store_for(app).keys)
     (request,) = store.claim("", 10, time.time() - 60, 10).requests
     seen = store.get("orders")
-    step = Advance(request=request, seen=seen, meta="{}", commands=[(0, ["LPUSH", "shop", "x"])])
+    step = CommitStep(request=request, seen=seen, meta="{}", commands=[(0, ["LPUSH", "shop", "x"])])
     (result,) = store.commit("", [step]) or []
     assert result not in ("ok", "stale")
     assert content(client, "orders") == before
@@ -141,11 +141,11 @@ def test_a_full_server_takes_all_of_a_commit_or_nothing(
     for number in range(5):
         due_entry(app, f"e{number}")
     names = [f"e{number}" for number in range(5)]
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     steps = claimed(store)
     if published:
         # By a broker elsewhere: nothing is put into a list here.
-        steps = [Advance(due=step.due, score=step.score, meta=step.meta) for step in steps]
+        steps = [CommitStep(due=step.due, score=step.score, meta=step.meta) for step in steps]
     before = content(client, *names)
     client.config_set("maxmemory", 1)
     with pytest.raises(redis.ResponseError, match=r"maxmemory|OOM"):
@@ -164,11 +164,12 @@ def test_memory_that_ends_within_a_commit_does_not_cut_it_in_two(
     client = server.client()
     for number in range(50):
         due_entry(app, f"e{number}")
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     steps = claimed(store)
     big = "x" * 100_000
     steps = [
-        Advance(due=step.due, score=9e9, commands=[(0, ["LPUSH", "shop", big])]) for step in steps
+        CommitStep(due=step.due, score=9e9, commands=[(0, ["LPUSH", "shop", big])])
+        for step in steps
     ]
     # Room for a few of these, not for all.
     used = int(client.info("memory")["used_memory"])
@@ -220,9 +221,9 @@ def test_what_changes_before_a_requested_run_is_committed_wins(
 ) -> None:
     due_entry(app, args=["old"])
     Operations(store_for(app), app=app).trigger("orders")
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     (request,) = store.claim("", 10, time.time() - 60, 10).requests
-    step = Advance(
+    step = CommitStep(
         request=request, seen=store.get("orders"), commands=[(0, ["LPUSH", "shop", "x"])]
     )
     REQUESTED[change](app)
@@ -238,7 +239,7 @@ def test_an_auditor_that_was_overtaken_does_not_schedule_the_same_time_again(
     due_entry(app, every=3600.0)
     # As if enabled by hand: an enabled entry that nothing has scheduled.
     client.zadd("redbeat::schedule", {"redbeat:orders": -1})
-    auditor: Auditor = slow._auditor
+    auditor: Reconciler = slow._auditor
     look = auditor._store.changed_page
 
     def overtaken(cursor: str, count: int, pass_over: int, known: Mapping[str, str]) -> Page:
@@ -262,13 +263,13 @@ def test_a_run_whose_next_comes_at_the_same_moment_is_not_taken_for_it(
     """An entry that catches up is due 'now' again: its score need not change, its nominal time
     does."""
     due_entry(app)
-    store = ClaimStore(client, store_for(app).keys)
+    store = LeaderStore(client, store_for(app).keys)
     (due,), (late,) = (store.claim("", 10, time.time() + 1, 10).due for _ in range(2))
     assert due.record.score is not None
     message = [(0, ["LPUSH", "shop", "x"])]
     mark = f"{due.record.score!r} {due.record.score + 3600!r}"
-    first = Advance(due=due, score=due.record.score, mark=mark, commands=message)
-    again = Advance(due=late, score=due.record.score, mark=mark, commands=message)
+    first = CommitStep(due=due, score=due.record.score, mark=mark, commands=message)
+    again = CommitStep(due=late, score=due.record.score, mark=mark, commands=message)
     assert store.commit("", [first]) == ["ok"]
     assert store.commit("", [again]) == ["stale"]
     assert client.llen("shop") == 1

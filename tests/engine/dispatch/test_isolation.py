@@ -14,20 +14,20 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.broker.publisher import Dispatcher
+from redbeat_core.broker.publisher import Publisher
 from redbeat_core.dispatch import batch, retry_backoff
 from redbeat_core.dispatch.batch import Batch
-from redbeat_core.dispatch.bulk import Filling
+from redbeat_core.dispatch.bulk import BulkDispatch
 from redbeat_core.dispatch.entry_loader import EntryLoader
-from redbeat_core.dispatch.messages.calls import Prepared
-from redbeat_core.dispatch.messages.learned import Templates
-from redbeat_core.dispatch.messages.make import Sending
-from redbeat_core.dispatch.retry_backoff import Postponed
-from redbeat_core.dispatch.triggers import RunRequests
-from redbeat_core.dispatch.uncommitted import Published
+from redbeat_core.dispatch.messages.calls import CallCache
+from redbeat_core.dispatch.messages.learned import TemplateCache
+from redbeat_core.dispatch.messages.make import MessageSender
+from redbeat_core.dispatch.retry_backoff import RetryBackoff
+from redbeat_core.dispatch.triggers import TriggeredRuns
+from redbeat_core.dispatch.uncommitted import UncommittedMessages
 from redbeat_core.operations import Operations
 from redbeat_core.storage import leader_store
-from redbeat_core.storage.leader_store import ClaimStore, Due
+from redbeat_core.storage.leader_store import DueEntry, LeaderStore
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import Server
 from tests.support.stepping import due_entry, log, queued
@@ -82,7 +82,7 @@ def in_commit(*args: Any, **_: Any) -> bool:
 
 STEPS: Mapping[str, Step] = {
     "decoding what was claimed": Step(
-        Due, "__init__", lambda _, name, loaded: name == "bad" and len(loaded) > 1
+        DueEntry, "__init__", lambda _, name, loaded: name == "bad" and len(loaded) > 1
     ),
     "making its record": Step(leader_store, "loaded_record", named(0)),
     "making the entry": Step(RedBeatSchedulerEntry, "from_record", named(0)),
@@ -93,36 +93,38 @@ STEPS: Mapping[str, Step] = {
         batch, "progress_text", lambda timing, _: timing.run_every.seconds == 7200
     ),
     "its run": Step(Batch, "_due_job", named(1)),
-    "filling it": Step(Filling, "fill", named(1)),
-    "its form": Step(Filling, "waits_for_form", named(1)),
-    "what is out already": Step(Published, "known", named(1)),
-    "sending": Step(Sending, "_send", named(1)),
-    "its task id": Step(Sending, "task_id", named(1)),
-    "what a message needs": Step(Sending, "_run", named(1)),
-    "filling its message": Step(Templates, "fill", lambda _, run: run.definition["name"] == "bad"),
+    "filling it": Step(BulkDispatch, "fill", named(1)),
+    "its form": Step(BulkDispatch, "waits_for_form", named(1)),
+    "what is out already": Step(UncommittedMessages, "known", named(1)),
+    "sending": Step(MessageSender, "_send", named(1)),
+    "its task id": Step(MessageSender, "task_id", named(1)),
+    "what a message needs": Step(MessageSender, "_run", named(1)),
+    "filling its message": Step(
+        TemplateCache, "fill", lambda _, run: run.definition["name"] == "bad"
+    ),
     "calling Celery's last step": Step(
-        Prepared, "call", lambda _, run, __: run.definition["name"] == "bad"
+        CallCache, "call", lambda _, run, __: run.definition["name"] == "bad"
     ),
     "learning from its call": Step(
-        Prepared, "_learn", lambda _, run, *__: run.definition["name"] == "bad", late=True
+        CallCache, "_learn", lambda _, run, *__: run.definition["name"] == "bad", late=True
     ),
     "learning from its message": Step(
-        Templates, "learn", lambda _, run, __: run.definition["name"] == "bad", late=True
+        TemplateCache, "learn", lambda _, run, __: run.definition["name"] == "bad", late=True
     ),
     "asking the broker": Step(
-        Dispatcher, "settle", lambda _, sent, **__: BAD_ID in [one.task_id for one in sent]
+        Publisher, "settle", lambda _, sent, **__: BAD_ID in [one.task_id for one in sent]
     ),
-    "noting that it was sent": Step(Postponed, "succeeded", named(1), late=True),
-    "completing it": Step(Filling, "complete", named(1)),
+    "noting that it was sent": Step(RetryBackoff, "succeeded", named(1), late=True),
+    "completing it": Step(BulkDispatch, "complete", named(1)),
     "finishing it": Step(batch, "finish", named(1)),
-    "making its part of the commit": Step(ClaimStore, "_item", in_commit),
+    "making its part of the commit": Step(LeaderStore, "_item", in_commit),
     "its event": Step(
-        ClaimStore,
+        LeaderStore,
         "event",
         lambda _, kind, name, *__: f"{kind} {name}".endswith("run.dispatched bad"),
         late=True,
     ),
-    "noting its commit": Step(Published, "ended", named(1), late=True),
+    "noting its commit": Step(UncommittedMessages, "ended", named(1), late=True),
 }
 BAD_ID = "the-bad-one"
 GOOD = [f"good{number:02}" for number in range(30)]
@@ -211,17 +213,17 @@ def test_an_error_in_the_code_of_the_commit_is_its_entrys_own(
     scheduler = make_scheduler()
     for name in ("bread", "bad", "eggs"):
         due_entry(app, name)
-    real = ClaimStore._item
+    real = LeaderStore._item
 
-    def odd(self: ClaimStore, step: Any) -> Any:
+    def odd(self: LeaderStore, step: Any) -> Any:
         item = real(self, step)
         if step.due is not None and step.due.name == "bad":
             item[3] = ["no text"]
         return item
 
-    monkeypatch.setattr(ClaimStore, "_item", odd)
-    monkeypatch.setattr(Filling, "complete", lambda *_: None)
-    monkeypatch.setattr(Filling, "fill", lambda *_: None)
+    monkeypatch.setattr(LeaderStore, "_item", odd)
+    monkeypatch.setattr(BulkDispatch, "complete", lambda *_: None)
+    monkeypatch.setattr(BulkDispatch, "fill", lambda *_: None)
     wait_for(lambda: scheduler._step() >= 0 and len(runs(client)) == 2, every=0)
     assert runs(client) == {"bread": 1, "eggs": 1}
     (failed, *_) = log(app, events.RUN_FAILED)
@@ -229,7 +231,9 @@ def test_an_error_in_the_code_of_the_commit_is_its_entrys_own(
     assert "user_script" in failed.data["reason"]
 
 
-@pytest.mark.parametrize("owner", [(RunRequests, "_job"), (batch, "finish"), (ClaimStore, "_item")])
+@pytest.mark.parametrize(
+    "owner", [(TriggeredRuns, "_job"), (batch, "finish"), (LeaderStore, "_item")]
+)
 def test_what_a_request_raises_is_its_own(
     app: Celery,
     client: redis.Redis,

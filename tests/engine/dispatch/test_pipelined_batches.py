@@ -12,7 +12,7 @@ from celery import Celery
 
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.dispatch import batch_work
-from redbeat_core.storage.scripts import Ahead
+from redbeat_core.storage.scripts import ScriptPipeline
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -33,20 +33,20 @@ def scheduler(make_scheduler: Make, client: redis.Redis) -> RedBeatScheduler:
 
 
 def at_question(
-    monkeypatch: pytest.MonkeyPatch, number: int, name: str, act: Callable[[Ahead], object]
+    monkeypatch: pytest.MonkeyPatch, number: int, name: str, act: Callable[[ScriptPipeline], object]
 ) -> None:
     """Do *act* before the question of that number and name is asked."""
-    ask = Ahead.ask
+    ask = ScriptPipeline.ask
     asked: list[str] = []
 
-    def acting(self: Ahead, what: str, *words: Any) -> None:
+    def acting(self: ScriptPipeline, what: str, *words: Any) -> None:
         if what == name:
             asked.append(what)
             if len(asked) == number:
                 act(self)
         ask(self, what, *words)
 
-    monkeypatch.setattr(Ahead, "ask", acting)
+    monkeypatch.setattr(ScriptPipeline, "ask", acting)
 
 
 def runs(client: redis.Redis) -> list[str]:
@@ -94,7 +94,7 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
     name: str,
     number: int,
 ) -> None:
-    def kill(ahead: Ahead) -> None:
+    def kill(ahead: ScriptPipeline) -> None:
         # All of them, the broker's connection, too; but not the one that says so.
         execute: Any = client.execute_command
         execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -131,7 +131,7 @@ def test_who_lost_the_lease_enqueues_nothing_more(
 def test_an_edit_between_a_claim_ahead_and_its_commit_wins(
     scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def edit(ahead: Ahead) -> None:
+    def edit(ahead: ScriptPipeline) -> None:
         for number in range(COUNT):
             if client.zscore("redbeat::schedule", f"redbeat:e{number}") == score(number):
                 due_entry(scheduler.app, f"e{number}", args=["new"])
@@ -165,7 +165,7 @@ def test_a_beat_that_is_told_to_end_hands_over_what_it_has_not_begun(
 ) -> None:
     monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 60.0)
 
-    def tell(ahead: Ahead) -> None:
+    def tell(ahead: ScriptPipeline) -> None:
         scheduler._interrupts = (signal.SIGTERM,)
 
     at_question(monkeypatch, 2, "commit", tell)

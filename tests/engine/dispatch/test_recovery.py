@@ -11,8 +11,8 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
-from redbeat_core.broker.publisher import Dispatcher
-from redbeat_core.maintenance.reconcile import Auditor
+from redbeat_core.broker.publisher import Publisher
+from redbeat_core.maintenance.reconcile import Reconciler
 from redbeat_core.settings.config import RedBeatConfig, ensure_conf
 from redbeat_core.storage.connection import get_redis
 from redbeat_core.storage.leader_store import Page
@@ -76,7 +76,7 @@ def test_a_broker_that_comes_back_between_two_attempts_does_not_cost_the_better_
 ) -> None:
     server = new_server()
     app = make_app(server.url())
-    dispatcher = Dispatcher(app, "auto", get_redis(app))
+    dispatcher = Publisher(app, "auto", get_redis(app))
     choose = dispatcher.choose_mode
     server.kill()
 
@@ -98,7 +98,7 @@ def test_a_bad_entry_met_by_a_claim_is_not_reported_again_by_the_round(
 ) -> None:
     scheduler = make_scheduler()
     run(scheduler)
-    auditor: Auditor = scheduler._auditor
+    auditor: Reconciler = scheduler._auditor
     # In the middle of a round a claim meets a bad entry behind the cursor.
     client.hset("redbeat:bad", "definition", "{oops")
     client.zadd("redbeat::schedule", {"redbeat:bad": 5})

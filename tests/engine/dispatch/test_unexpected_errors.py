@@ -15,11 +15,11 @@ from celery import Celery
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.dispatch.batch import Batch
 from redbeat_core.dispatch.isolation import UnexpectedErrors, is_unexpected
-from redbeat_core.dispatch.messages.learned import Templates
+from redbeat_core.dispatch.messages.learned import TemplateCache
 from redbeat_core.leadership.lease import Lease
 from redbeat_core.maintenance.finished_entries import FinishedEntries
-from redbeat_core.maintenance.reconcile import Auditor
-from redbeat_core.storage.leader_store import ClaimStore
+from redbeat_core.maintenance.reconcile import Reconciler
+from redbeat_core.storage.leader_store import LeaderStore
 from tests.support.journal import Journal
 from tests.support.processes import Processes
 from tests.support.stepping import due_entry, log, run
@@ -31,14 +31,14 @@ Make = Callable[..., RedBeatScheduler]
 NOBODYS: Mapping[str, tuple[Any, str]] = {
     "the lease": (Lease, "acquire"),
     "the claim": (Batch, "claim"),
-    "a batch's beginning": (Templates, "begin_batch"),
+    "a batch's beginning": (TemplateCache, "begin_batch"),
     "the broker's preparing": (Batch, "prepare"),
 }
 BESIDE: Mapping[str, tuple[Any, str]] = {
     "static entries": (RedBeatScheduler, "setup_schedule"),
-    "the look at all entries": (Auditor, "look"),
+    "the look at all entries": (Reconciler, "look"),
     "finished entries": (FinishedEntries, "delete"),
-    "a page of entries": (ClaimStore, "changed_page"),
+    "a page of entries": (LeaderStore, "changed_page"),
 }
 
 
@@ -112,7 +112,7 @@ def test_an_entry_that_cannot_be_looked_at_does_not_hold_up_the_look_at_the_othe
         due_entry(app, name).reschedule()
     text = {"name": "lunar", "task": "x", "schedule": {"__type__": "lunar"}}
     scheduler.store.client.hset("redbeat:lunar", "definition", json.dumps(text))
-    Step(Auditor, "_check", named(1)).break_(monkeypatch)
+    Step(Reconciler, "_check", named(1)).break_(monkeypatch)
     run(scheduler)
     assert [event.subject for event in log(app, events.RUN_FAILED)] == ["bad"]
     assert [event.subject for event in log(app, events.ENTRY_INVALID)] == ["lunar"]

@@ -16,7 +16,7 @@ from redbeat_core import events
 from redbeat_core.clock import Clock
 from redbeat_core.leadership.health import read_health
 from redbeat_core.leadership.lease import Lease
-from redbeat_core.storage.leader_store import ClaimStore
+from redbeat_core.storage.leader_store import LeaderStore
 from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 from tests.support.waiting import wait_for
 
@@ -116,7 +116,7 @@ def test_the_thread_keeps_a_lease_past_its_length(client: redis.Redis, make_leas
 def renew(
     request: pytest.FixtureRequest, store: ScheduleStore, client: redis.Redis
 ) -> Callable[[Lease], bool]:
-    claims = ClaimStore(client, store.keys)
+    claims = LeaderStore(client, store.keys)
 
     def by_a_claim(lease: Lease) -> bool:
         return claims.claim(lease.token, lease.timeout, 0.0, 1, lock=LOCK).held

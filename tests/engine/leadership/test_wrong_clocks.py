@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.dispatch.retry_backoff import BROKER_MOST, RETRY_MOST, Postponed
+from redbeat_core.dispatch.retry_backoff import BROKER_MOST, RETRY_MOST, RetryBackoff
 from redbeat_core.leadership.health import read_health
 from redbeat_core.operations import Operations
 from redbeat_core.storage.schedule_store import store_for
@@ -164,7 +164,7 @@ def test_a_clock_that_is_set_back_does_not_lengthen_the_wait_for_the_broker(
 @pytest.mark.parametrize("back", [0.0, 0.5, 3600.0])
 def test_a_clock_that_is_set_back_ends_waits_and_a_small_step_does_not(back: float) -> None:
     now = [1.7e9]
-    postponed = Postponed(lambda: now[0])
+    postponed = RetryBackoff(lambda: now[0])
     for _ in range(10):
         postponed.failed("orders", "as it was")
         postponed.broker_failed()

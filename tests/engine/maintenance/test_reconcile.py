@@ -11,7 +11,13 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.maintenance.reconcile import LOOK_AT, LOOK_EVERY, PASS_OVER, QUIET_EVERY, Auditor
+from redbeat_core.maintenance.reconcile import (
+    LOOK_AT,
+    LOOK_EVERY,
+    PASS_OVER,
+    QUIET_EVERY,
+    Reconciler,
+)
 from redbeat_core.storage.leader_store import Page
 from tests.support.stepping import due_entry, log, queued, run
 
@@ -44,7 +50,7 @@ def pages(scheduler: RedBeatScheduler, monkeypatch: pytest.MonkeyPatch) -> list[
     return found
 
 
-def round_(auditor: Auditor) -> int:
+def round_(auditor: Reconciler) -> int:
     """A whole round; returns how many looks it took."""
     for looks in range(1, MANY):
         auditor._next = 0.0

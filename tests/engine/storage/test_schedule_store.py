@@ -11,7 +11,7 @@ from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry, events
 from redbeat_core.entries.view import decode_record
-from redbeat_core.storage.schedule_store import MISSING, ConflictError, ScheduleStore, store_for
+from redbeat_core.storage.schedule_store import MISSING, ScheduleStore, VersionConflict, store_for
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def test_a_change_of_what_was_not_seen_is_refused(app: Celery, store: ScheduleSt
     seen = store.get("orders")
     assert seen is not None
     save(app, every=30.0)
-    with pytest.raises(ConflictError) as refused:
+    with pytest.raises(VersionConflict) as refused:
         store.change("orders", [("set", "policy", "{}")], expect=seen.version)
     assert refused.value.current == store.get("orders")
-    with pytest.raises(ConflictError):
+    with pytest.raises(VersionConflict):
         store.delete("orders", expect=seen.version)
-    with pytest.raises(ConflictError):
+    with pytest.raises(VersionConflict):
         store.change("orders", [], expect="new")
-    with pytest.raises(ConflictError):
+    with pytest.raises(VersionConflict):
         store.change("nothing", [("set", "meta", "{}")], expect="known")
     assert len(store.log_after(0)) == 2
     assert store.client.exists("redbeat:nothing") == 0
@@ -166,4 +166,4 @@ def test_many_changes_are_reported_one_by_one(app: Celery, store: ScheduleStore)
     problems = dict(results)
     assert problems["good"] is None
     assert isinstance(problems["bad"], redis.ResponseError)
-    assert isinstance(problems["stale"], ConflictError)
+    assert isinstance(problems["stale"], VersionConflict)

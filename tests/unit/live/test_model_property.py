@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redbeat_core import events
-from redbeat_core.entries.record import FIELDS, EntryRecord
+from redbeat_core.entries.record import HASH_FIELDS, EntryRecord
 from redbeat_core.events import Changes, Event, Link, Reconciled, Sequencer, Snapshot
 from redbeat_tui.live.filter import parse_filter
 from redbeat_tui.live.listing import SORTS, Listing
@@ -59,7 +59,9 @@ class Server:
         score = NOW + number if number % 3 else -1.0
         match verb:
             case "create":
-                fields = dict.fromkeys(FIELDS) | {"definition": definition(name, task=f"t{number}")}
+                fields = dict.fromkeys(HASH_FIELDS) | {
+                    "definition": definition(name, task=f"t{number}")
+                }
                 self.records[name] = EntryRecord(name).patched(fields, score)
                 self._tell(events.ENTRY_CREATED, name, fields=fields, score=score)
             case "update":
@@ -126,7 +128,7 @@ class Subscriber:
         self.take(Snapshot(tuple(records), seq, NOW))
         self.heard = seq
 
-    def hear(self, number: int) -> None:
+    def apply_events(self, number: int) -> None:
         """Some of what was published since."""
         news = self.server.log[self.heard : self.heard + 1 + number % 7]
         self.heard += len(news)
@@ -185,7 +187,7 @@ def test_any_way_to_now_ends_in_the_rows_of_now(steps: list[tuple[str, str, int]
             case "begin":
                 console.begin(number)
             case "hear":
-                console.hear(number)
+                console.apply_events(number)
             case "twice":
                 console.take(Changes(tuple(console.model.recent)[-1:]))
                 console.repair()

@@ -16,7 +16,7 @@ from redbeat_core.entries.policy import PLAIN, Policy
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.planning import missed_runs as backlogs
 from redbeat_core.planning.missed_runs import LISTED, backlog
-from redbeat_core.planning.plan import Gap, Plan, counted, plan
+from redbeat_core.planning.plan import Plan, RunsNotMade, counted, plan
 from redbeat_core.schedules.types.once import anchored_interval
 
 APP = Celery(set_as_current=False)
@@ -39,7 +39,7 @@ def after_a_day_off(policy: Policy, timing: BaseSchedule | None = None) -> Plan:
 def test_one_run_stands_for_a_day() -> None:
     decided = after_a_day_off(PLAIN)
     reason = "one run stands for all that came due meanwhile"
-    gap = Gap(False, NOW - DAY + MINUTE, NOW, 1440, reason)
+    gap = RunsNotMade(False, NOW - DAY + MINUTE, NOW, 1440, reason)
     assert decided == Plan(NOW - DAY, NOW + MINUTE, (gap,))
 
 
@@ -47,7 +47,7 @@ def test_one_run_within_its_grace_stands_for_what_came_after_it() -> None:
     decided = after_a_day_off(Policy(grace=300))
     assert decided.nominal == NOW - 5 * MINUTE
     late, stood_for = decided.gaps
-    assert late == Gap(
+    assert late == RunsNotMade(
         False, NOW - DAY, NOW - 6 * MINUTE, 1435, "late by more than its grace of 300 s"
     )
     assert (stood_for.first, stood_for.last, stood_for.count) == (NOW - 4 * MINUTE, NOW, 5)
@@ -59,7 +59,7 @@ def test_skipping_leaves_the_newest() -> None:
     assert decided.next == NOW + MINUTE
     late, skipped = decided.gaps
     assert (late.skipped, late.count) == (False, 1435)
-    assert skipped == Gap(
+    assert skipped == RunsNotMade(
         True,
         NOW - 5 * MINUTE,
         NOW - MINUTE,
@@ -95,7 +95,7 @@ def test_of_too_many_runs_to_make_up_for_the_newest_are_made() -> None:
     decided = after_a_day_off(Policy(catchup="all"))
     assert decided.nominal == NOW - 99 * MINUTE
     (gap,) = decided.gaps
-    assert gap == Gap(
+    assert gap == RunsNotMade(
         False,
         NOW - DAY,
         NOW - 100 * MINUTE,
@@ -209,8 +209,8 @@ def test_an_interval_of_a_second_runs_86400_times_a_day_whatever_the_delays() ->
 
 
 def test_gaps_add_up() -> None:
-    some = Gap(False, NOW, NOW + MINUTE, 2, "late")
-    more = Gap(True, NOW, NOW, 1, "skipped")
+    some = RunsNotMade(False, NOW, NOW + MINUTE, 2, "late")
+    more = RunsNotMade(True, NOW, NOW, 1, "skipped")
     assert counted(None, [some]) == '{"missed": 2, "skipped": 0}'
     assert counted('{"missed": 2, "skipped": 0}', [some, more]) == '{"missed": 4, "skipped": 1}'
     assert counted("nonsense", [more]) == '{"missed": 0, "skipped": 1}'

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from redbeat_core import rrule
 from redbeat_core.entries.due_field import score_is_ours
 from redbeat_core.entries.record import EntryRecord
-from redbeat_core.planning.plan import Gap, Plan, next_after_edit, plan
+from redbeat_core.planning.plan import Plan, RunsNotMade, next_after_edit, plan
 
 APP = Celery(set_as_current=False)
 APP.conf.update(timezone="UTC", enable_utc=True)
@@ -56,7 +56,7 @@ def test_an_interval_does_not_drift_whatever_the_delays(delays: list[float]) -> 
 
 def test_a_long_absence_is_one_run_and_a_count() -> None:
     decided = plan(ours(NOW - seconds(95)), every(10), None, NOW)
-    gap = Gap(False, NOW - seconds(85), NOW - seconds(5), 9, STANDS_FOR_ALL)
+    gap = RunsNotMade(False, NOW - seconds(85), NOW - seconds(5), 9, STANDS_FOR_ALL)
     assert decided == Plan(NOW - seconds(95), NOW + seconds(5), (gap,))
     assert decided.missed == 9
 

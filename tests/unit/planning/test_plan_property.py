@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from redbeat_core.entries.policy import SKIP_GRACE, Policy
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.planning import missed_runs
-from redbeat_core.planning.plan import Gap, Plan, plan
+from redbeat_core.planning.plan import Plan, RunsNotMade, plan
 
 APP = Celery(set_as_current=False)
 APP.conf.update(timezone="UTC", enable_utc=True)
@@ -37,7 +37,7 @@ class Entry:
     policy: Policy
     record: EntryRecord
     runs: list[tuple[datetime, datetime]] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: list[RunsNotMade] = field(default_factory=list)
     finished: bool = False
 
     def visit(self, now: datetime) -> list[Plan]:

@@ -11,10 +11,10 @@ import pytest
 from redbeat_core import events
 from redbeat_core.events import Event
 from redbeat_tui.live.model import Delta
-from redbeat_tui.live.requested_runs import Follower
+from redbeat_tui.live.requested_runs import TriggerFollower
 from redbeat_tui.live.row import Row
 from redbeat_tui.live.tally import Tally, count
-from redbeat_tui.text.event_text import tell
+from redbeat_tui.text.event_text import describe_event
 from redbeat_tui.widgets.line import Part, fit
 from tests.support.rows import NOW, record
 
@@ -47,22 +47,24 @@ def test_any_event_can_be_told(type_: str, odd: Any) -> None:
         "host",
         "pid",
     )
-    words, _ = tell(event(type_, **dict.fromkeys(keys, odd)))
+    words, _ = describe_event(event(type_, **dict.fromkeys(keys, odd)))
     assert "\x1b" not in words
     assert "\x07" not in words
 
 
 def test_how_many_runs_were_missed_is_told() -> None:
     late = {"reason": "late by more than its grace of 60 s"}
-    assert tell(event(events.RUN_MISSED, count=1, **late))[0] == f"missed: {late['reason']}"
-    words, _ = tell(event(events.RUN_MISSED, count=1440, **late))
+    assert (
+        describe_event(event(events.RUN_MISSED, count=1, **late))[0] == f"missed: {late['reason']}"
+    )
+    words, _ = describe_event(event(events.RUN_MISSED, count=1440, **late))
     assert words == f"1,440 runs missed: {late['reason']}"
-    words, _ = tell(event(events.RUN_SKIPPED, count=10101, more=True))
+    words, _ = describe_event(event(events.RUN_SKIPPED, count=10101, more=True))
     assert words == "more than 10,101 runs skipped"
 
 
 def test_a_run_is_followed_from_the_request_to_its_end() -> None:
-    follower = Follower()
+    follower = TriggerFollower()
     assert follower.request("t1", "first", NOW).stage == "requested"
     stages = []
     for type_ in (events.RUN_REQUESTED, events.RUN_DISPATCHED, events.RUN_STARTED):
@@ -76,26 +78,26 @@ def test_a_run_is_followed_from_the_request_to_its_end() -> None:
 
 
 def test_an_event_that_comes_before_the_answer_is_not_forgotten() -> None:
-    follower = Follower()
+    follower = TriggerFollower()
     follower.offer([event(events.RUN_DISPATCHED, trigger="t1", task_id="abc")])
     run = follower.request("t1", "first", NOW)
     assert (run.stage, run.task_id) == ("dispatched", "abc")
 
 
 def test_a_late_event_does_not_turn_a_run_back() -> None:
-    follower = Follower()
+    follower = TriggerFollower()
     follower.offer([event(events.RUN_SUCCEEDED, trigger="t1")])
     assert follower.offer([event(events.RUN_DISPATCHED, trigger="t1")]) == []
 
 
 def test_events_without_a_usable_trigger_are_nobodys() -> None:
-    follower = Follower()
+    follower = TriggerFollower()
     for odd in ODD[:7]:
         assert follower.offer([event(events.RUN_DISPATCHED, trigger=odd)]) == []
 
 
 def test_the_follower_does_not_grow_without_end() -> None:
-    follower = Follower()
+    follower = TriggerFollower()
     for number in range(1000):
         follower.offer([event(events.RUN_DISPATCHED, trigger=f"t{number}")])
     assert follower.run("t0") is None
@@ -137,7 +139,7 @@ def test_a_request_tells_what_differs_from_the_entry() -> None:
         "actor": "ana@x",
         "note": "again",
     }
-    words, _ = tell(event(events.RUN_REQUESTED, trigger="t1", **asked))
+    words, _ = describe_event(event(events.RUN_REQUESTED, trigger="t1", **asked))
     assert words == 'run requested with args ["march\\u001b[2J"] in queue slow by ana@x: again'
-    words, _ = tell(event(events.RUN_REQUESTED, trigger="t1", kwargs="(5012 characters)"))
+    words, _ = describe_event(event(events.RUN_REQUESTED, trigger="t1", kwargs="(5012 characters)"))
     assert words == 'run requested with kwargs "(5012 characters)"'

@@ -20,7 +20,7 @@ from kombu.messaging import Producer
 
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.dispatch import bulk
-from redbeat_core.dispatch.bulk import Filling
+from redbeat_core.dispatch.bulk import BulkDispatch
 from redbeat_core.dispatch.messages import learned
 from tests.support.stepping import due_entry, log, queued, run
 
@@ -336,7 +336,7 @@ def test_what_is_remembered_of_entries_is_bounded_by_its_length(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(learned, "_CONTENTS", 20_000)
-    monkeypatch.setattr(Filling, "begin_batch", lambda self, now: None)
+    monkeypatch.setattr(BulkDispatch, "begin_batch", lambda self, now: None)
     scheduler = make_scheduler()
     for number in range(30):
         due_entry(scheduler.app, f"e{number}", args=[number, "x" * 2000])

@@ -23,7 +23,7 @@ from kombu import serialization
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.dispatch.messages.calls import Prepared
+from redbeat_core.dispatch.messages.calls import CallCache
 from tests.support.stepping import due_entry, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -331,15 +331,15 @@ ALSO_PREPARED = {"exchange", "the app's compression", "a task that compresses"}
 def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the entries whose messages were handed to Celery's last step."""
     names: list[str] = []
-    real = Prepared.call
+    real = CallCache.call
 
-    def noting(self: Prepared, run: Any, header: Any) -> Any:
+    def noting(self: CallCache, run: Any, header: Any) -> Any:
         call = real(self, run, header)
         if call is not None:
             names.append(header["entry"])
         return call
 
-    monkeypatch.setattr(Prepared, "call", noting)
+    monkeypatch.setattr(CallCache, "call", noting)
     return names
 
 

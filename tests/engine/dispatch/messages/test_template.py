@@ -15,8 +15,8 @@ from celery.app.routes import MapRoute
 from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.dispatch.bulk import Filling
-from redbeat_core.dispatch.messages.learned import Templates
+from redbeat_core.dispatch.bulk import BulkDispatch
+from redbeat_core.dispatch.messages.learned import TemplateCache
 from tests.support.stepping import due_entry, queued, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -60,14 +60,14 @@ VARYING: list[dict[str, Any]] = [
 def fills(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each message was filled, in order."""
     filled: list[bool] = []
-    fill = Templates.fill
+    fill = TemplateCache.fill
 
-    def counting(self: Templates, run: Any) -> Any:
+    def counting(self: TemplateCache, run: Any) -> Any:
         sent = fill(self, run)
         filled.append(sent is not None)
         return sent
 
-    monkeypatch.setattr(Templates, "fill", counting)
+    monkeypatch.setattr(TemplateCache, "fill", counting)
     return filled
 
 
@@ -138,14 +138,14 @@ def test_what_the_server_fills_is_the_same_over_all_contents_and_options(
     client: redis.Redis, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled: list[str] = []
-    fill = Filling.fill
+    fill = BulkDispatch.fill
 
-    def noting(self: Filling, due: Any) -> Any:
+    def noting(self: BulkDispatch, due: Any) -> Any:
         made = fill(self, due)
         filled.extend([due.name] if made is not None else [])
         return made
 
-    monkeypatch.setattr(Filling, "fill", noting)
+    monkeypatch.setattr(BulkDispatch, "fill", noting)
     entries = [{**content, "options": options} for options in OPTIONS for content in CONTENTS]
     # On time: nothing but the usual is to be decided.
     ours, celerys = both_ways(client, make_scheduler, entries, round(time.time(), 1) - 1)

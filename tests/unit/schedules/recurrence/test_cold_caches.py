@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from dateutil.rrule import weekday
 
-from redbeat_core.schedules import Occurring, never_runs, next_occurrence, rrule, rrule_set
+from redbeat_core.schedules import OccurrenceSchedule, never_runs, next_occurrence, rrule, rrule_set
 from redbeat_core.schedules.types.rrule_set import MAX_RULES
 from tests.unit.cold import first_time
 
@@ -40,7 +40,7 @@ RANGES = {
 }
 
 
-def is_quick(made: Occurring) -> bool:
+def is_quick(made: OccurrenceSchedule) -> bool:
     """Whether the first question about *made* is answered within the bound."""
     return first_time(lambda: next_occurrence(made, NOW), BOUND) < BOUND
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import ScheduleError, parse_schedule
-from redbeat_core.schedules.text.suggest import meant
+from redbeat_core.schedules.text.suggest import suggest_schedule
 from tests.unit.schedules.types.test_next_run import NOW
 
 
@@ -82,5 +82,5 @@ def test_what_is_shown_as_a_guess_can_be_typed(typed: str) -> None:
     except ScheduleError as exc:
         if str(exc).endswith("'?"):
             guess = str(exc).rpartition("did you mean ")[2][1:-2]
-            assert guess == meant(typed)
+            assert guess == suggest_schedule(typed)
             parse_schedule(guess, now=NOW)

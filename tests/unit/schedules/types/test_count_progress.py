@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import DstPolicy, next_occurrence, rrule, rrule_set
-from redbeat_core.schedules.types.count_progress import progress_text, take_up
+from redbeat_core.schedules.types.count_progress import progress_text, restore_progress
 from tests.support.counting import counted_from
 from tests.unit.cold import forget_everything
 from tests.unit.strategies import rule_arguments, written_moments, zones
@@ -54,7 +54,7 @@ def test_the_next_run_is_the_same_from_whatever_was_put_down(
     forget_everything()
     text = progress_text(made, put_down)
     forget_everything()
-    assert take_up(made, text) >= 1
+    assert restore_progress(made, text) >= 1
     for moment, run in zip(asked, expected, strict=True):
         assert next_occurrence(made, moment, dst) == run
 
@@ -133,7 +133,7 @@ def test_what_was_put_down_is_not_counted_again(made: Any, monkeypatch: pytest.M
     assert not begins or min(begins) == START.replace(tzinfo=None)
     forget_everything()
     begins.clear()
-    assert take_up(made, text) == len(json.loads(text))
+    assert restore_progress(made, text) == len(json.loads(text))
     assert next_occurrence(made, following) is not None
     progress_text(made, following)
     assert all(begin >= NOW.replace(tzinfo=None) - DAY for begin in begins)
@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_counted_anew(kind: str) -> None:
     made = rrule("DAILY", dtstart=START, count=10)
     text = texts(made)[kind]
     forget_everything()
-    assert take_up(made, text) == 0
+    assert restore_progress(made, text) == 0
     last = START + 9 * DAY
     assert next_occurrence(made, last - DAY) == last
     assert next_occurrence(made, last) is None

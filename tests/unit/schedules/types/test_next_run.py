@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
 
 from redbeat_core.schedules import (
-    Advance,
+    NextRun,
     advance,
     never_runs,
     next_occurrence,
@@ -47,13 +47,13 @@ def test_a_second_interval_runs_3600_times_an_hour_however_late_each_run_is() ->
 def test_missed_runs_of_an_interval_are_counted_at_once_however_many() -> None:
     start = time.thread_time()
     step = advance(schedule(0.001), NOW - timedelta(days=3650), NOW + timedelta(microseconds=5))
-    assert step == Advance(NOW + timedelta(milliseconds=1), 3650 * 86400 * 1000)
+    assert step == NextRun(NOW + timedelta(milliseconds=1), 3650 * 86400 * 1000)
     assert time.thread_time() - start < 0.5
 
 
 def test_a_nominal_time_to_come_is_the_next() -> None:
     soon = NOW + timedelta(hours=5)
-    assert advance(schedule(30), soon, NOW) == Advance(soon, 0)
+    assert advance(schedule(30), soon, NOW) == NextRun(soon, 0)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_a_nominal_time_to_come_is_the_next() -> None:
 )
 def test_missed_runs_are_counted_up_to_and_including_now(text: str, missed: int) -> None:
     made = parse_schedule(text, now=NOW - timedelta(days=10))
-    assert advance(made, NOW - timedelta(days=1), NOW) == Advance(NOW + timedelta(hours=1), missed)
+    assert advance(made, NOW - timedelta(days=1), NOW) == NextRun(NOW + timedelta(hours=1), missed)
 
 
 def test_counting_missed_runs_has_a_bound_and_says_so() -> None:
     step = advance(crontab(), NOW - timedelta(days=3650), NOW)
-    assert step == Advance(NOW + timedelta(minutes=1), MISSED_LIMIT, more=True)
+    assert step == NextRun(NOW + timedelta(minutes=1), MISSED_LIMIT, more=True)
 
 
 def test_a_schedule_that_ends_has_no_next() -> None:
     rule = rrule("DAILY", dtstart=NOW, count=3)
-    assert advance(rule, NOW, NOW + timedelta(days=30)) == Advance(None, 2)
+    assert advance(rule, NOW, NOW + timedelta(days=30)) == NextRun(None, 2)
     assert occurrences(rule, anchor=None, now=NOW, count=9) == [
         NOW + timedelta(days=1),
         NOW + timedelta(days=2),
@@ -143,7 +143,7 @@ def test_a_time_without_a_zone_is_refused() -> None:
 
 def test_an_interval_past_the_calendar_never_comes() -> None:
     assert never_runs(schedule(timedelta(days=999_999_999)), NOW)
-    assert advance(schedule(timedelta(days=999_999_999)), NOW, NOW) == Advance(None, 0)
+    assert advance(schedule(timedelta(days=999_999_999)), NOW, NOW) == NextRun(None, 0)
 
 
 @pytest.mark.parametrize("year", [1, 2, 9999])

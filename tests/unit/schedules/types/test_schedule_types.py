@@ -326,7 +326,7 @@ def test_without_ephem_a_stored_sun_is_an_invalid_entry_with_the_reason() -> Non
     program = """
 import sys
 sys.modules["ephem"] = None
-from redbeat_core.decoder import DecodeError, decode_definition
+from redbeat_core.entries.codec import DecodeError, decode_definition
 from redbeat_core.schedules import ScheduleError, parse_schedule
 try:
     decode_definition('{"name": "x", "task": "t", "schedule": {"__type__": "solar", '

@@ -73,6 +73,83 @@ def event_text(type_: str, source: str, subject: str, data: Mapping[str, Any], n
     )
 
 
+# The data of each type that more than one place emits, or that readers rely on.
+
+
+def entry_state(fields: Mapping[str, Any], score: Any) -> dict[str, Any]:
+    """The part of an event's data that says how its entry is after the change.
+
+    :param fields: hash fields with their new texts; None for a removed one.
+    :param score: the entry's score.
+    """
+    return {"fields": fields, "score": score}
+
+
+def entry_invalid(reason: str) -> dict[str, Any]:
+    """Data of :data:`ENTRY_INVALID`."""
+    return {"reason": reason}
+
+
+def run_dispatched(
+    nominal: Any, task_id: Any, lateness: Any, *, trigger: str | None = None, missed: int = 0
+) -> dict[str, Any]:
+    """Data of :data:`RUN_DISPATCHED`.
+
+    :param nominal: Unix seconds.
+    :param lateness: seconds.
+    :param trigger: the id of the run-now request; None: a run by schedule.
+    :param missed: how many nominal times the run stands for beside its own.
+    """
+    return {
+        "nominal": nominal,
+        "task_id": task_id,
+        "trigger": trigger,
+        "lateness": lateness,
+        "missed": missed,
+    }
+
+
+def run_failed(
+    nominal: float | None, reason: str, trigger: str | None = None, **attempt: float | None
+) -> dict[str, Any]:
+    """Data of :data:`RUN_FAILED`.
+
+    :param nominal: Unix seconds.
+    :param attempt: ``retry_in``, seconds until the next attempt, where that is decided.
+    """
+    return {"nominal": nominal, "trigger": trigger, "reason": reason, **attempt}
+
+
+def runs_not_made(
+    first: float, last: float, count: int, reason: str, trigger: str | None = None
+) -> dict[str, Any]:
+    """Data of :data:`RUN_MISSED` and :data:`RUN_SKIPPED`: a range of nominal times without a run.
+
+    :param first: the first of them, Unix seconds.
+    """
+    return {
+        "nominal": first,
+        "last": last,
+        "count": count,
+        "reason": reason,
+        "trigger": trigger,
+    }
+
+
+def run_reported(task_id: str, nominal: Any, trigger: Any) -> dict[str, Any]:
+    """Data of the events that a worker emits about a run, beside the outcome."""
+    return {"task_id": task_id, "nominal": nominal, "trigger": trigger}
+
+
+def leader_changed(leader: str | None, host: str, pid: int, reason: str) -> dict[str, Any]:
+    """Data of :data:`LEADER_CHANGED`.
+
+    :param leader: the token of the new leader; None: nobody leads.
+    :param reason: ``acquired`` or ``released``.
+    """
+    return {"leader": leader, "host": host, "pid": pid, "reason": reason}
+
+
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 #: The few texts that come again in every event.
 _text = lru_cache(maxsize=256)(_encode)

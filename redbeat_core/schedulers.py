@@ -223,8 +223,8 @@ class RedBeatScheduler(Scheduler):
         due = [name for name, score in scores.items() if 0 <= score <= now]
         later = {name: score for name, score in scores.items() if score > now}
         records = self.store.records(due + sorted(later, key=later.__getitem__)[:1])
-        entries = (self.batch.loader.load(record) for record in records)
-        return {entry.name: entry for entry in entries if entry is not None}
+        loaded = (self.batch.loader.load(record) for record in records)
+        return {one.entry.name: one.entry for one in loaded if one is not None}
 
     @property
     def lock(self) -> Lease | None:

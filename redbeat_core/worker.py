@@ -120,11 +120,7 @@ class Reporter:
             "error": _line(error),
             "worker": str(getattr(request, "hostname", None) or ""),
         }
-        about = {
-            "task_id": outcome["task_id"],
-            "nominal": run.get("nominal"),
-            "trigger": run.get("trigger"),
-        }
+        about = events.run_reported(str(outcome["task_id"]), run.get("nominal"), run.get("trigger"))
         try:
             self._store.record_outcome(str(run["entry"]), type_, outcome, about)
         except TROUBLE as exc:

@@ -10,28 +10,22 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from redbeat_core.broker.delivery import AT_LEAST_ONCE, AT_MOST_ONCE, PublishResult
-from redbeat_core.entries.record import definition_of
 from redbeat_core.planning.plan import counted, plan
 from redbeat_core.schedules.types.count_progress import progress_text
+from redbeat_core.storage.commit_steps import BulkRun, CommitStep
 from redbeat_core.storage.errors import error_text
-from redbeat_core.storage.leader_store import (
-    BulkRun,
-    Claim,
-    CommitStep,
-    DueEntry,
-    ServerChangedError,
-)
+from redbeat_core.storage.leader_store import Claim, ServerChangedError
 from redbeat_core.storage.scripts import ScriptPipeline
 
 from .batch_work import BatchWork
 from .bulk import BulkDispatch
 from .context import BeatContext
+from .due_entry import DueEntry
 from .entry_loader import EntryLoader
-from .failures import PublishFailures, waiting_key
-from .messages.learned import TemplateCache
+from .failures import PublishFailures, RetryBackoff
 from .messages.make import MessageSender
-from .retry_backoff import RetryBackoff
-from .runs import PendingRun, failure, finish, moved
+from .messages.template_cache import TemplateCache
+from .runs import PendingRun, commit_step, failure_event, no_run_events
 from .triggers import TriggeredRuns
 from .uncommitted import UncommittedMessages
 
@@ -41,273 +35,303 @@ logger = get_logger("celery.beat")
 class Batch:
     """The steps of a batch, for one scheduler.
 
-    :ivar asked: the work whose commit was sent and has no answer yet.
+    :ivar outstanding: the work of the commit whose reply is outstanding.
     :ivar all_committed: whether the last batch was committed without a failure.
-    :ivar passed_over: the entries and requests that the last claim left out.
+    :ivar excluded: the entries and requests that were excluded from the last claim.
     """
 
     def __init__(self, context: BeatContext) -> None:
         self._context = context
         self._store = context.store
-        self.postponed = RetryBackoff(context.clock.now)
-        self.unsent = PublishFailures(context.store, self.postponed)
-        self.loader = EntryLoader(context, self.unsent)
-        self.requests = TriggeredRuns(context, self.loader, self.postponed)
-        self._templates = TemplateCache(context)
-        self._filling = BulkDispatch(context, self._templates)
-        self._sending = MessageSender(context, self._templates, self.postponed)
-        self.published = UncommittedMessages(context)
-        self.asked: BatchWork | None = None
+        self.backoff = RetryBackoff(context.clock.now)
+        self.failures = PublishFailures(context.store, self.backoff)
+        self.loader = EntryLoader(context, self.failures)
+        self.triggers = TriggeredRuns(context, self.loader, self.backoff)
+        self.templates = TemplateCache(context)
+        self.bulk = BulkDispatch(context, self.templates)
+        self.sender = MessageSender(context, self.templates, self.backoff)
+        self.uncommitted = UncommittedMessages(context)
+        self.outstanding: BatchWork | None = None
         self.all_committed = False
-        self.passed_over: Set[str] = frozenset()
+        self.excluded: Set[str] = frozenset()
 
     def forget(self) -> None:
-        """Forget what was learnt while leading: another beat led since."""
+        """Forget what was learned while leading: another beat led since."""
         self.loader.invalid.clear()
-        self.postponed.clear()
+        self.backoff.clear()
 
-    def claim(self, now: float, limit: int, **ahead: Any) -> Claim:
-        """Ask for what is due; see :meth:`LeaderStore.claim` for *ahead*."""
+    def claim(self, now: float, limit: int, **pipelined: Any) -> Claim:
+        """Claim what is due at *now*, Unix seconds; see :meth:`LeaderStore.claim`."""
         context = self._context
-        known = {**self.loader.invalid, **self.postponed.held_back()}
-        self.passed_over = known.keys()
+        held_back = self.backoff.held_back() if self.backoff.waits else {}
+        excluded = {**self.loader.invalid, **held_back}
+        self.excluded = excluded.keys()
         token, length, lock = context.lease.token, context.lock_timeout, context.lock_key
-        return self._store.claim(token, length, now, limit, known, lock, **ahead)
+        return self._store.claim(token, length, now, limit, excluded, lock, **pipelined)
 
-    def prepare(self, found: BatchWork, now: float) -> str:
-        """Look to the broker; returns why nothing can be published."""
-        dispatcher = self._context.publisher
-        server = dispatcher.server
-        down = dispatcher.prepare() if found.jobs or found.filled else ""
-        if down or dispatcher.server != server:
-            # What was filled is for the broker as it was.
-            found.filled.clear()
+    def prepare(self, work: BatchWork, now: float) -> str:
+        """Check that the broker takes messages; returns why it does not."""
+        publisher = self._context.publisher
+        server = publisher.server
+        down = publisher.prepare() if work.runs or work.bulk else ""
+        if down or publisher.server != server:
+            # The templates are for the broker as it was.
+            work.bulk.clear()
         if down:
-            self.unsent.broker_down(down, found.jobs, now, self.loader.invalid)
-            found.jobs.clear()
+            self.failures.broker_down(down, work.runs, now, self.loader.invalid)
+            work.runs.clear()
         return down
 
-    def next_at(self, claim: Claim, filled: Sequence[BulkRun] = ()) -> float | None:
+    def next_at(self, claim: Claim, committed: Sequence[BulkRun] = ()) -> float | None:
         """When there is something to do next, Unix seconds; None when nothing is.
 
-        :param filled: runs of *claim* that are committed.
+        :param committed: runs of *claim* that are committed.
         """
-        scores = (one.score for one in filled)
-        times = (self.postponed.next_at(), claim.next_score, *(at for at in scores if at >= 0))
-        return min((at for at in times if at is not None), default=None)
+        times = [score for run in committed if (score := float(run.item.score)) >= 0]
+        if claim.next_score is not None:
+            times.append(claim.next_score)
+        if self.backoff.waits and (retry_at := self.backoff.next_at()) is not None:
+            times.append(retry_at)
+        return min(times, default=None)
 
-    # From what was claimed to jobs
+    # From what was claimed to runs
 
-    def sort(self, claim: Claim, now: float) -> BatchWork:
-        """What to do about each thing that was claimed."""
-        self._templates.begin_batch()
-        self._filling.begin_batch(now)
-        found = BatchWork()
-        requested = self.requests.items(claim.requests)
-        for item in requested:
-            found.add(item)
-        # A run on request that counts as the last one goes first; the entry's own comes after it.
-        counting = {job.name for job in found.jobs if job.step.meta}
-        for due in claim.due:
-            if due.name in counting:
+    def work_of(self, claim: Claim, now: float) -> BatchWork:
+        """Decide what to do about each entry and request of *claim*."""
+        self.templates.begin_batch()
+        bulk = self.bulk
+        bulk.begin_batch(now)
+        work = BatchWork()
+        counting: set[str] = set()
+        for item in self.triggers.runs(claim.requests) if claim.requests else ():
+            _add(work, item)
+            if isinstance(item, PendingRun) and item.step.meta:
+                # It counts as the entry's last run, and goes first; the entry's own comes after.
+                counting.add(item.name)
+        for claimed in claim.due:
+            if claimed.name in counting:
                 continue
+            due: DueEntry | None = None
             try:
-                filled = self._filling.fill(due)
-                waits = filled is None and self._filling.waits_for_form(due)
+                run = bulk.make(claimed)
+                deferred = run is None and bulk.should_defer(due := DueEntry(claimed))
             except Exception:
-                # The long way says what is wrong with it.
-                filled, waits = None, False
-            if filled is not None:
-                found.filled.append(filled)
-            elif waits:
-                found.put_off.append(due)
+                # The other way reports what is wrong with it.
+                run, deferred = None, False
+            if run is not None:
+                work.bulk.append(run)
+            elif deferred:
+                work.deferred.append(claimed)
             else:
-                found.add(self._due_job(due, now))
-        found.forms = self._filling.forms
-        return found
+                _add(work, self._pending_run(due or DueEntry(claimed), now))
+        work.templates = bulk.templates
+        return work
 
-    def dispatch(self, found: BatchWork) -> bool:
-        """Publish and commit in the order of the delivery mode; False when the lease was lost."""
-        if self._context.publisher.mode == AT_MOST_ONCE:
-            return self._commit_first(found.jobs, found.steps)
-        if (sent := self.publish(found.jobs, found.steps)) is None:
-            return False
-        found.sent = sent
-        return self._commit(found)
-
-    def _due_job(self, due: DueEntry, now: float) -> PendingRun | CommitStep | None:
+    def _pending_run(self, due: DueEntry, now: float) -> PendingRun | CommitStep | None:
         record = due.record
-        entry = self.loader.load(record)
-        if entry is None:
+        loaded = self.loader.load(record)
+        if loaded is None:
             return None
+        entry, policy = loaded
         at = datetime.fromtimestamp(now, UTC)
         try:
-            planned = plan(
+            decided = plan(
                 record,
-                definition_of(record),
+                due.definition,
                 entry.last_run_at,
                 at,
                 self._context.app.conf.beat_cron_starting_deadline,
-                self.loader.policy_of(record),
+                policy,
                 entry.total_run_count,
             )
-            progress = progress_text(entry.schedule, planned.next and min(planned.next, at))
+            progress = ""
+            if due.counts:
+                progress = progress_text(entry.schedule, decided.next and min(decided.next, at))
         except MemoryError as exc:
-            self.unsent.not_read(record, exc)
+            self.failures.not_loaded(record, exc)
             return None
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.
             self.loader.report_invalid(record, f"its next run cannot be computed: {exc}")
             return None
-        counts = counted(record.counts, planned.gaps) if planned.gaps else ""
+        score, due_field = decided.placed(now)
         step = CommitStep(
-            due, score=planned.score, mark=planned.mark(now), counts=counts, progress=progress
+            due.claimed,
+            score=score,
+            due_field=due_field,
+            counts=counted(record.counts, decided.gaps) if decided.gaps else "",
+            progress=progress,
         )
-        if planned.nominal is None:
-            return replace(step, events=moved(self._store, step, planned))
-        nominal = planned.nominal.timestamp()
-        return PendingRun(record.name, entry, repr(nominal), nominal, step, plan=planned)
+        if decided.nominal is None:
+            return replace(step, events=no_run_events(self._store, step, decided))
+        nominal = decided.nominal.timestamp()
+        return PendingRun(due.name, entry, repr(nominal), nominal, step, due=due, plan=decided)
 
-    # From jobs to committed steps
+    # From runs to committed steps
 
-    def publish(
-        self, jobs: list[PendingRun], steps: list[CommitStep]
-    ) -> list[tuple[PendingRun, PublishResult]] | None:
-        """Publish; None when the lease ended on the way."""
-        dispatcher = self._context.publisher
+    def dispatch(self, work: BatchWork) -> bool:
+        """Publish and commit in the order of the delivery mode; False when the lease was lost."""
+        if self._context.publisher.mode == AT_MOST_ONCE:
+            return self._commit_first(work.runs, work.steps)
+        if not self.publish(work):
+            return False
+        ready = self.commit_steps(work)
+        return not ready or self.commit_ended(work, lambda: self.send_commit(work, ready))
+
+    def publish(self, work: BatchWork) -> bool:
+        """Publish the runs of *work*; False when the lease ended meanwhile."""
+        context, runs = self._context, work.runs
+        publisher = context.publisher
+        leased = publisher.mode == AT_LEAST_ONCE
+        if not runs:
+            return not leased or context.lease.held
         tried: list[PublishResult] = []
         lost = False
-        for job in jobs:
-            if self._context.is_ending():
-                # What is left of the batch is nobody's yet: the next leader makes it.
+        for run in runs:
+            if context.is_ending():
+                # The rest of the batch is the next leader's.
                 break
-            # A process that was stopped for a while must not go on sending.
-            lost = dispatcher.mode == AT_LEAST_ONCE and not self._context.lease.held
+            # A process that was stopped for a while must not go on publishing.
+            lost = leased and not context.lease.held
             if lost:
                 break
-            tried.append(self.published.known(job) or self._sending.send(job))
+            tried.append(self.uncommitted.result_of(run) or self.sender.send(run))
             if tried[-1].broker_down:
                 break
-        lost = lost or (dispatcher.mode == AT_LEAST_ONCE and not self._context.lease.held)
-        done: list[tuple[PendingRun, PublishResult]] = []
-        waiting, down = jobs[len(tried) :], ""
-        settled = list(zip(jobs, dispatcher.wait_for_confirms(tried, push=not lost), strict=False))
-        self.published.note(settled)
-        for job, sent in settled:
-            if not sent.error:
-                done.append((job, sent))
-                self.postponed.succeeded(waiting_key(job))
-            elif sent.broker_down:
-                waiting, down = [*waiting, job], sent.error
+        lost = lost or (leased and not context.lease.held)
+        results = list(zip(runs, publisher.wait_for_confirms(tried, push=not lost), strict=False))
+        if leased:
+            self.uncommitted.add(results)
+        waiting, down = runs[len(tried) :], ""
+        for run, result in results:
+            if not result.error:
+                work.published.append((run, result))
+                if self.backoff.waits:
+                    self.backoff.succeeded(run.waiting_key)
+            elif result.broker_down:
+                waiting, down = [*waiting, run], result.error
             else:
-                steps.append(self.unsent.failed(job, sent.error))
+                work.steps.append(self.failures.failed(run, result.error))
         if lost:
-            return None
+            return False
         if down:
-            others = {job.name for job, _ in done}.union(self.loader.invalid)
-            self.unsent.broker_down(down, waiting, self._context.clock.now(), others)
-        elif jobs:
-            self.postponed.broker_works()
-        return done
+            others = {run.name for run, _ in work.published}.union(self.loader.invalid)
+            self.failures.broker_down(down, waiting, context.clock.now(), others)
+        else:
+            self.backoff.broker_works()
+        return True
 
-    def _commit(self, found: BatchWork) -> bool:
-        """Commit; False when the lease was lost."""
-        ready = self.ready(found)
-        return not ready or self.ended(found, lambda: self.ask_commit(found, ready))
+    def commit_steps(self, work: BatchWork) -> list[BulkRun | CommitStep]:
+        """The items of the commit of *work*."""
+        if not work.published:
+            return [*work.bulk, *work.steps]
+        requested: list[BulkRun | CommitStep] = []
+        due: list[BulkRun | CommitStep] = []
+        published = []
+        for run, result in work.published:
+            step = self._step_of(work.steps, run, result)
+            if step is not None:
+                published.append((run, result))
+                (due if run.trigger_id is None else requested).append(step)
+        work.published = published
+        return [*requested, *work.bulk, *due, *work.steps]
 
-    def ready(self, found: BatchWork) -> list[BulkRun | CommitStep]:
-        """What is to be committed."""
-        made = [(job, sent, self._finished(found.steps, job, sent)) for job, sent in found.sent]
-        found.sent = [(job, sent) for job, sent, step in made if step is not None]
-        published = [step for *_, step in made if step is not None]
-        return [*found.in_order(published), *found.steps]
-
-    def _finished(
-        self, steps: list[CommitStep], job: PendingRun, sent: PublishResult
+    def _step_of(
+        self, steps: list[CommitStep], run: PendingRun, result: PublishResult
     ) -> BulkRun | CommitStep | None:
-        """The step that commits *job*; None, with a note among *steps*, where it cannot be made:
+        """The step that commits *run*; None, with a report among *steps*, where it cannot be made:
         the clock of an `Entry` may be the app's own."""
         try:
-            return self._filling.complete(job, sent) or finish(self._store, job, sent)
+            return self.bulk.complete(run, result) or commit_step(self._store, run, result)
         except Exception as exc:
-            steps.append(self.unsent.failed(job, f"{type(exc).__name__}: {error_text(exc)}"))
+            steps.append(self.failures.failed(run, f"{type(exc).__name__}: {error_text(exc)}"))
             return None
 
-    def ask_commit(
+    def send_commit(
         self,
-        found: BatchWork,
+        work: BatchWork,
         ready: list[BulkRun | CommitStep],
-        ahead: ScriptPipeline | None = None,
+        pipeline: ScriptPipeline | None = None,
     ) -> list[str] | None:
-        """Commit what is ready; see :meth:`LeaderStore.commit`."""
+        """Commit *ready*, the items of *work*; see :meth:`LeaderStore.commit`."""
         context = self._context
-        self.asked = found
+        self.outstanding = work
         return self._store.commit(
             context.lease.token,
             ready,
             context.lock_key,
             server=context.publisher.server,
-            forms=found.forms,
-            ahead=ahead,
+            templates=work.templates,
+            pipeline=pipeline,
         )
 
-    def ended(self, found: BatchWork, commit: Callable[[], list[str] | None]) -> bool:
-        """Do what is to be done about how a commit went; False when the lease was lost."""
+    def commit_ended(self, work: BatchWork, commit: Callable[[], list[str] | None]) -> bool:
+        """Take the results of a *commit*, for each run; False when the lease was lost."""
         try:
             results = commit()
         except ServerChangedError:
-            logger.warning("beat: The schedule moved to another server, looking at it anew")
+            logger.warning("beat: The schedule moved to another server, reading it again")
             self._context.publisher.close()
             self.all_committed = False
             return True
-        self.asked = None
+        self.outstanding = None
         if results is None:
             return False
-        for one, result in zip(found.made, results, strict=False):
-            if isinstance(one, PendingRun):
-                self.published.ended(one, result)
-            if result != "ok":
-                self.not_committed(one, result)
-            elif isinstance(one, BulkRun):
-                self.loader.forget([one.due.name])
-                self.postponed.succeeded(one.due.name)
+        for run, result in zip(work.committed, results, strict=False):
+            if isinstance(run, PendingRun):
+                if self.uncommitted.results:
+                    self.uncommitted.committed(run, result)
+                if result != "ok":
+                    self.not_committed(run, result)
+            elif result != "ok":
+                self.not_committed(run, result)
+            else:
+                self.loader.invalid.pop(run.due.name, None)
+                self.backoff.waits.pop(run.due.name, None)
         return True
 
-    def not_committed(self, made: BulkRun | PendingRun, reason: str) -> None:
-        """Report the run *made* as failed for *reason*; a stale one is only looked at again."""
+    def not_committed(self, run: BulkRun | PendingRun, reason: str) -> None:
+        """Report *run* as failed for *reason*; one that is stale is only planned again."""
         self.all_committed = False
-        name = made.due.name if isinstance(made, BulkRun) else made.name
+        name = run.due.name if isinstance(run, BulkRun) else run.name
         if reason == "stale":
-            logger.info("beat: %r was changed meanwhile, its run is looked at anew", name)
+            logger.info("beat: %r was changed meanwhile, its run is planned again", name)
             return
         now = self._context.clock.now()
-        job = self._due_job(made.due, now) if isinstance(made, BulkRun) else made
-        if isinstance(job, PendingRun):
-            failed = self.unsent.failed(job, reason)
-            self._store.commit(self._context.lease.token, [failed], self._context.lock_key)
+        failed = self._pending_run(DueEntry(run.due), now) if isinstance(run, BulkRun) else run
+        if isinstance(failed, PendingRun):
+            step = self.failures.failed(failed, reason)
+            self._store.commit(self._context.lease.token, [step], self._context.lock_key)
 
-    def _commit_first(self, jobs: list[PendingRun], steps: list[CommitStep]) -> bool:
+    def _commit_first(self, runs: list[PendingRun], steps: list[CommitStep]) -> bool:
         """celery-redbeat's order: what is not published after the commit is lost."""
         context = self._context
-        task_id = self._sending.task_id
+        task_id = self.sender.task_id
         advanced = [
-            finish(self._store, job, PublishResult(task_id(job), [])) for job in jobs
+            commit_step(self._store, run, PublishResult(task_id(run), [])) for run in runs
         ] + steps
         if not advanced:
             return True
         results = self._store.commit(context.lease.token, advanced, context.lock_key)
         if results is None:
             return False
-        ready = [job for job, result in zip(jobs, results, strict=False) if result == "ok"]
-        for job, result in zip(jobs, results, strict=False):
+        ready = [run for run, result in zip(runs, results, strict=False) if result == "ok"]
+        for run, result in zip(runs, results, strict=False):
             if result != "ok":
-                self.not_committed(job, result)
-        sent = context.publisher.wait_for_confirms([self._sending.send(job) for job in ready])
-        notes = [
-            failure(self._store, job, f"{one.error} (at-most-once: it is not repeated)")
-            for job, one in zip(ready, sent, strict=True)
-            if one.error
+                self.not_committed(run, result)
+        published = context.publisher.wait_for_confirms([self.sender.send(run) for run in ready])
+        texts = [
+            failure_event(self._store, run, f"{result.error} (at-most-once: it is not repeated)")
+            for run, result in zip(ready, published, strict=True)
+            if result.error
         ]
-        if notes:
-            self._store.commit("", notes)
+        if texts:
+            self._store.commit("", [CommitStep(events=[text]) for text in texts])
         return True
+
+
+def _add(work: BatchWork, item: PendingRun | CommitStep | None) -> None:
+    if isinstance(item, PendingRun):
+        work.runs.append(item)
+    elif item is not None:
+        work.steps.append(item)

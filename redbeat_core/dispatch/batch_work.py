@@ -1,28 +1,26 @@
-"""What a batch finds, and what comes of it: for :mod:`redbeat_core.dispatch.batch`."""
+"""The data of one batch: what was claimed, and its result."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from redbeat_core.broker.delivery import PublishResult
-from redbeat_core.storage.leader_store import BulkRun, CommitStep, DueEntry
+from redbeat_core.storage.commit_steps import BulkRun, ClaimedEntry, CommitStep
 
 from .runs import PendingRun
 
-_T = TypeVar("_T")
-
-#: How many are claimed first of what is due at once, and twice as many each time after: nothing
-#: of a small batch waits for the rest of a large one, and a large one takes few round trips.
+#: Size of the first claim; it doubles while claims come back full: nothing of a small batch waits
+#: for the rest of a large one, and a large one takes few round trips.
 FIRST_BATCH = 32
-#: Seconds for which batches follow each other without a look at anything else.
-IN_A_ROW = 0.1
+#: Seconds for which batches follow each other before anything else is done.
+PIPELINE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What came of one batch.
+    """The result of one batch.
 
     :ivar held: whether the lease was ours to the end.
     :ivar holder: who has it, if not.
@@ -38,37 +36,29 @@ class BatchResult:
 
 @dataclass(slots=True)
 class BatchWork:
-    """What came of a claim.
+    """What one batch does about the entries and requests that were claimed.
 
-    :ivar jobs: runs whose messages are to be published.
-    :ivar filled: runs that need only be committed.
+    :ivar runs: runs whose messages are to be published.
+    :ivar bulk: runs that need only be committed: the script fills in their messages.
     :ivar steps: what is committed without a run.
-    :ivar put_off: what the next batch makes faster.
-    :ivar sent: the jobs that were published.
-    :ivar forms: what :attr:`filled` is filled into.
+    :ivar deferred: entries left to the next batch, when their message template will be ready.
+    :ivar published: the runs that were published.
+    :ivar templates: what the script fills in for :attr:`bulk`.
     """
 
-    jobs: list[PendingRun] = field(default_factory=list)
-    filled: list[BulkRun] = field(default_factory=list)
+    runs: list[PendingRun] = field(default_factory=list)
+    bulk: list[BulkRun] = field(default_factory=list)
     steps: list[CommitStep] = field(default_factory=list)
-    put_off: list[DueEntry] = field(default_factory=list)
-    sent: list[tuple[PendingRun, PublishResult]] = field(default_factory=list)
-    forms: Sequence[Any] = ()
+    deferred: list[ClaimedEntry] = field(default_factory=list)
+    published: list[tuple[PendingRun, PublishResult]] = field(default_factory=list)
+    templates: Sequence[Any] = ()
 
     @property
-    def made(self) -> list[BulkRun | PendingRun]:
-        """The runs to commit, in the order in which they are committed, before the steps."""
-        return self.in_order([job for job, _ in self.sent])
-
-    def in_order(self, published: Sequence[_T]) -> list[BulkRun | _T]:
-        """*published*, which has something for each of :attr:`sent`, with what is filled: what
-        was asked for goes ahead of what is due."""
-        asked = sum(job.request is not None for job, _ in self.sent)
-        return [*published[:asked], *self.filled, *published[asked:]]
-
-    def add(self, item: PendingRun | CommitStep | None) -> None:
-        """Put *item* where it belongs."""
-        if isinstance(item, PendingRun):
-            self.jobs.append(item)
-        elif item is not None:
-            self.steps.append(item)
+    def committed(self) -> Sequence[BulkRun | PendingRun]:
+        """The runs in the order in which they are committed, before the steps: runs on request go
+        before what is due."""
+        if not self.published:
+            return self.bulk
+        runs = [run for run, _ in self.published]
+        requested = sum(run.trigger_id is not None for run in runs)
+        return [*runs[:requested], *self.bulk, *runs[requested:]]

@@ -1,5 +1,4 @@
-"""What the runs of a batch have in common: the forms of their metas and events, with a place for
-each value that is a run's own."""
+"""The templates of the meta and the event of bulk runs, for the commit script to fill in."""
 
 from __future__ import annotations
 
@@ -7,30 +6,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from redbeat_core import events
 from redbeat_core.entries.codec import encode_meta
-from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_core.storage.commit_steps import PLACES
 
-from .runs import dispatched
-
-#: The values of a filled item of the commit, as the script finds them there (from 1).
-_VALUES: tuple[str, ...] = (
-    "kind",
-    "form",
-    "key",
-    "claimed",
-    "version",
-    "score",
-    "count",
-    "nominal",
-    "task_id",
-)
-_VALUES += ("tag", "event_id", "lateness", "subject", "body", "argsrepr", "kwargsrepr")
-PLACES = {name: place for place, name in enumerate(_VALUES, 1)}
-#: What each part of a form of a message is made of.
-PARTS: Mapping[str, tuple[str | int, ...]] = {
+#: What the script puts into each place of a message: texts, and values of the bulk item.
+MESSAGE_PLACES: Mapping[str, tuple[str | int, ...]] = {
     "body": (PLACES["body"],),
     "argsrepr": (PLACES["argsrepr"],),
     "kwargsrepr": (PLACES["kwargsrepr"],),
@@ -46,31 +28,39 @@ PARTS: Mapping[str, tuple[str | int, ...]] = {
 }
 
 
-class RunForms:
-    """Takes the forms from specimens with a mark in each place."""
+class BulkTemplates:
+    """Builds the templates from a sample meta and a sample event with a placeholder for each value.
 
-    def __init__(self, store: ScheduleStore) -> None:
-        self._store = store
+    :param source: the ``source`` of the events.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
         # The same in all batches, so that the pattern which finds them is compiled once.
-        self._marks = {name: f"@{name}:{secrets.token_hex(8)}@" for name in PLACES}
+        self._placeholders = {name: f"@{name}:{secrets.token_hex(8)}@" for name in PLACES}
         self._count = 10**17 + secrets.randbelow(10**17)
 
-    def at(self, last_run_at: datetime) -> list[list[str | int]]:
-        """The forms of the meta and of the event of a run that is made then."""
-        marks, count = self._marks, self._count
+    def build(self, last_run_at: datetime, now: float) -> list[list[str | int]]:
+        """The templates of the meta and of the event of the runs of one batch.
+
+        :param last_run_at: what their metas say.
+        :param now: the time of their events, Unix seconds.
+        """
+        holder, count = self._placeholders, self._count
         meta = encode_meta({"last_run_at": last_run_at, "total_run_count": count})
-        data: dict[str, Any] = dispatched(marks["nominal"], marks["task_id"], marks["lateness"])
-        data |= {"fields": {"meta": meta, "due": marks["claimed"]}, "score": marks["score"]}
-        event = self._store.event(events.RUN_DISPATCHED, marks["subject"], data)
-        event = re.sub('"id":"[0-9a-f]+"', f'"id":"{marks["event_id"]}"', event, count=1)
-        places = {f'"{marks[name]}"': name for name in ("nominal", "lateness", "score", "subject")}
-        places |= {marks["task_id"]: "task_id", marks["event_id"]: "event_id"}
-        places |= {marks["claimed"]: "score", str(count): "count"}
+        data = events.run_dispatched(holder["nominal"], holder["task_id"], holder["lateness"])
+        data |= events.entry_state({"meta": meta, "due": holder["claimed"]}, holder["score"])
+        subject = holder["subject"]
+        event = events.event_text(events.RUN_DISPATCHED, self._source, subject, data, now)
+        event = re.sub('"id":"[0-9a-f]+"', f'"id":"{holder["event_id"]}"', event, count=1)
+        places = {f'"{holder[name]}"': name for name in ("nominal", "lateness", "score", "subject")}
+        places |= {holder["task_id"]: "task_id", holder["event_id"]: "event_id"}
+        places |= {holder["claimed"]: "score", str(count): "run_count"}
         return [_pieces(meta, places), _pieces(event, places)]
 
 
 def _pieces(text: str, places: Mapping[str, str]) -> list[str | int]:
-    """*text* by turns with the places of the values that come where the marks are."""
+    """*text* by turns with the place of the value that stands for each placeholder."""
     pattern = "|".join(map(re.escape, places))
     return [
         PLACES[places[piece]] if piece in places else piece

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from celery.utils.log import get_logger
 
@@ -11,12 +12,20 @@ from redbeat_core.entries.codec import DecodeError
 from redbeat_core.entries.policy import Policy, decode_policy
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entry import RedBeatSchedulerEntry
-from redbeat_core.storage.leader_store import CommitStep, digest
+from redbeat_core.storage.commit_steps import CommitStep
+from redbeat_core.storage.leader_store import digest
 
 from .context import BeatContext
 from .failures import PublishFailures
 
 logger = get_logger("celery.beat")
+
+
+class LoadedEntry(NamedTuple):
+    """An entry that can run."""
+
+    entry: RedBeatSchedulerEntry
+    policy: Policy
 
 
 class EntryLoader:
@@ -30,22 +39,23 @@ class EntryLoader:
         self._failures = failures
         self.invalid: dict[str, str] = {}
 
-    def load(self, record: EntryRecord) -> RedBeatSchedulerEntry | None:
-        """The entry of *record*; None, and reported, when it cannot run."""
+    def load(self, record: EntryRecord) -> LoadedEntry | None:
+        """The entry of *record* with its policy; None, and reported, when it cannot run."""
+        context = self._context
         try:
-            entry = self._context.entry_class.from_record(record, self._context.app)
-            self.policy_of(record)
+            entry = context.scheduler.Entry.from_record(record, context.app)
+            policy = self.policy_of(record)
         except DecodeError as exc:
             self.report_invalid(record, str(exc))
             return None
         except Exception as exc:
             # The scheduler's `Entry` may be the app's own.
-            self._failures.not_read(record, exc)
+            self._failures.not_loaded(record, exc)
             return None
         if record.name in self.invalid and self.invalid[record.name] != digest(record):
             # It holds something else than when it was reported.
             del self.invalid[record.name]
-        return entry
+        return LoadedEntry(entry, policy)
 
     def policy_of(self, record: EntryRecord) -> Policy:
         """The policy of the entry.
@@ -61,7 +71,7 @@ class EntryLoader:
         if self.invalid.get(record.name) == content:
             return
         store = self._context.store
-        event = store.event(events.ENTRY_INVALID, record.name, {"reason": reason})
+        event = store.event(events.ENTRY_INVALID, record.name, events.entry_invalid(reason))
         store.commit("", [CommitStep(events=[event])])
         # Only now: a report that failed is made the next time.
         self.invalid[record.name] = content
@@ -69,7 +79,7 @@ class EntryLoader:
 
     def report_failure(self, record: EntryRecord, exc: Exception) -> None:
         """Report what the code of the app raised for the entry; it is tried again later."""
-        self._failures.not_read(record, exc)
+        self._failures.not_loaded(record, exc)
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget the reports of these entries: they are gone, or have run."""

@@ -22,9 +22,10 @@ from typing import TypeVar
 from celery.utils.log import get_logger
 from redis import exceptions
 
+from redbeat_core.storage.commit_steps import ClaimedEntry, ClaimedTrigger
 from redbeat_core.storage.connection import TROUBLE
 from redbeat_core.storage.errors import error_text
-from redbeat_core.storage.leader_store import Claim, ClaimedTrigger, DueEntry
+from redbeat_core.storage.leader_store import Claim
 from redbeat_core.storage.schedule_store import score_text
 
 from .batch import Batch
@@ -59,7 +60,7 @@ class Isolation:
     def __init__(self, context: BeatContext, batch: Batch) -> None:
         self._context = context
         self._batch = batch
-        self._unsent = batch.unsent
+        self._failures = batch.failures
 
     def one_by_one(self, cause: Exception) -> BatchResult:
         """Dispatch by itself each entry and request that is due, after *cause* ended a batch.
@@ -75,51 +76,51 @@ class Isolation:
                 return BatchResult(held=False, holder=claim.holder)
             context.lease.touched(started)
             for due, exc in undecoded:
-                self._unsent.not_made(due, exc)
+                self._failures.not_made(due, exc)
                 blamed = True
             # What this raises is nobody's.
-            batch.sort(replace(claim, due=(), requests=()), now)
+            batch.work_of(replace(claim, due=(), requests=()), now)
             counting: set[str] = set()
-            both: list[DueEntry | ClaimedTrigger] = [*claim.requests, *claim.due]
+            both: list[ClaimedEntry | ClaimedTrigger] = [*claim.requests, *claim.due]
             for one in both:
                 if context.is_ending():
                     return BatchResult(held=True)
-                if isinstance(one, DueEntry) and one.name in counting:
+                if isinstance(one, ClaimedEntry) and one.name in counting:
                     # It was claimed before a request's run counted as its last one: next time.
                     continue
-                found = self._own(one, partial(self._sorted, claim, one, now))
+                work = self._own(one, partial(self._sorted, claim, one, now))
                 # What this raises is nobody's.
-                if found is not None and batch.prepare(found, now):
-                    return BatchResult(held=True, next_at=batch.postponed.broker_until)
-                held = None if found is None else self._own(one, partial(batch.dispatch, found))
-                if held is None or found is None:
+                if work is not None and batch.prepare(work, now):
+                    return BatchResult(held=True, next_at=batch.backoff.broker_until)
+                held = None if work is None else self._own(one, partial(batch.dispatch, work))
+                if held is None or work is None:
                     blamed = True
                 elif not held:
                     return BatchResult(held=False)
                 else:
-                    counting.update(job.name for job in found.jobs if job.step.meta)
+                    counting.update(run.name for run in work.runs if run.step.meta)
             if blamed or not claim.more:
                 break
         if not blamed:
             raise cause
         return BatchResult(held=True, more=True)
 
-    def _sorted(self, claim: Claim, one: DueEntry | ClaimedTrigger, now: float) -> BatchWork:
-        if isinstance(one, DueEntry):
-            return self._batch.sort(replace(claim, due=(one,), requests=()), now)
-        return self._batch.sort(replace(claim, due=(), requests=(one,)), now)
+    def _sorted(self, claim: Claim, one: ClaimedEntry | ClaimedTrigger, now: float) -> BatchWork:
+        if isinstance(one, ClaimedEntry):
+            return self._batch.work_of(replace(claim, due=(one,), requests=()), now)
+        return self._batch.work_of(replace(claim, due=(), requests=(one,)), now)
 
-    def _own(self, one: DueEntry | ClaimedTrigger, work: Callable[[], _T]) -> _T | None:
+    def _own(self, one: ClaimedEntry | ClaimedTrigger, work: Callable[[], _T]) -> _T | None:
         """What *work* gives; None, and *one* is reported, where it raises."""
         try:
             return work()
         except Exception as exc:
             if not is_unexpected(exc):
                 raise
-            self._unsent.not_made(one, exc)
+            self._failures.not_made(one, exc)
             return None
 
-    def _claim(self, now: float) -> tuple[Claim, list[tuple[DueEntry, Exception]]]:
+    def _claim(self, now: float) -> tuple[Claim, list[tuple[ClaimedEntry, Exception]]]:
         """What is due; and what cannot even be decoded, with the error."""
         batch, most = self._batch, self._context.config.batch_size
         try:
@@ -130,9 +131,9 @@ class Isolation:
         names = self._context.store.due_names(now)
         # Behind them all there is nothing to decode: what this raises is nobody's.
         claim = batch.claim(now, 1, passing=len(names) + most)
-        due: list[DueEntry] = []
-        undecoded: list[tuple[DueEntry, Exception]] = []
-        waiting = {*batch.loader.invalid, *batch.postponed.held_back()}
+        due: list[ClaimedEntry] = []
+        undecoded: list[tuple[ClaimedEntry, Exception]] = []
+        waiting = {*batch.loader.invalid, *batch.backoff.held_back()}
         for place, (name, score) in enumerate(names):
             if name in waiting or len(due) + len(undecoded) >= most:
                 continue
@@ -141,7 +142,7 @@ class Isolation:
             except Exception as exc:
                 if not is_unexpected(exc):
                     raise
-                undecoded.append((DueEntry(name, [score_text(score)]), exc))
+                undecoded.append((ClaimedEntry(name, [score_text(score)]), exc))
                 continue
             due += [one for one in single.due if one.name == name]
         return replace(claim, due=tuple(due), requests=(), more=True), undecoded

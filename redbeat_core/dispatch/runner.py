@@ -13,7 +13,7 @@ from redbeat_core.storage.leader_store import Claim
 from redbeat_core.storage.size_limits import LARGE, may_be_for_size, refusal
 
 from .batch import Batch
-from .batch_work import FIRST_BATCH, IN_A_ROW, BatchResult, BatchWork
+from .batch_work import FIRST_BATCH, PIPELINE_SECONDS, BatchResult, BatchWork
 from .context import BeatContext
 from .isolation import Isolation, is_unexpected
 
@@ -34,11 +34,11 @@ class BatchRunner:
     def run(self) -> BatchResult:
         """One batch, or some while they are full."""
         batch = self.batch
-        batch.asked = None
+        batch.outstanding = None
         try:
             return self._run()
         except Exception as exc:
-            if batch.asked is not None and self._was_too_large(batch.asked, exc):
+            if batch.outstanding is not None and self._was_too_large(batch.outstanding, exc):
                 return BatchResult(held=True, more=True)
             if not is_unexpected(exc):
                 raise
@@ -48,17 +48,19 @@ class BatchRunner:
 
     def _run(self) -> BatchResult:
         batch, context = self.batch, self._context
+        backoff, publisher = batch.backoff, context.publisher
         now = context.clock.now()
-        if batch.postponed.broker_waits(now):
-            return BatchResult(held=True, next_at=batch.postponed.broker_until)
+        if backoff.broker_until and backoff.broker_waits(now):
+            return BatchResult(held=True, next_at=backoff.broker_until)
         limit = min(self._limit, context.config.batch_size)
         started = time.monotonic()
         claim = batch.claim(now, limit)
         if not claim.held:
             return BatchResult(held=False, holder=claim.holder)
         context.lease.touched(started)
-        batch.requests.report(claim.trouble)
-        if len(claim.due) >= limit and context.publisher.mode == EXACTLY_ONCE:
+        if claim.trouble != batch.triggers.trouble:
+            batch.triggers.report(claim.trouble)
+        if len(claim.due) >= limit and publisher.mode == EXACTLY_ONCE:
             # If this fails, it may have been too much for the server.
             batch.all_committed = False
             self._limit = max(limit // 2, 1)
@@ -67,54 +69,54 @@ class BatchRunner:
             return result
         full = claim.more or len(claim.requests) >= limit
         self._limit = min(limit * 2, context.config.batch_size) if full else FIRST_BATCH
-        if not claim.more:
-            came = {due.name for due in claim.due}
-            came |= {request.stream_id for request in claim.requests}
-            batch.postponed.keep_only(came | batch.passed_over)
-            batch.published.keep_only(came | (batch.passed_over - batch.loader.invalid.keys()))
+        if not claim.more and (backoff.waits or batch.uncommitted.results):
+            claimed = {due.name for due in claim.due}
+            claimed |= {request.stream_id for request in claim.requests}
+            backoff.keep_only(claimed | batch.excluded)
+            batch.uncommitted.keep_only(claimed | (batch.excluded - batch.loader.invalid.keys()))
         if not (claim.due or claim.requests):
             return BatchResult(held=True, next_at=batch.next_at(claim))
-        found = batch.sort(claim, now)
-        if not (found.jobs or found.filled or found.steps):
-            more = claim.more or bool(found.put_off)
+        work = batch.work_of(claim, now)
+        if not (work.runs or work.bulk or work.steps):
+            more = claim.more or bool(work.deferred)
             return BatchResult(held=True, next_at=batch.next_at(claim), more=more)
-        down = batch.prepare(found, now)
-        batch.all_committed = bool(found.filled) and not (
-            claim.more or claim.requests or found.put_off or found.jobs or found.steps
+        down = batch.prepare(work, now)
+        batch.all_committed = bool(work.bulk) and not (
+            claim.more or claim.requests or work.deferred or work.runs or work.steps
         )
-        following = self._limit
+        next_limit = self._limit
         # If this fails, it may have been too much for the server.
         self._limit = max(min(limit, len(claim.due)) // 2, 1)
-        held = batch.dispatch(found)
-        self._limit = following
+        held = batch.dispatch(work)
+        self._limit = next_limit
         if batch.all_committed:
-            # Nothing but the usual: what is due next is known without asking.
-            return BatchResult(held=held, next_at=batch.next_at(claim, found.filled))
-        return BatchResult(held=held, next_at=batch.postponed.broker_until or None, more=not down)
+            # Only bulk runs: what is due next is known without asking.
+            return BatchResult(held=held, next_at=batch.next_at(claim, work.bulk))
+        return BatchResult(held=held, next_at=backoff.broker_until or None, more=not down)
 
-    def _was_too_large(self, found: BatchWork, exc: Exception) -> bool:
+    def _was_too_large(self, work: BatchWork, exc: Exception) -> bool:
         """Whether *exc* may have come of the size of the commit: then it is done in parts, and a
         single run waits.
 
         :raises RedisError: the server is away altogether.
         """
-        made, size = found.made, self._store.last_size
-        if not made or size < LARGE or not may_be_for_size(exc):
+        runs, size = work.committed, self._store.last_size
+        if not runs or size < LARGE or not may_be_for_size(exc):
             return False
         lost = not isinstance(exc, exceptions.ResponseError)
         reason = refusal(self._store.client, size, str(exc), lost=lost)
         if not reason:
             return False
-        self._limit = max(len(made) // 2, 1)
-        if len(made) == 1:
-            self.batch.not_committed(made[0], reason)
+        self._limit = max(len(runs) // 2, 1)
+        if len(runs) == 1:
+            self.batch.not_committed(runs[0], reason)
         else:
-            logger.info("beat: %d runs at once are too much (%s), making fewer", len(made), reason)
+            logger.info("beat: %d runs at once are too much (%s), making fewer", len(runs), reason)
         return True
 
     def _run_pipelined(self, claim: Claim, now: float, limit: int) -> BatchResult:
-        """Dispatch *claim* and what is due after it, for :data:`IN_A_ROW` seconds at most; for the
-        exactly-once mode, where nothing is out before its commit.
+        """Dispatch *claim* and what is due after it, for :data:`PIPELINE_SECONDS` at most; for the
+        exactly-once mode, where no message is out before its commit.
 
         The server commits one batch and claims the one after the next while this process makes the
         one in between, so that neither waits for the other. What is claimed ahead may change until
@@ -126,41 +128,43 @@ class BatchRunner:
         batch, context = self.batch, self._context
         store = context.store
         most = context.config.batch_size
-        until = time.monotonic() + IN_A_ROW
-        under_way: list[tuple[BatchWork, int]] = []
-        with store.scripts.ahead() as ahead:
+        until = time.monotonic() + PIPELINE_SECONDS
+        outstanding: list[tuple[BatchWork, int]] = []
+        with store.scripts.pipeline() as pipeline:
 
             def end_last() -> bool:
-                """Take the answer to the commit that was asked for; False: the lease was lost."""
-                if not under_way:
+                """Take the reply to the commit that is outstanding; False: the lease was lost."""
+                if not outstanding:
                     return True
-                last, count = under_way.pop()
-                return batch.ended(last, lambda: store.committed(ahead.answer(), count))
+                last, count = outstanding.pop()
+                return batch.commit_ended(last, lambda: store.committed(pipeline.reply(), count))
 
             while True:
-                started, asked_at = time.monotonic(), context.clock.now()
-                # Told to end, this beat hands over what it has not begun.
+                started = time.monotonic()
+                claimed_at = context.clock.now()
+                # Asked to end, this beat hands over what it has not begun.
                 goes_on = claim.more and started < until and not context.is_ending()
                 if goes_on:
                     limit = min(limit * 2, most)
                     # They come first, and so may those that cannot run.
                     passing = len(claim.due) + len(batch.loader.invalid)
-                    batch.claim(asked_at, limit, passing=passing, ahead=ahead)
-                found = batch.sort(claim, now)
-                down = batch.prepare(found, now)
-                found.sent = batch.publish(found.jobs, found.steps) or []
+                    batch.claim(claimed_at, limit, passing=passing, pipeline=pipeline)
+                work = batch.work_of(claim, now)
+                down = batch.prepare(work, now)
+                batch.publish(work)
                 if not end_last():
                     return BatchResult(held=False)
-                if ready := batch.ready(found):
-                    batch.ask_commit(found, ready, ahead)
-                    under_way.append((found, len(ready)))
+                if ready := batch.commit_steps(work):
+                    batch.send_commit(work, ready, pipeline)
+                    outstanding.append((work, len(ready)))
                 if down or not goes_on:
                     break
-                claim, now = store.claimed(ahead.answer(), limit), asked_at
+                claim = store.claimed(pipeline.reply(), limit)
+                now = claimed_at
                 if not claim.held:
                     return BatchResult(held=False, holder=claim.holder)
-                claim = replace(claim, due=(*found.put_off, *claim.due))
+                claim = replace(claim, due=(*work.deferred, *claim.due))
                 context.lease.touched(started)
             held = end_last()
-        waits_until = batch.postponed.broker_until if down else None
+        waits_until = batch.backoff.broker_until if down else None
         return BatchResult(held=held, next_at=waits_until, more=not down)

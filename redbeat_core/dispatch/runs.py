@@ -1,8 +1,7 @@
-"""A run to make, and what is committed and told of it."""
+"""PendingRun: a run to make, the id of its task, its commit step and its events."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha1
 from typing import Any
@@ -12,141 +11,150 @@ from redbeat_core import events
 from redbeat_core.broker.delivery import PublishResult
 from redbeat_core.entries.codec import encode_meta
 from redbeat_core.planning.plan import Plan
-from redbeat_core.storage.leader_store import CommitStep
+from redbeat_core.storage.commit_steps import CommitStep
 from redbeat_core.storage.schedule_store import ScheduleStore
+
+from .due_entry import DueEntry
 
 _URLS = NAMESPACE_URL.bytes
 
 
-def task_id_of(key: str, moment: str) -> str:
-    """The id of the run of the entry at *key* for the nominal time (or the trigger) *moment*.
+def task_id_of(key: str, origin: str) -> str:
+    """The id of the run of the entry at *key* for *origin*, a nominal time or a trigger's id.
 
     The same run always gets the same id, so that a message sent twice can be recognised.
     """
     # uuid5() in URL's namespace, in half of its time.
-    text = sha1(_URLS + f"redbeat:{key}#{moment}".encode(), usedforsecurity=False).hexdigest()
+    text = sha1(_URLS + f"redbeat:{key}#{origin}".encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(text[16], 16) & 3]
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 @dataclass(frozen=True, slots=True)
 class PendingRun:
-    """One message to publish and the step to commit with it.
+    """One message to publish, and the step to commit with it.
 
-    :ivar moment: what makes the task id, with the key: the nominal time, or the trigger's id.
+    :ivar origin: what makes the task id, with the key: the nominal time, or the trigger's id.
     :ivar nominal: Unix seconds.
+    :ivar due: the entry that is due; None for a run on request.
+    :ivar plan: the decision for the due entry; None for a run on request.
+    :ivar trigger_id: the id of the run-now request; None for a run by schedule.
     """
 
     name: str
     entry: Any
-    moment: str
+    origin: str
     nominal: float
     step: CommitStep
+    due: DueEntry | None = None
     plan: Plan | None = None
-    request: Mapping[str, Any] | None = None
+    trigger_id: str | None = None
+
+    @property
+    def waiting_key(self) -> str:
+        """The name under which the run waits for a retry: a request by itself, an entry by its
+        name."""
+        return self.step.request.stream_id if self.step.request else self.name
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Tells this run from the entry's other runs, however often it is claimed."""
+        if self.due is not None:
+            return self.name, repr(self.due.record.score)
+        return self.waiting_key, self.origin
+
+    def dispatched(self, store: ScheduleStore, task_id: str) -> dict[str, Any]:
+        """The data of the event of this run, once it was published."""
+        return events.run_dispatched(
+            self.nominal,
+            task_id,
+            round(max(store.clock() - self.nominal, 0.0), 6),
+            trigger=self.trigger_id,
+            missed=self.plan.missed if self.plan is not None else 0,
+        )
 
 
-def moved(store: ScheduleStore, step: CommitStep, planned: Plan) -> list[str]:
-    """What to tell of an entry that was due and makes no run."""
+def no_run_events(store: ScheduleStore, step: CommitStep, plan: Plan) -> list[str]:
+    """The events of an entry that was due and makes no run."""
     assert step.due is not None
-    name = step.due.record.name
-    told = _not_run(planned)
-    if planned.finished:
-        told.append((events.ENTRY_FINISHED, {}))
-    elif not told:
-        told.append((events.ENTRY_UPDATED, {}))
+    name = step.due.name
+    pairs = _not_made(plan)
+    if plan.finished:
+        pairs.append((events.ENTRY_FINISHED, {}))
+    elif not pairs:
+        pairs.append((events.ENTRY_UPDATED, {}))
     # The first says how the entry is now.
-    told[0] = (told[0][0], {**told[0][1], **_moved_to(step)})
-    return [store.event(type_, name, data) for type_, data in told]
+    pairs[0] = (pairs[0][0], {**pairs[0][1], **_state_after(step)})
+    return [store.event(type_, name, data) for type_, data in pairs]
 
 
-def _moved_to(step: CommitStep, **fields: str) -> dict[str, Any]:
-    """What readers need to know of the entry after *step*."""
-    fields["due"] = step.mark or repr(step.score)
-    if step.counts:
-        fields["counts"] = step.counts
-    if step.progress:
-        fields["progress"] = step.progress
-    return {"fields": fields, "score": step.score}
-
-
-def _not_run(planned: Plan) -> list[tuple[str, dict[str, Any]]]:
-    """Type and data of the events for the nominal times that get no run."""
-    told: list[tuple[str, dict[str, Any]]] = []
-    for gap in planned.gaps:
-        data: dict[str, Any] = {
-            "nominal": gap.first.timestamp(),
-            "last": gap.last.timestamp(),
-            "count": gap.count,
-            "reason": gap.reason,
-            "trigger": None,
-        }
-        if gap.more:
-            data["more"] = True
-        told.append((events.RUN_SKIPPED if gap.skipped else events.RUN_MISSED, data))
-    return told
-
-
-def dispatched(nominal: Any, task_id: Any, lateness: Any) -> dict[str, Any]:
-    """The data of the event of a run, as they are for one that no gap precedes."""
-    return {
-        "nominal": nominal,
-        "task_id": task_id,
-        "trigger": None,
-        "lateness": lateness,
-        "missed": 0,
-    }
-
-
-def finish(store: ScheduleStore, job: PendingRun, sent: PublishResult) -> CommitStep:
-    """The step that commits *job*, with its events."""
-    lateness = round(max(store.clock() - job.nominal, 0.0), 6)
-    data = dispatched(job.nominal, sent.task_id, lateness)
-    if job.plan is None:
-        data["trigger"] = job.request["id"] if job.request else None
-        data |= _counted(job.step)
-        notes = [store.event(events.RUN_DISPATCHED, job.name, data)]
-        return replace(job.step, commands=sent.commands, events=notes)
-    entry = job.entry
+def commit_step(store: ScheduleStore, run: PendingRun, result: PublishResult) -> CommitStep:
+    """The step that commits *run* after it was published, with its events."""
+    data = run.dispatched(store, result.task_id)
+    if run.plan is None:
+        data |= _state_after_request(run.step)
+        texts = [store.event(events.RUN_DISPATCHED, run.name, data)]
+        return replace(run.step, commands=result.commands, events=texts)
+    entry = run.entry
     meta = encode_meta(
         {
             "last_run_at": entry.default_now(),
             "total_run_count": entry.total_run_count + 1,
         }
     )
-    data |= _moved_to(job.step, meta=meta)
-    data["missed"] = job.plan.missed
-    notes = [store.event(events.RUN_DISPATCHED, job.name, data)]
-    if job.plan.gaps:
-        notes += [store.event(type_, job.name, told) for type_, told in _not_run(job.plan)]
-    if job.plan.finished:
-        notes.append(store.event(events.ENTRY_FINISHED, job.name, {}))
-    return replace(job.step, meta=meta, commands=sent.commands, events=notes)
+    data |= _state_after(run.step, meta=meta)
+    texts = [store.event(events.RUN_DISPATCHED, run.name, data)]
+    texts += [store.event(type_, run.name, missed) for type_, missed in _not_made(run.plan)]
+    if run.plan.finished:
+        texts.append(store.event(events.ENTRY_FINISHED, run.name, {}))
+    return replace(run.step, meta=meta, commands=result.commands, events=texts)
 
 
-def changed(store: ScheduleStore, job: PendingRun, sent: PublishResult) -> CommitStep:
-    """The note that *job*'s message is out though its entry was changed meanwhile, and is not moved
-    on by it."""
-    lateness = round(max(store.clock() - job.nominal, 0.0), 6)
-    data = dispatched(job.nominal, sent.task_id, lateness)
-    data["trigger"] = job.request["id"] if job.request else None
-    data["changed"] = True
-    return CommitStep(events=[store.event(events.RUN_DISPATCHED, job.name, data)])
+def changed_event(store: ScheduleStore, run: PendingRun, result: PublishResult) -> CommitStep:
+    """Event for a message that was published although its entry changed before the commit; the
+    entry is not advanced."""
+    data = run.dispatched(store, result.task_id) | {"missed": 0, "changed": True}
+    return CommitStep(events=[store.event(events.RUN_DISPATCHED, run.name, data)])
 
 
-def _counted(step: CommitStep) -> dict[str, Any]:
-    """What an event tells of an entry that a request's run counts for."""
+def failure_event(
+    store: ScheduleStore, run: PendingRun, reason: str, retry_in: float | None = None
+) -> str:
+    """The event of a run that could not be published.
+
+    :param retry_in: seconds until the next attempt; None: there is none.
+    """
+    data = events.run_failed(run.nominal, reason, run.trigger_id, retry_in=retry_in)
+    return store.event(events.RUN_FAILED, run.name, data)
+
+
+def _state_after(step: CommitStep, **fields: str) -> dict[str, Any]:
+    """How the entry is after *step*, for readers."""
+    fields["due"] = step.due_field or repr(step.score)
+    if step.counts:
+        fields["counts"] = step.counts
+    if step.progress:
+        fields["progress"] = step.progress
+    return events.entry_state(fields, step.score)
+
+
+def _state_after_request(step: CommitStep) -> dict[str, Any]:
+    """How the entry is after a run on request that counts as its last one, for readers."""
     if step.seen is None or step.meta is None:
         return {}
     if step.score < 0:
-        return {"fields": {"meta": step.meta}, "score": step.seen.score}
-    return {"fields": {"meta": step.meta, "due": repr(step.score)}, "score": step.score}
+        return events.entry_state({"meta": step.meta}, step.seen.score)
+    return events.entry_state({"meta": step.meta, "due": repr(step.score)}, step.score)
 
 
-def failure(
-    store: ScheduleStore, job: PendingRun, reason: str, retry_in: float | None = None
-) -> CommitStep:
-    """The note that *job* could not be published."""
-    trigger = job.request["id"] if job.request else None
-    data = {"nominal": job.nominal, "trigger": trigger, "reason": reason, "retry_in": retry_in}
-    return CommitStep(events=[store.event(events.RUN_FAILED, job.name, data)])
+def _not_made(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
+    """Type and data of the events for the nominal times that get no run."""
+    pairs: list[tuple[str, dict[str, Any]]] = []
+    for gap in plan.gaps:
+        data = events.runs_not_made(
+            gap.first.timestamp(), gap.last.timestamp(), gap.count, gap.reason
+        )
+        if gap.more:
+            data["more"] = True
+        pairs.append((events.RUN_SKIPPED if gap.skipped else events.RUN_MISSED, data))
+    return pairs

@@ -17,13 +17,13 @@ from redbeat_core.entries.policy import Policy
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.entries.trigger import RequestError, Trigger, read_trigger, subject_of
 from redbeat_core.planning.plan import first_due
+from redbeat_core.storage.commit_steps import ClaimedTrigger, CommitStep
 from redbeat_core.storage.errors import error_text
-from redbeat_core.storage.leader_store import ClaimedTrigger, CommitStep
 from redbeat_core.storage.schedule_store import MISSING
 
 from .context import BeatContext
 from .entry_loader import EntryLoader
-from .retry_backoff import RetryBackoff
+from .failures import RetryBackoff
 from .runs import PendingRun
 
 logger = get_logger("celery.beat")
@@ -49,61 +49,61 @@ def straight_to(app: Celery, name: str) -> dict[str, Any]:
 class TriggeredRuns:
     """Makes runs of requests, for one scheduler."""
 
-    def __init__(self, context: BeatContext, loader: EntryLoader, postponed: RetryBackoff) -> None:
+    def __init__(self, context: BeatContext, loader: EntryLoader, backoff: RetryBackoff) -> None:
         self._context = context
         self._store = context.store
         self._loader = loader
-        self._postponed = postponed
-        self._trouble = ""
+        self._backoff = backoff
+        self.trouble = ""
 
     def report(self, trouble: str) -> None:
-        """Say once that no requests can be read; all else goes on."""
-        if trouble and trouble != self._trouble:
+        """Log once that no requests can be read; all else goes on."""
+        if trouble and trouble != self.trouble:
             key = self._store.keys.triggers
             logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
-        self._trouble = trouble
+        self.trouble = trouble
 
-    def items(self, requests: Sequence[ClaimedTrigger]) -> list[PendingRun | CommitStep]:
-        """Runs to make, and the ends of requests that come to none, in their order."""
+    def runs(self, requests: Sequence[ClaimedTrigger]) -> list[PendingRun | CommitStep]:
+        """Runs to make, and the steps that end requests without a run, in their order."""
         readable: dict[str, Trigger] = {}
-        found: dict[str, PendingRun | CommitStep] = {}
+        made: dict[str, PendingRun | CommitStep] = {}
         for request in requests:
             try:
                 trigger = read_trigger(request.text, request.stream_id)
             except RequestError as exc:
-                found[request.stream_id] = self._unreadable(request, str(exc))
+                made[request.stream_id] = self._unreadable(request, str(exc))
                 continue
             except Exception as exc:
                 reason = f"{type(exc).__name__}: {error_text(exc)}"
-                found[request.stream_id] = self._unreadable(request, reason)
+                made[request.stream_id] = self._unreadable(request, reason)
                 continue
             if request.age > self._lifetime(trigger):
-                found[request.stream_id] = self._missed(request, trigger)
-            elif not self._postponed.waits(request.stream_id):
+                made[request.stream_id] = self._missed(request, trigger)
+            elif not self._backoff.is_waiting(request.stream_id):
                 readable[request.stream_id] = trigger
         names = list({trigger.name for trigger in readable.values()})
         # One question for all of them, and only when there is something to ask.
         records = dict(zip(names, self._store.records(names), strict=True)) if names else {}
         counted: set[str] = set()
         for request in requests:
-            known = readable.get(request.stream_id)
-            if known is None:
+            asked = readable.get(request.stream_id)
+            if asked is None:
                 continue
-            if known.count_run:
-                if known.name in counted:
+            if asked.count_run:
+                if asked.name in counted:
                     # Its number follows on the one before, which is not yet written: next time.
                     continue
-                counted.add(known.name)
+                counted.add(asked.name)
             try:
-                made = self._job(request, known, records[known.name])
+                run = self._run(request, asked, records[asked.name])
             except Exception as exc:
                 # The clock of an `Entry` and its schedule may be the app's own.
                 reason = f"the run could not be made: {type(exc).__name__}: {error_text(exc)}"
-                made = self._failed(request, known, reason)
-            found[request.stream_id] = made
-        return [found[request.stream_id] for request in requests if request.stream_id in found]
+                run = self._failed(request, asked, reason)
+            made[request.stream_id] = run
+        return [made[request.stream_id] for request in requests if request.stream_id in made]
 
-    def _job(
+    def _run(
         self, request: ClaimedTrigger, trigger: Trigger, record: EntryRecord
     ) -> PendingRun | CommitStep:
         if record.fault == MISSING:
@@ -130,8 +130,7 @@ class TriggeredRuns:
         step = CommitStep(request=request, seen=record)
         if trigger.count_run:
             step = self._counting(step, entry, policy)
-        asked = {"id": trigger.id}
-        return PendingRun(trigger.name, entry, trigger.id, request.at, step, request=asked)
+        return PendingRun(trigger.name, entry, trigger.id, request.at, step, trigger_id=trigger.id)
 
     def _counting(self, step: CommitStep, entry: Any, policy: Policy) -> CommitStep:
         """The run counts as the entry's last one; its next run stays where it is."""
@@ -159,21 +158,21 @@ class TriggeredRuns:
 
     def _unreadable(self, request: ClaimedTrigger, reason: str) -> CommitStep:
         name, id_ = subject_of(request.text)
-        data: dict[str, Any] = {"trigger": id_ or request.stream_id, "nominal": request.at}
-        data["reason"] = f"the request cannot be read: {reason}"
+        reason = f"the request cannot be read: {reason}"
+        data = events.run_failed(request.at, reason, id_ or request.stream_id)
         return self._end(request, events.RUN_FAILED, name, data)
 
     def _failed(self, request: ClaimedTrigger, trigger: Trigger, reason: str) -> CommitStep:
-        data = {"trigger": trigger.id, "nominal": request.at, "reason": reason}
+        data = events.run_failed(request.at, reason, trigger.id)
         return self._end(request, events.RUN_FAILED, trigger.name, data)
 
     def _missed(self, request: ClaimedTrigger, trigger: Trigger) -> CommitStep:
         lifetime = self._lifetime(trigger)
         reason = f"no scheduler took the request within {lifetime:g} s"
-        if self._postponed.tried(request.stream_id):
+        if self._backoff.has_failed(request.stream_id):
             reason = f"the run could not be published within {lifetime:g} s of the request"
-        data = {"trigger": trigger.id, "nominal": request.at, "last": request.at, "count": 1}
-        return self._end(request, events.RUN_MISSED, trigger.name, {**data, "reason": reason})
+        data = events.runs_not_made(request.at, request.at, 1, reason, trigger.id)
+        return self._end(request, events.RUN_MISSED, trigger.name, data)
 
     def _end(
         self, request: ClaimedTrigger, type_: str, name: str, data: dict[str, Any]

@@ -1,6 +1,6 @@
-"""What was published and is not committed yet, so that it is not published again.
+"""Messages that are published and not committed yet, so that they are not published again.
 
-Only where the broker is not the schedule's server: there a commit can fail, or its answer be lost,
+Only where the broker is not the schedule's server: there a commit can fail, or its reply be lost,
 when its messages are out already. A beat that lives on then commits without a second message; what
 a beat does not survive is what ``at-least-once`` allows for.
 """
@@ -10,88 +10,90 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from redbeat_core.broker.delivery import AT_LEAST_ONCE, PublishResult
-from redbeat_core.storage.leader_store import CommitStep
+from redbeat_core.storage.commit_steps import CommitStep
 
 from .context import BeatContext
-from .failures import waiting_key
-from .runs import PendingRun, changed
+from .runs import PendingRun, changed_event
 
 
 class UncommittedMessages:
-    """Remembers the messages of one scheduler, one for each entry and request.
+    """The messages of one scheduler, one for each entry and request.
 
-    Also while it does not lead: what is still due when it leads again, nobody has committed.
+    They are kept also while it does not lead: nobody has committed what is still due when it leads
+    again.
+
+    :ivar results: by waiting key: origin and version of the run, and how it was published.
     """
 
     def __init__(self, context: BeatContext) -> None:
         self._context = context
-        self._sent: dict[str, tuple[str, str, PublishResult]] = {}
-        #: Runs whose entry (or request) changed between message and commit: what tells of them.
+        self.results: dict[str, tuple[str, str, PublishResult]] = {}
+        #: Runs whose entry (or request) changed between message and commit: their events.
         self._changed: dict[str, CommitStep] = {}
-        self._untold: list[CommitStep] = []
+        self._unreported: list[CommitStep] = []
 
-    def note(self, settled: Iterable[tuple[PendingRun, PublishResult]]) -> None:
-        """The messages of those of these jobs are out that have no error."""
+    def add(self, published: Iterable[tuple[PendingRun, PublishResult]]) -> None:
+        """Keep the messages of those of these runs that have no error."""
         if self._context.publisher.mode != AT_LEAST_ONCE:
             return
-        for job, sent in settled:
-            if sent.error:
+        for run, result in published:
+            if result.error:
                 continue
-            key = waiting_key(job)
-            moment, _, _ = self._sent.get(key, (job.moment, "", None))
-            if moment != job.moment:
+            key = run.waiting_key
+            origin, _, _ = self.results.get(key, (run.origin, "", None))
+            if origin != run.origin:
                 self._forget(key)
-            self._sent[key] = (*_run(job), sent)
+            self.results[key] = (*_run_and_version(run), result)
 
-    def known(self, job: PendingRun) -> PublishResult | None:
-        """The message of *job*, if it is out: of this very run, with the entry as it is now.
+    def result_of(self, run: PendingRun) -> PublishResult | None:
+        """How the message of *run* was published, if it was: for this very run, and with the entry
+        as it is now.
 
-        Where the entry was changed after the message was out, the run is that of the entry as it
-        was: it is not made again for the entry as it is now.
+        Where the entry was changed after its message was published, the run is that of the entry
+        as it was: it is not made again for the entry as it is now.
         """
-        key = waiting_key(job)
-        moment, version, sent = self._sent.get(key, ("", "", None))
-        now = _run(job)
-        as_it_was = moment == now[0] and (version == now[1] or key in self._changed)
-        return sent if as_it_was else None
+        key = run.waiting_key
+        origin, version, result = self.results.get(key, ("", "", None))
+        current = _run_and_version(run)
+        same = origin == current[0] and (version == current[1] or key in self._changed)
+        return result if same else None
 
-    def ended(self, job: PendingRun, result: str) -> None:
-        """The commit of *job* gave *result*."""
-        key = waiting_key(job)
+    def committed(self, run: PendingRun, result: str) -> None:
+        """Take the *result* of the commit of *run*."""
+        key = run.waiting_key
         if result == "ok":
-            self._sent.pop(key, None)
+            self.results.pop(key, None)
             self._changed.pop(key, None)
-        elif result == "stale" and key in self._sent:
+        elif result == "stale" and key in self.results:
             context = self._context
             if not context.lock_key:
-                # It may be another beat that made this run, and told it.
-                del self._sent[key]
+                # Perhaps another beat made this run, and emitted its event.
+                del self.results[key]
             elif context.publisher.mode == AT_LEAST_ONCE:
-                self._changed[key] = changed(context.store, job, self._sent[key][2])
+                self._changed[key] = changed_event(context.store, run, self.results[key][2])
                 if context.is_ending():
                     self._forget(key)
-                    self._tell()
+                    self._report()
 
-    def keep_only(self, came: Collection[str]) -> None:
-        """Drop what did not come again: its commit was executed after all; or its entry is not due
-        any more, and the run that was made is told now."""
-        for key in self._sent.keys() - came:
+    def keep_only(self, claimed: Collection[str]) -> None:
+        """Forget runs that are no longer due: their commit had succeeded, only its reply was lost;
+        or their entry changed, and their event is emitted now."""
+        for key in self.results.keys() - claimed:
             self._forget(key)
-        self._tell()
+        self._report()
 
     def _forget(self, key: str) -> None:
-        del self._sent[key]
+        del self.results[key]
         if key in self._changed:
-            self._untold.append(self._changed.pop(key))
+            self._unreported.append(self._changed.pop(key))
 
-    def _tell(self) -> None:
-        if self._untold:
-            self._context.store.commit("", self._untold)
-            # Only now: what could not be told is told the next time.
-            self._untold = []
+    def _report(self) -> None:
+        if self._unreported:
+            self._context.store.commit("", self._unreported)
+            # Only now: a report that failed is made the next time.
+            self._unreported = []
 
 
-def _run(job: PendingRun) -> tuple[str, str]:
-    due = job.step.due
-    record = due.record if due is not None else job.step.seen
-    return job.moment, record.version if record is not None else ""
+def _run_and_version(run: PendingRun) -> tuple[str, str]:
+    record = run.due.record if run.due is not None else run.step.seen
+    return run.origin, record.version if record is not None else ""

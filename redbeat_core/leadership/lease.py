@@ -115,7 +115,7 @@ class Lease:
         facts = {key: str(value) for key, value in self.facts().items()}
         facts |= {"lock": self.lock, "since": str(self.clock.now())}
         keys = self.store.keys
-        data = {"leader": self.token, **self._address(), "reason": "acquired"}
+        data = events.leader_changed(self.token, **self._address(), reason="acquired")
         reply = self._scripts.run(
             "acquire",
             [self.lock, keys.leader, keys.log, keys.events],
@@ -164,7 +164,7 @@ class Lease:
         keys = self.store.keys
         with self._mutex:
             self._until = 0.0
-            data = {"leader": None, **self._address(), "reason": "released"}
+            data = events.leader_changed(None, **self._address(), reason="released")
             event = self.store.event(events.LEADER_CHANGED, self.token, data)
             released = self._scripts.run(
                 "release",

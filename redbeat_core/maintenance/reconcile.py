@@ -124,9 +124,10 @@ class Reconciler:
         if self._is_usual(record):
             return
         was_bad = record.name in self._loader.invalid
-        entry = self._loader.load(record)
-        if entry is None:
+        loaded = self._loader.load(record)
+        if loaded is None:
             return
+        entry, policy = loaded
         if not entry.enabled or record.score is None or record.score >= 0:
             return
         # Not scheduled though enabled: finished, if we wrote that; else somebody enabled or
@@ -135,7 +136,6 @@ class Reconciler:
             return
         try:
             now = datetime.fromtimestamp(self._store.clock(), UTC)
-            policy = self._loader.policy_of(record)
             due = first_due(entry.schedule, entry.last_run_at, now, policy.dst)
         except Exception as exc:
             # A schedule that decodes and cannot be computed; custom types may raise anything.

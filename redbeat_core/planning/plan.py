@@ -78,6 +78,10 @@ class Plan:
             return -1.0
         return (self.due or self.next).timestamp()
 
+    def placed(self, now: float) -> tuple[float, str]:
+        """The entry's new score and field ``due``, for a decision made at *now*, Unix seconds."""
+        return self.score, self.mark(now)
+
     def mark(self, now: float) -> str:
         """The entry's new field ``due``: its score, and after it, where that says something
         else, the nominal time of the next run, or since when it is finished."""

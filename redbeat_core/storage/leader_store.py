@@ -11,11 +11,12 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from redbeat_core.entries.record import HASH_FIELDS, EntryRecord
 
+from .commit_steps import BulkRun, ClaimedEntry, ClaimedTrigger, CommitStep, step_item
 from .connection import is_cluster
 from .schedule_store import (
     MISSING,
@@ -25,46 +26,6 @@ from .schedule_store import (
     score_text,
 )
 from .scripts import ScriptPipeline
-
-
-class DueEntry:
-    """An entry that a claim found due.
-
-    :ivar name: the entry's name.
-    :ivar loaded: its score, whether it is well, and its fields, as the script gives them.
-    :ivar score: the score as Redis wrote it; the commit compares this very text.
-    """
-
-    __slots__ = ("_record", "loaded", "name", "score")
-
-    def __init__(self, name: str, loaded: Sequence[Any]) -> None:
-        self.name = name
-        self.loaded = loaded
-        self.score: str = loaded[0]
-        self._record: EntryRecord | None = None
-
-    @property
-    def record(self) -> EntryRecord:
-        """The entry; made when it is first asked for."""
-        if self._record is None:
-            self._record = loaded_record(self.name, self.loaded)
-        return self._record
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedTrigger:
-    """A run-now request that waits to be taken.
-
-    :ivar stream_id: its place in the triggers' stream.
-    :ivar text: what was asked for, which may be anything; None: no request at all.
-    :ivar at: when it came there, Unix seconds by Redis's clock.
-    :ivar age: seconds since then, by the same clock: those of the other machines do not matter.
-    """
-
-    stream_id: str
-    text: str | None
-    at: float
-    age: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +41,11 @@ class Claim:
 
     held: bool
     holder: str = ""
-    due: tuple[DueEntry, ...] = ()
+    due: tuple[ClaimedEntry, ...] = ()
     requests: tuple[ClaimedTrigger, ...] = ()
     next_score: float | None = None
     more: bool = False
     trouble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitStep:
-    """One step of a commit.
-
-    :ivar due: the entry it advances; None for a request or for a note.
-    :ivar request: the run-now request it takes.
-    :ivar seen: the entry that the request's message was made from: if it is no longer so, the
-        request is not taken. None: it makes none.
-    :ivar score: the entry's new score; for a request negative leaves it.
-    :ivar mark: the entry's new ``due`` field; empty: the score.
-    :ivar meta: the entry's new meta; None leaves it.
-    :ivar counts: the entry's new counts; empty leaves them.
-    :ivar progress: how far a rule with COUNT was counted; empty leaves it.
-    :ivar commands: broker commands of the same server: (database, words).
-    :ivar events: JSON texts without closing brace.
-    """
-
-    due: DueEntry | None = None
-    request: ClaimedTrigger | None = None
-    seen: EntryRecord | None = None
-    score: float = -1
-    mark: str = ""
-    meta: str | None = None
-    counts: str = ""
-    progress: str = ""
-    commands: Sequence[tuple[int, Sequence[str]]] = ()
-    events: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +66,6 @@ class Page:
 #: Up to how many entries that cannot run each claim looks whether they are as they were; and
 #: seconds between looks where there are more.
 _COMPARED, _COMPARE_EVERY = 100, 1.0
-#: The place of the new score in a filled item.
-_SCORE = 5
-
-
-class BulkRun:
-    """A run to commit that is given by the few texts that are its own.
-
-    :ivar item: those, as the script takes them.
-    """
-
-    __slots__ = ("due", "item")
-
-    def __init__(self, due: DueEntry, item: list[Any]) -> None:
-        self.due = due
-        self.item = item
-
-    @property
-    def score(self) -> float:
-        """The entry's new score."""
-        return float(self.item[_SCORE])
 
 
 class ServerChangedError(Exception):
@@ -178,7 +90,7 @@ class LeaderStore(ScheduleStore):
         lock: str | None = None,
         *,
         passing: int = 0,
-        ahead: ScriptPipeline | None = None,
+        pipeline: ScriptPipeline | None = None,
     ) -> Claim:
         """What is due at *now*; keeps the lease of *lease* seconds.
 
@@ -187,15 +99,15 @@ class LeaderStore(ScheduleStore):
             where they are many, that is looked at once a second.
         :param passing: how many that are due are passed over: they are being dispatched; and so
             are the requests.
-        :param ahead: ask there, and read the answer later with :meth:`claimed`; then what is
-            returned means nothing.
+        :param pipeline: send it there, and read the reply later with :meth:`claimed`; then the
+            returned claim is empty.
         """
         marks = self._to_compare(known or {})
         words = (word for name, mark in marks.items() for word in (self._key(name), mark))
         keys = [lock or self.keys.schedule, self.keys.schedule, self.keys.triggers]
         head = [token if lock else "", int(lease * 1000), score_text(now), limit, passing]
-        if ahead is not None:
-            ahead.ask("claim", keys, [*head, *words])
+        if pipeline is not None:
+            pipeline.send("claim", keys, [*head, *words])
             return Claim(held=True)
         reply = self.scripts.run("claim", keys, [*head, *words])
         return self.claimed(reply, limit, len(known or ()))
@@ -221,7 +133,7 @@ class LeaderStore(ScheduleStore):
             return Claim(held=False, holder=reply[1] or "")
         entries, waiting = json.loads(reply[2])
         start = len(self.keys.prefix)
-        due = tuple(DueEntry(key[start:], loaded) for key, loaded in entries)
+        due = tuple(ClaimedEntry(key[start:], loaded) for key, loaded in entries)
         requests = tuple(_request(*words) for words in waiting)
         return Claim(
             held=True,
@@ -281,13 +193,13 @@ class LeaderStore(ScheduleStore):
         lock: str | None = None,
         *,
         server: str = "",
-        forms: Sequence[Any] = (),
-        ahead: ScriptPipeline | None = None,
+        templates: Sequence[Any] = (),
+        pipeline: ScriptPipeline | None = None,
     ) -> list[str] | None:
         """Advance what was dispatched.
 
-        :param forms: what the :class:`BulkRun` ones of *steps* are filled into.
-        :param ahead: ask there, and read the answer later with :meth:`committed`.
+        :param templates: what the script fills in for the bulk runs among *steps*.
+        :param pipeline: send it there, and read the reply later with :meth:`committed`.
         :param server: the ``run_id`` that the server must have; empty: any.
         :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
             done) or an error's text (nothing was done either); None when the lease is lost, and
@@ -295,14 +207,18 @@ class LeaderStore(ScheduleStore):
         :raises ServerChangedError: it is another server; nothing at all was done.
         """
         keys = self.keys
-        items = [step.item if type(step) is BulkRun else self._item(step) for step in steps]
+        prefix = self.keys.prefix
+        items = [
+            step.item if type(step) is BulkRun else step_item(step, prefix)  # type: ignore[arg-type]
+            for step in steps
+        ]
         words = [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events]
         head = [token if lock else "", self.log_length, self.database, server]
-        texts = [_encode(items), _encode(forms)]
+        texts = [_encode(items), _encode(templates)]
         self.last_size = sum(map(len, texts))
         args = [*head, *texts]
-        if ahead is not None:
-            ahead.ask("commit", words, args)
+        if pipeline is not None:
+            pipeline.send("commit", words, args)
             return None
         return self.committed(self.scripts.run("commit", words, args), len(steps))
 
@@ -317,36 +233,6 @@ class LeaderStore(ScheduleStore):
         for place, result in zip(reply[1][::2], reply[1][1::2], strict=True):
             results[place - 1] = result
         return results
-
-    def _item(self, step: Any) -> list[Any]:
-        commands = [[str(database), *words] for database, words in step.commands]
-        notes = list(step.events)
-        if step.due is not None:
-            score = score_text(step.score)
-            record = step.due.record
-            fields = ["due", step.mark or score, *self._counted(step)]
-            if step.counts:
-                fields += ["counts", step.counts]
-            if step.progress:
-                fields += ["progress", step.progress]
-            key = self._key(record.name)
-            head = ["entry", commands, notes, key]
-            return [*head, step.due.score, record.version, score, fields, record.due or ""]
-        if step.request is not None:
-            head = ["trigger", commands, notes, step.request.stream_id]
-            seen = step.seen
-            if seen is None:
-                return [*head, "", "", "", [], ""]
-            fields, score = self._counted(step), ""
-            if step.score >= 0:
-                score = score_text(step.score)
-                fields += ["due", score]
-            return [*head, self._key(seen.name), seen.version, seen.meta or "", fields, score]
-        return ["note", commands, notes]
-
-    @staticmethod
-    def _counted(step: CommitStep) -> list[str]:
-        return [] if step.meta is None else ["meta", step.meta]
 
     def _key(self, name: str) -> str:
         return self.keys.prefix + name

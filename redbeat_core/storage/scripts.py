@@ -43,15 +43,15 @@ class Scripts:
         return script
 
     @contextmanager
-    def ahead(self) -> Iterator[ScriptPipeline]:
-        """Scripts that are asked for before the answers of others have come."""
+    def pipeline(self) -> Iterator[ScriptPipeline]:
+        """Send scripts before the replies to others have come."""
         client = self._client.client()
-        ahead = ScriptPipeline(client, self)
+        pipeline = ScriptPipeline(client, self)
         try:
-            yield ahead
+            yield pipeline
         finally:
-            if ahead.waiting:
-                # Whatever else comes on this connection is no answer to what is asked next.
+            if pipeline.waiting:
+                # Whatever else comes on this connection is no reply to what is sent next.
                 client.connection.disconnect()
             client.close()
 
@@ -61,9 +61,9 @@ class Scripts:
 
 
 class ScriptPipeline:
-    """One connection on which answers are read later, in the order of the questions.
+    """One connection on which replies are read later, in the order of the scripts.
 
-    :ivar waiting: what was asked and not yet answered.
+    :ivar waiting: the scripts whose reply is outstanding.
     """
 
     def __init__(self, client: Any, scripts: Scripts) -> None:
@@ -71,14 +71,14 @@ class ScriptPipeline:
         self._scripts = scripts
         self.waiting: deque[tuple[str, list[str], list[Any]]] = deque()
 
-    def ask(self, name: str, keys: list[str], args: list[Any]) -> None:
+    def send(self, name: str, keys: list[str], args: list[Any]) -> None:
         """Send one script; the server runs it when it comes to it."""
         self.waiting.append((name, keys, args))
         digest = self._scripts.digest(name)
         self._client.connection.send_command("EVALSHA", digest, len(keys), *keys, *args)
 
-    def answer(self) -> Any:
-        """Wait for the answer to the oldest question that has none yet.
+    def reply(self) -> Any:
+        """Wait for the reply to the oldest script that has none yet.
 
         :raises RedisError: as :meth:`Scripts.run` does.
         """

@@ -42,7 +42,7 @@ def make_on_rabbit(
 def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the entries whose runs were filled."""
     names: list[str] = []
-    fill = BulkDispatch.fill
+    fill = BulkDispatch.make
 
     def noting(self: BulkDispatch, due: Any) -> Any:
         made = fill(self, due)
@@ -50,5 +50,5 @@ def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             names.append(due.name)
         return made
 
-    monkeypatch.setattr(BulkDispatch, "fill", noting)
+    monkeypatch.setattr(BulkDispatch, "make", noting)
     return names

@@ -37,8 +37,8 @@ def frozen(rabbit: Rabbit, scheduler: RedBeatScheduler) -> Iterator[None]:
 
 def later(scheduler: RedBeatScheduler, seconds: float = 100) -> None:
     """Let what waits for its next attempt come to it."""
-    scheduler.batch.postponed._clock = lambda: time.time() + seconds
-    scheduler.batch.postponed.broker_until = 0.0
+    scheduler.batch.backoff._clock = lambda: time.time() + seconds
+    scheduler.batch.backoff.broker_until = 0.0
 
 
 def failures(app: Celery) -> dict[str, str]:

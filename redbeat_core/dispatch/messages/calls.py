@@ -1,17 +1,15 @@
 """Messages handed to Celery's last step, where that gives the same as Celery's whole path.
 
-Where a message cannot be filled as text (signal receivers are to be called, the broker is no
-Redis), ``send_task_message`` of the app makes and sends it. What leads there, and takes as long
-again (options, routes, headers), comes to the same for all messages of a kind: what it came to is
-noted once, compared once, and then used. Receivers get objects of their own each time, as ever.
+Where a message has no template (signal receivers are to be called, the broker is no Redis),
+``send_task_message`` of the app makes and sends it. What leads there, and takes as long again
+(options, routes, headers), is the same for all messages of a kind: the call is noted once, compared
+once, and then used. Receivers get objects of their own each time, as ever.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from celery.app.amqp import task_message
@@ -19,55 +17,38 @@ from celery.app.amqp import task_message
 from redbeat_core.dispatch.context import BeatContext
 from redbeat_core.entries.record import own_copy
 
-from .learned import FORMS, FRESH, TemplateCache
-from .plain_repr import argument_text
-from .template import Run, arguments_of
+from .learned import LearnedCache
+from .template import MessageRun, argument_text
+from .template_cache import TemplateCache
 
 #: Name, message and options, as ``send_task_message`` takes them.
 Call = tuple[str, Any, dict[str, Any]]
 
 
-@dataclass(slots=True)
-class _Kind:
-    """What the calls for one kind of message have in common.
-
-    :ivar call: one of them; None: this kind has not enough in common.
-    :ivar compared: a second one was the same.
-    :ivar only: the arguments of all so far, as text; None: there were others.
-    """
-
-    made_at: float
-    call: Call | None
-    only: str | None
-    compared: bool = False
-
-    def holds_for(self, run: Run) -> bool:
-        return self.only is None or self.only == arguments_of(run.definition)
-
-
 class CallCache:
-    """The calls of one scheduler."""
+    """The calls of one scheduler, by kind of message."""
 
     def __init__(self, context: BeatContext, templates: TemplateCache) -> None:
         self._app = context.app
         self._templates = templates
-        self._kinds: dict[str, _Kind] = {}
+        self._calls: LearnedCache[Call] = LearnedCache()
 
-    def call(self, run: Run, header: dict[str, Any]) -> Callable[[Any], Any] | None:
+    def call(self, run: MessageRun, header: dict[str, Any]) -> Callable[[Any], Any] | None:
         """What sends the message of *run*, given a producer; None: Celery's whole path does.
 
-        :param header: ours.
+        :param header: the header ``redbeat``.
         """
         templates = self._templates
-        name = templates.kind_of(run.definition)
-        if not templates.celerys or (templates.usable and templates.learning(name, run.definition)):
-            # Celery's path is what a form is made from, which is faster still.
+        if not templates.celery_makes or (
+            templates.usable and templates.templates.state(run.kind, run.definition)
+        ):
+            # Celery's path is what a template is made from, which is faster still.
             return None
-        kind = self._fresh(name)
-        if kind is None or not kind.compared or kind.call is None or not kind.holds_for(run):
+        learned = self._calls.ready(run.kind)
+        if learned is None or learned.value is None or not learned.holds_for(run.definition):
             return None
         try:
-            made = self._made(kind.call, run, header)
+            made = self._made(learned.value, run, header)
         except Exception:
             # Whatever is wrong with its arguments, Celery's path says it in its own words.
             return None
@@ -79,18 +60,19 @@ class CallCache:
             self._app.amqp.send_task_message(producer, name, message, **options)
 
     @contextmanager
-    def learning(self, run: Run | None, header: dict[str, Any]) -> Iterator[None]:
-        """Note what Celery's path comes to for *run*."""
-        if run is None or not self._templates.celerys or not self._templates.fits(run.definition):
+    def record_sample(self, run: MessageRun | None, header: dict[str, Any]) -> Iterator[None]:
+        """Learn from the call that Celery's path makes for *run* within this context."""
+        templates = self._templates
+        if run is None or not templates.celery_makes or not templates.fits(run.definition):
             yield
             return
         messages: Any = self._app.amqp
         real = messages.send_task_message
-        seen: list[Call] = []
+        calls: list[Call] = []
 
         def noting(producer: Any, name: str, message: Any, **options: Any) -> Any:
-            # Before anybody else has a hand in it.
-            seen.append((name, _copied(message), own_copy(options)))
+            # Before anybody else changes it.
+            calls.append((name, _copied(message), own_copy(options)))
             return real(producer, name, message, **options)
 
         messages.send_task_message = noting
@@ -98,35 +80,22 @@ class CallCache:
             yield
         finally:
             messages.send_task_message = real
-        if len(seen) == 1:
-            self._learn(run, header, seen[0])
+        if len(calls) == 1:
+            call = calls[0]
+            self._calls.record_sample(
+                run.kind,
+                run.definition,
+                lambda: call if _is_timeless(call, run) else None,
+                lambda learned: self._is_same(learned, run, header, call),
+            )
 
-    def _learn(self, run: Run, header: dict[str, Any], call: Call) -> None:
-        name = self._templates.kind_of(run.definition)
-        kind = self._fresh(name)
-        if kind is None:
-            if len(self._kinds) >= FORMS:
-                del self._kinds[next(iter(self._kinds))]
-            known = call if _is_timeless(call, run) else None
-            self._kinds[name] = _Kind(time.monotonic(), known, arguments_of(run.definition))
-        elif kind.call is not None:
-            try:
-                kind.compared = self._made(kind.call, run, header) == call
-            except Exception:
-                kind.compared = False
-            if not kind.compared:
-                kind.call = None
-            elif not kind.holds_for(run):
-                kind.only = None
+    def _is_same(self, learned: Call, run: MessageRun, header: dict[str, Any], call: Call) -> bool:
+        try:
+            return self._made(learned, run, header) == call
+        except Exception:
+            return False
 
-    def _fresh(self, name: str) -> _Kind | None:
-        kind = self._kinds.get(name)
-        if kind is not None and time.monotonic() - kind.made_at > FRESH:
-            del self._kinds[name]
-            return None
-        return kind
-
-    def _made(self, call: Call, run: Run, header: dict[str, Any]) -> Call:
+    def _made(self, call: Call, run: MessageRun, header: dict[str, Any]) -> Call:
         name, message, options = call
         definition = run.definition
         # As celery's beat and its messages have them when there are none.
@@ -152,8 +121,8 @@ def _copied(message: Any) -> Any:
     return task_message(own_copy(headers), own_copy(properties), own_copy(body), sent_event)
 
 
-def _is_timeless(call: Call, run: Run) -> bool:
-    """Whether no time is in it, and the ids are where they are put."""
+def _is_timeless(call: Call, run: MessageRun) -> bool:
+    """Whether the call holds no time, and the ids are where they are put."""
     _, message, options = call
     headers, properties, _, sent_event = message
     ids = headers["id"], headers["root_id"], properties["correlation_id"]

@@ -13,14 +13,17 @@
 --             become of the entry), meta, {field, value, ...} (empty leaves it as it is), new
 --             score ('' leaves it)} or
 --           {'note', broker commands, events} or
---           {'filled', number of a form, key, claimed score, version, new score, value, ...}; with
---             number 0 the broker commands are in the place of the message's own values
+--           a bulk run, in the order of BulkItem in commit_steps.py: 1 'bulk', 2 template, 3 key,
+--             4 claimed, 5 version, 6 score, 7 run_count, 8 nominal, 9 task_id, 10 tag,
+--             11 event_id, 12 lateness, 13 subject, 14 body, 15 argsrepr, 16 kwargsrepr; with
+--             template 0, body holds the broker commands
 --         a broker command is {database, words...}, an event JSON without its closing brace
---       6 the forms that 'filled' items are filled into: JSON, {meta, event, {database, list,
---         message}, ...}, each a text in pieces: texts, and numbers of values of the item
+--       6 the templates of bulk runs: JSON, {meta, event, {database, list, message}, ...}, each a
+--         text in pieces: texts, and places of values of the item
 -- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or
---   {'ok', {number of an item, 'stale' | an error's text, ...}} for those not done. An item is done as a whole or
---   not at all. Where the server takes no writes at all, its error; nothing was done then, either.
+--   {'ok', {number of an item, 'stale' | an error's text, ...}} for those not done. An item is
+--   done as a whole or not at all. Where the server takes no writes at all, its error; nothing was done then, either.
+local TEMPLATE, KEY, CLAIMED, VERSION, SCORE, BODY = 2, 3, 4, 5, 6, 14
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -120,50 +123,53 @@ end
 -- What a server says that takes no writes now, whoever asks.
 local REFUSES_ALL = {OOM = 1, READONLY = 1, MISCONF = 1, NOREPLICAS = 1, MASTERDOWN = 1}
 
-local forms = cjson.decode(ARGV[6])
+local templates = cjson.decode(ARGV[6])
 
--- Where in the pieces of a text the values come, found out once.
-local function prepared(pieces)
-  local holes, values = {}, {}
+-- Where in the pieces of a text the values go, worked out once for all runs.
+local function compiled(pieces)
+  local holes, places = {}, {}
   for i, piece in ipairs(pieces) do
     if type(piece) == 'number' then
-      holes[#holes + 1], values[#values + 1] = i, piece
+      holes[#holes + 1], places[#places + 1] = i, piece
     end
   end
-  return {pieces, holes, values}
+  return {pieces, holes, places}
 end
-for i, form in ipairs(forms) do
+for i, template in ipairs(templates) do
   if i > 2 then
-    form[3] = prepared(form[3])
+    template[3] = compiled(template[3])
   else
-    forms[i] = prepared(form)
+    templates[i] = compiled(template)
   end
 end
 
-local function filled(form, item)
-  local pieces, holes, values = form[1], form[2], form[3]
+local function render(template, item)
+  local pieces, holes, places = template[1], template[2], template[3]
   for i = 1, #holes do
-    pieces[holes[i]] = item[values[i]]
+    pieces[holes[i]] = item[places[i]]
   end
   return table.concat(pieces)
 end
 
--- The item of an entry that a filled one stands for.
+-- The 'entry' item that a bulk run stands for.
 local function entry_of(item)
-  local commands = item[14]
-  local form = forms[item[2]]
-  if form then
-    commands = {{form[1], 'LPUSH', form[2], filled(form[3], item)}}
+  local commands = item[BODY]
+  local message = templates[item[TEMPLATE]]
+  if message then
+    commands = {{message[1], 'LPUSH', message[2], render(message[3], item)}}
   end
-  local fields = {'due', item[6], 'meta', filled(forms[1], item)}
-  return {'entry', commands, {filled(forms[2], item)}, item[3], item[4], item[5], item[6], fields}
+  local fields = {'due', item[SCORE], 'meta', render(templates[1], item)}
+  local event = render(templates[2], item)
+  return {
+    'entry', commands, {event}, item[KEY], item[CLAIMED], item[VERSION], item[SCORE], fields
+  }
 end
 
 -- Before anything is written: a log that cannot be read ends the script here.
 local seq = last_seq(log)
-local results, told, done = {}, {}, false
+local results, texts, done = {}, {}, false
 for i, item in ipairs(cjson.decode(ARGV[5])) do
-  if item[1] == 'filled' then
+  if item[1] == 'bulk' then
     item = entry_of(item)
   end
   local kind, commands, events, key = item[1], item[2], item[3], item[4]
@@ -200,7 +206,7 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
   if result == 'ok' then
     done = true
     for _, text in ipairs(events) do
-      told[#told + 1] = text
+      texts[#texts + 1] = text
     end
   end
   if result ~= 'ok' then
@@ -208,5 +214,5 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
     results[#results + 1] = result
   end
 end
-emit_all(log, channel, maxlen, told, seq)
+emit_all(log, channel, maxlen, texts, seq)
 return {'ok', results}

@@ -48,13 +48,13 @@ def test_at_most_once_each_run_is_told_why_the_broker_did_not_take_it(
     run(scheduler)
     for name in ("a", "b", "c"):
         due_entry(app, name)
-    real = scheduler.batch._sending.send
+    real = scheduler.batch.sender.send
 
     def send(job: object) -> PublishResult:
         broker.kill()
         return real(job)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(scheduler.batch._sending, "send", send)
+    monkeypatch.setattr(scheduler.batch.sender, "send", send)
     run(scheduler)
     reasons = {str(one.subject): one.data["reason"] for one in log(app, events.RUN_FAILED)}
     assert set(reasons) == {"a", "b", "c"}

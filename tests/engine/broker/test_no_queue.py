@@ -28,7 +28,7 @@ def lists(client: redis.Redis) -> set[Any]:
 
 def again(scheduler: RedBeatScheduler) -> None:
     """A later look, when all waits are over."""
-    scheduler.batch.postponed.clear()
+    scheduler.batch.backoff.clear()
     run(scheduler)
 
 

@@ -53,13 +53,13 @@ def test_messages_are_confirmed_over_tls_and_a_frozen_broker_is_waited_for_once(
             assert "did not answer" in failed.data["reason"]
             # A new connection is taken, by the kernel, and its TLS does not begin.
             scheduler.app.conf.broker_connection_timeout = 1.0
-            scheduler.batch.postponed.broker_until = 0.0
+            scheduler.batch.backoff.broker_until = 0.0
             run(scheduler)
             assert time.monotonic() - started < 10
     finally:
         secure.thaw()
-    scheduler.batch.postponed.clear()
-    scheduler.batch.postponed.broker_until = 0.0
+    scheduler.batch.backoff.clear()
+    scheduler.batch.backoff.broker_until = 0.0
     run(scheduler)
     sent = {message["redbeat"]["entry"] for message in secure.take(queue)}
     assert sent == {"orders", *(f"entry {number}" for number in range(50))}

@@ -14,7 +14,7 @@ from celery import Celery, signals
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.broker import publisher
 from redbeat_core.broker.delivery import AT_LEAST_ONCE, PublishResult
-from redbeat_core.dispatch import retry_backoff
+from redbeat_core.dispatch import failures
 from tests.support.faulty import (
     CONNECTION_FAULTS,
     LATE,
@@ -54,8 +54,8 @@ def entries_in(messages: list[dict[str, Any]]) -> list[str]:
 
 def again(scheduler: RedBeatScheduler) -> None:
     """A later look, when all waits are over."""
-    scheduler.batch.postponed.clear()
-    scheduler.batch.postponed.broker_until = 0.0
+    scheduler.batch.backoff.clear()
+    scheduler.batch.backoff.broker_until = 0.0
     run(scheduler)
 
 
@@ -222,7 +222,7 @@ def test_a_message_that_is_too_large_for_the_broker_is_said_to_be_and_delays_no_
     make_scheduler: Make,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retry_backoff, "RETRY_FIRST", 30.0)
+    monkeypatch.setattr(failures, "RETRY_FIRST", 30.0)
     broker = new_server(kind, options={setting: "1mb"})
     scheduler = make_scheduler(broker_url=broker.url())
     run(scheduler)

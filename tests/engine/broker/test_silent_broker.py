@@ -72,7 +72,7 @@ def test_a_silent_broker_is_waited_for_once_a_step(
     assert len(log(app, events.RUN_FAILED)) == 1
     assert len(silent.taken) == 1
     for attempts in (2, 3):
-        scheduler.batch.postponed.broker_until = 0.0
+        scheduler.batch.backoff.broker_until = 0.0
         run(scheduler)
         assert len(silent.taken) == attempts
 

@@ -13,13 +13,8 @@ from celery.schedules import crontab, schedule
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.operations import Operations
-from redbeat_core.storage.leader_store import (
-    Claim,
-    CommitStep,
-    DueEntry,
-    LeaderStore,
-    ServerChangedError,
-)
+from redbeat_core.storage.commit_steps import ClaimedEntry, CommitStep
+from redbeat_core.storage.leader_store import Claim, LeaderStore, ServerChangedError
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.stepping import due_entry, log, queued, run
 
@@ -326,7 +321,7 @@ def test_a_due_is_what_redis_said_to_the_last_digit(app: Celery, client: redis.R
     due_entry(app)
     client.zadd("redbeat::schedule", {"redbeat:orders": 0.1 + 0.2})
     (due,) = LeaderStore(client, store_for(app).keys).claim("", 10, time.time(), 10).due
-    assert isinstance(due, DueEntry)
+    assert isinstance(due, ClaimedEntry)
     assert float(due.score) == due.record.score == 0.1 + 0.2
 
 
@@ -337,7 +332,7 @@ def test_what_failed_and_is_gone_leaves_nothing_to_do(
     scheduler = make_scheduler()
     run(scheduler)
     store_for(app).delete("bad")
-    postponed = scheduler.batch.postponed
+    postponed = scheduler.batch.backoff
     assert postponed.next_at() is not None
     postponed._clock = lambda: time.time() + 5
     assert scheduler._step() > 0
@@ -364,7 +359,7 @@ def test_runs_that_wait_for_the_broker_are_reported_once(
     due_entry(app)
     scheduler = make_scheduler(broker_url="redis://127.0.0.1:1/0")
     for _ in range(3):
-        scheduler.batch.postponed.broker_until = 0.0
+        scheduler.batch.backoff.broker_until = 0.0
         assert scheduler._step() > 0
     (failed,) = log(app, events.RUN_FAILED)
     assert failed.subject == "orders"

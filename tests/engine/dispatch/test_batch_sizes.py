@@ -44,7 +44,7 @@ def test_nothing_of_a_small_batch_waits_for_the_rest_of_a_large_one(
     app: Celery, make_scheduler: Make, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A row of batches that ends early, on a slow machine, would be followed by a small one.
-    monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 60.0)
+    monkeypatch.setattr("redbeat_core.dispatch.runner.PIPELINE_SECONDS", 60.0)
     scheduler = make_scheduler(redbeat_batch_size=100)
     make_forms(app, client, scheduler)
     for number in range(300):

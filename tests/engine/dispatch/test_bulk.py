@@ -140,7 +140,7 @@ def test_a_filled_run_that_the_broker_refuses_is_kept_and_told(
     assert failed.subject == "e0"
     assert "WRONGTYPE" in failed.data["reason"]
     client.delete("shop")
-    scheduler.batch.postponed.clear()
+    scheduler.batch.backoff.clear()
     run(scheduler)
     assert len(queued(client)) == 1
 

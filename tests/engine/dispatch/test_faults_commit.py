@@ -14,7 +14,8 @@ from kombu import entity
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.maintenance.reconcile import Reconciler
 from redbeat_core.operations import Operations
-from redbeat_core.storage.leader_store import CommitStep, LeaderStore, Page
+from redbeat_core.storage.commit_steps import CommitStep
+from redbeat_core.storage.leader_store import LeaderStore, Page
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app
@@ -68,7 +69,7 @@ def test_a_run_for_two_queues_of_which_one_refuses_is_in_neither(
     due_entry(app, "other")
     for _ in range(3):
         run(scheduler)
-        scheduler.batch.postponed.clear()
+        scheduler.batch.backoff.clear()
     assert client.llen("left") == 0
     assert len(queued(client)) == 1
     assert {event.subject for event in log(app, events.RUN_FAILED)} == {"both"}
@@ -268,8 +269,8 @@ def test_a_run_whose_next_comes_at_the_same_moment_is_not_taken_for_it(
     assert due.record.score is not None
     message = [(0, ["LPUSH", "shop", "x"])]
     mark = f"{due.record.score!r} {due.record.score + 3600!r}"
-    first = CommitStep(due=due, score=due.record.score, mark=mark, commands=message)
-    again = CommitStep(due=late, score=due.record.score, mark=mark, commands=message)
+    first = CommitStep(due=due, score=due.record.score, due_field=mark, commands=message)
+    again = CommitStep(due=late, score=due.record.score, due_field=mark, commands=message)
     assert store.commit("", [first]) == ["ok"]
     assert store.commit("", [again]) == ["stale"]
     assert client.llen("shop") == 1

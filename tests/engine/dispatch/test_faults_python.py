@@ -16,7 +16,7 @@ from celery import Celery, Task, signals
 from kombu import serialization
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.dispatch import retry_backoff
+from redbeat_core.dispatch import failures
 from tests.support.ledger import Ledger
 from tests.support.server import Server
 from tests.support.shop import make_app
@@ -45,7 +45,7 @@ RAISED: dict[str, type[BaseException]] = {
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RETRY_FIRST", "RETRY_MOST", "BROKER_MOST"):
-        monkeypatch.setattr(retry_backoff, name, 0.02)
+        monkeypatch.setattr(failures, name, 0.02)
 
 
 class Once:

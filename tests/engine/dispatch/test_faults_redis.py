@@ -11,7 +11,7 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
-from redbeat_core.dispatch import retry_backoff
+from redbeat_core.dispatch import failures
 from redbeat_core.operations import Operations
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.faulty import (
@@ -65,7 +65,7 @@ def proxy(server: Server) -> Iterator[FaultProxy]:
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RETRY_FIRST", "RETRY_MOST", "BROKER_MOST"):
-        monkeypatch.setattr(retry_backoff, name, 0.05)
+        monkeypatch.setattr(failures, name, 0.05)
 
 
 def make(url: str, **conf: object) -> RedBeatScheduler:

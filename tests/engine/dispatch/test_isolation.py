@@ -15,19 +15,21 @@ from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.broker.publisher import Publisher
-from redbeat_core.dispatch import batch, retry_backoff
+from redbeat_core.dispatch import batch, failures
 from redbeat_core.dispatch.batch import Batch
 from redbeat_core.dispatch.bulk import BulkDispatch
 from redbeat_core.dispatch.entry_loader import EntryLoader
+from redbeat_core.dispatch.failures import RetryBackoff
 from redbeat_core.dispatch.messages.calls import CallCache
-from redbeat_core.dispatch.messages.learned import TemplateCache
+from redbeat_core.dispatch.messages.learned import LearnedCache
 from redbeat_core.dispatch.messages.make import MessageSender
-from redbeat_core.dispatch.retry_backoff import RetryBackoff
+from redbeat_core.dispatch.messages.template_cache import TemplateCache
 from redbeat_core.dispatch.triggers import TriggeredRuns
 from redbeat_core.dispatch.uncommitted import UncommittedMessages
 from redbeat_core.operations import Operations
-from redbeat_core.storage import leader_store
-from redbeat_core.storage.leader_store import DueEntry, LeaderStore
+from redbeat_core.storage import commit_steps, leader_store
+from redbeat_core.storage.commit_steps import ClaimedEntry
+from redbeat_core.storage.leader_store import LeaderStore
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.server import Server
 from tests.support.stepping import due_entry, log, queued
@@ -76,15 +78,15 @@ def named(place: int) -> About:
 
 
 def in_commit(*args: Any, **_: Any) -> bool:
-    step = args[1]
+    step = args[0]
     return step.due is not None and step.due.name == "bad" and step.commands != ()
 
 
 STEPS: Mapping[str, Step] = {
     "decoding what was claimed": Step(
-        DueEntry, "__init__", lambda _, name, loaded: name == "bad" and len(loaded) > 1
+        ClaimedEntry, "__init__", lambda _, name, loaded: name == "bad" and len(loaded) > 1
     ),
-    "making its record": Step(leader_store, "loaded_record", named(0)),
+    "making its record": Step(commit_steps, "loaded_record", named(0)),
     "making the entry": Step(RedBeatSchedulerEntry, "from_record", named(0)),
     "its policy": Step(EntryLoader, "policy_of", named(1)),
     "reading it at all": Step(EntryLoader, "load", named(1)),
@@ -92,39 +94,47 @@ STEPS: Mapping[str, Step] = {
     "its progress": Step(
         batch, "progress_text", lambda timing, _: timing.run_every.seconds == 7200
     ),
-    "its run": Step(Batch, "_due_job", named(1)),
-    "filling it": Step(BulkDispatch, "fill", named(1)),
-    "its form": Step(BulkDispatch, "waits_for_form", named(1)),
-    "what is out already": Step(UncommittedMessages, "known", named(1)),
+    "its run": Step(Batch, "_pending_run", named(1)),
+    "filling it": Step(BulkDispatch, "make", named(1)),
+    "its form": Step(BulkDispatch, "should_defer", named(1)),
+    "what is out already": Step(UncommittedMessages, "result_of", named(1)),
     "sending": Step(MessageSender, "_send", named(1)),
     "its task id": Step(MessageSender, "task_id", named(1)),
-    "what a message needs": Step(MessageSender, "_run", named(1)),
+    "what a message needs": Step(MessageSender, "_send_as_celery", named(1)),
     "filling its message": Step(
-        TemplateCache, "fill", lambda _, run: run.definition["name"] == "bad"
+        TemplateCache, "render", lambda _, run: run.definition["name"] == "bad"
     ),
     "calling Celery's last step": Step(
         CallCache, "call", lambda _, run, __: run.definition["name"] == "bad"
     ),
     "learning from its call": Step(
-        CallCache, "_learn", lambda _, run, *__: run.definition["name"] == "bad", late=True
+        LearnedCache,
+        "record_sample",
+        lambda _, kind, definition, *__: definition["name"] == "bad",
+        late=True,
     ),
     "learning from its message": Step(
-        TemplateCache, "learn", lambda _, run, __: run.definition["name"] == "bad", late=True
+        TemplateCache,
+        "record_sample",
+        lambda _, run, __: run.definition["name"] == "bad",
+        late=True,
     ),
     "asking the broker": Step(
-        Publisher, "settle", lambda _, sent, **__: BAD_ID in [one.task_id for one in sent]
+        Publisher,
+        "wait_for_confirms",
+        lambda _, sent, **__: BAD_ID in [one.task_id for one in sent],
     ),
     "noting that it was sent": Step(RetryBackoff, "succeeded", named(1), late=True),
     "completing it": Step(BulkDispatch, "complete", named(1)),
-    "finishing it": Step(batch, "finish", named(1)),
-    "making its part of the commit": Step(LeaderStore, "_item", in_commit),
+    "finishing it": Step(batch, "commit_step", named(1)),
+    "making its part of the commit": Step(leader_store, "step_item", in_commit),
     "its event": Step(
         LeaderStore,
         "event",
         lambda _, kind, name, *__: f"{kind} {name}".endswith("run.dispatched bad"),
         late=True,
     ),
-    "noting its commit": Step(UncommittedMessages, "ended", named(1), late=True),
+    "noting its commit": Step(UncommittedMessages, "committed", named(1), late=True),
 }
 BAD_ID = "the-bad-one"
 GOOD = [f"good{number:02}" for number in range(30)]
@@ -133,7 +143,7 @@ GOOD = [f"good{number:02}" for number in range(30)]
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RETRY_FIRST", "RETRY_MOST", "BROKER_MOST"):
-        monkeypatch.setattr(retry_backoff, name, 0.05)
+        monkeypatch.setattr(failures, name, 0.05)
 
 
 @pytest.fixture(params=["exactly-once", "at-least-once", "at-most-once"])
@@ -213,17 +223,17 @@ def test_an_error_in_the_code_of_the_commit_is_its_entrys_own(
     scheduler = make_scheduler()
     for name in ("bread", "bad", "eggs"):
         due_entry(app, name)
-    real = LeaderStore._item
+    real = commit_steps.step_item
 
-    def odd(self: LeaderStore, step: Any) -> Any:
-        item = real(self, step)
+    def odd(step: Any, prefix: str) -> Any:
+        item = real(step, prefix)
         if step.due is not None and step.due.name == "bad":
             item[3] = ["no text"]
         return item
 
-    monkeypatch.setattr(LeaderStore, "_item", odd)
+    monkeypatch.setattr(leader_store, "step_item", odd)
     monkeypatch.setattr(BulkDispatch, "complete", lambda *_: None)
-    monkeypatch.setattr(BulkDispatch, "fill", lambda *_: None)
+    monkeypatch.setattr(BulkDispatch, "make", lambda *_: None)
     wait_for(lambda: scheduler._step() >= 0 and len(runs(client)) == 2, every=0)
     assert runs(client) == {"bread": 1, "eggs": 1}
     (failed, *_) = log(app, events.RUN_FAILED)
@@ -232,7 +242,7 @@ def test_an_error_in_the_code_of_the_commit_is_its_entrys_own(
 
 
 @pytest.mark.parametrize(
-    "owner", [(TriggeredRuns, "_job"), (batch, "finish"), (LeaderStore, "_item")]
+    "owner", [(TriggeredRuns, "_run"), (batch, "commit_step"), (leader_store, "step_item")]
 )
 def test_what_a_request_raises_is_its_own(
     app: Celery,
@@ -253,7 +263,7 @@ def test_what_a_request_raises_is_its_own(
         for one in args:
             request = getattr(one, "request", None)
             subject = getattr(one, "name", "") or getattr(getattr(one, "seen", None), "name", "")
-            if subject == "bad" and (request or what == "_job"):
+            if subject == "bad" and (request or what == "_run"):
                 raise OddError("out of the blue")
         return real(*args)
 

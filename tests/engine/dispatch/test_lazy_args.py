@@ -141,7 +141,7 @@ def test_a_function_that_raises_is_a_failed_run_that_is_tried_again_and_holds_up
     assert failed.data["retry_in"] == 1
     assert [message["headers"]["redbeat"]["entry"] for message in queued(client)] == ["plain"]
     assert calls == ["raised"]
-    scheduler.batch.postponed.clear()
+    scheduler.batch.backoff.clear()
     run(scheduler)
     assert calls == ["raised", "raised"]
     assert client.zscore(SCHEDULE, KEY) == due

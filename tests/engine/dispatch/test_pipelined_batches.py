@@ -36,7 +36,7 @@ def at_question(
     monkeypatch: pytest.MonkeyPatch, number: int, name: str, act: Callable[[ScriptPipeline], object]
 ) -> None:
     """Do *act* before the question of that number and name is asked."""
-    ask = ScriptPipeline.ask
+    ask = ScriptPipeline.send
     asked: list[str] = []
 
     def acting(self: ScriptPipeline, what: str, *words: Any) -> None:
@@ -46,7 +46,7 @@ def at_question(
                 act(self)
         ask(self, what, *words)
 
-    monkeypatch.setattr(ScriptPipeline, "ask", acting)
+    monkeypatch.setattr(ScriptPipeline, "send", acting)
 
 
 def runs(client: redis.Redis) -> list[str]:
@@ -60,7 +60,7 @@ EACH = sorted(f"e{number}" for number in range(COUNT))
 def test_all_that_is_due_goes_out_once_in_order(
     scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 60.0)
+    monkeypatch.setattr("redbeat_core.dispatch.runner.PIPELINE_SECONDS", 60.0)
     asked: list[str] = []
     at_question(monkeypatch, 1, "commit", lambda ahead: asked.append("commit"))
     assert scheduler._step() == 0
@@ -152,18 +152,18 @@ def test_an_edit_between_a_claim_ahead_and_its_commit_wins(
 def test_a_row_of_batches_ends_by_itself(
     scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 0.0)
+    monkeypatch.setattr("redbeat_core.dispatch.runner.PIPELINE_SECONDS", 0.0)
     assert scheduler._step() == 0
     assert 0 < len(queued(client)) < COUNT
     run(scheduler)
     assert runs(client) == EACH
-    assert batch_work.IN_A_ROW < 0.5
+    assert batch_work.PIPELINE_SECONDS < 0.5
 
 
 def test_a_beat_that_is_told_to_end_hands_over_what_it_has_not_begun(
     scheduler: RedBeatScheduler, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.dispatch.runner.IN_A_ROW", 60.0)
+    monkeypatch.setattr("redbeat_core.dispatch.runner.PIPELINE_SECONDS", 60.0)
 
     def tell(ahead: ScriptPipeline) -> None:
         scheduler._interrupts = (signal.SIGTERM,)

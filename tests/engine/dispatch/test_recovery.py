@@ -42,8 +42,8 @@ def test_a_connection_lost_while_a_queue_is_declared_costs_one_attempt(
 
     channel._queue_bind = bind
     for _ in range(10):
-        scheduler.batch.postponed.broker_until = 0.0
-        scheduler.batch.postponed.clear()
+        scheduler.batch.backoff.broker_until = 0.0
+        scheduler.batch.backoff.clear()
         scheduler._step()
     assert not failures
     assert len(queued(client, "fresh")) == 1
@@ -64,8 +64,8 @@ def test_a_channel_that_went_away_is_made_anew(
         producer.revive(app.connection_for_write().channel())
     due_entry(app)
     for _ in range(4):
-        scheduler.batch.postponed.broker_until = 0.0
-        scheduler.batch.postponed.clear()
+        scheduler.batch.backoff.broker_until = 0.0
+        scheduler.batch.backoff.clear()
         scheduler._step()
     assert scheduler.dispatcher.mode == "exactly-once"
     assert len(queued(client)) == 1

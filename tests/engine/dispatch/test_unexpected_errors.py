@@ -15,7 +15,7 @@ from celery import Celery
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.dispatch.batch import Batch
 from redbeat_core.dispatch.isolation import UnexpectedErrors, is_unexpected
-from redbeat_core.dispatch.messages.learned import TemplateCache
+from redbeat_core.dispatch.messages.template_cache import TemplateCache
 from redbeat_core.leadership.lease import Lease
 from redbeat_core.maintenance.finished_entries import FinishedEntries
 from redbeat_core.maintenance.reconcile import Reconciler
@@ -131,7 +131,7 @@ def test_what_is_to_end_beat_ends_it(
     def ending(*_: Any) -> Any:
         raise kind
 
-    monkeypatch.setattr(Batch, "sort", ending)
+    monkeypatch.setattr(Batch, "work_of", ending)
     with pytest.raises(kind):
         scheduler._step()
 

@@ -38,14 +38,14 @@ def test_two_beats_that_claim_the_same_run(
             assert one.dispatcher.mode == mode
     assert ("may each enqueue a run" in caplog.text) is (mode == AT_LEAST_ONCE)
     due_entry(app)
-    sort = slow.batch.sort
+    work_of = slow.batch.work_of
 
     def overtaken(claim: Any, now: float) -> Any:
-        found = sort(claim, now)
+        found = work_of(claim, now)
         run(fast)
         return found
 
-    slow.batch.sort = overtaken  # type: ignore[method-assign]
+    slow.batch.work_of = overtaken  # type: ignore[method-assign]
     slow._step()
     client = slow.store.client if mode == EXACTLY_ONCE else broker.client()
     ids = [message["headers"]["id"] for message in queued(client)]

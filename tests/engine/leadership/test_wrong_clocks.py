@@ -13,7 +13,7 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.dispatch.retry_backoff import BROKER_MOST, RETRY_MOST, RetryBackoff
+from redbeat_core.dispatch.failures import BROKER_MOST, RETRY_MOST, RetryBackoff
 from redbeat_core.leadership.health import read_health
 from redbeat_core.operations import Operations
 from redbeat_core.storage.schedule_store import store_for
@@ -170,11 +170,11 @@ def test_a_clock_that_is_set_back_ends_waits_and_a_small_step_does_not(back: flo
         postponed.broker_failed()
     now[0] -= back
     small = back < 1
-    assert postponed.waits("orders") is small
+    assert postponed.is_waiting("orders") is small
     assert bool(postponed.held_back()) is small
     assert postponed.broker_waits(now[0]) is small
     now[0] += back + BROKER_MOST
     assert not postponed.broker_waits(now[0])
-    assert postponed.waits("orders")
+    assert postponed.is_waiting("orders")
     now[0] += RETRY_MOST
-    assert not postponed.waits("orders")
+    assert not postponed.is_waiting("orders")

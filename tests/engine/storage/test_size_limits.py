@@ -9,7 +9,7 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.dispatch import retry_backoff
+from redbeat_core.dispatch import failures
 from tests.support.faulty import UNHEARD, UNSENT, FaultProxy
 from tests.support.server import REDIS, VALKEY, Server
 from tests.support.shop import make_app
@@ -47,7 +47,7 @@ def test_a_run_that_is_too_large_by_itself_is_said_to_be_and_delays_no_other(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retry_backoff, "RETRY_FIRST", 30.0)
+    monkeypatch.setattr(failures, "RETRY_FIRST", 30.0)
     server = new_server(kind)
     app = make_app(server.url())
     scheduler = RedBeatScheduler(app)
@@ -71,7 +71,7 @@ def test_a_run_that_is_too_large_by_itself_is_said_to_be_and_delays_no_other(
         assert event.data["retry_in"] == 30
     # It waits, and longer each time.
     run(scheduler)
-    waits = scheduler.batch.postponed
+    waits = scheduler.batch.backoff
     clock = waits._clock
     waits._clock = lambda: clock() + 31
     run(scheduler)
@@ -89,7 +89,7 @@ def test_a_run_that_is_too_large_by_itself_is_said_to_be_and_delays_no_other(
 def test_a_run_that_may_be_too_large_delays_no_other(
     limit: str, kind: str, new_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry_backoff, "RETRY_FIRST", 30.0)
+    monkeypatch.setattr(failures, "RETRY_FIRST", 30.0)
     server = new_server(kind)
     client = server.client()
     client.acl_setuser(

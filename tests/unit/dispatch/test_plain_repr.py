@@ -8,7 +8,7 @@ from celery.utils.saferepr import saferepr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redbeat_core.dispatch.messages.plain_repr import argument_text
+from redbeat_core.dispatch.messages.template import argument_text
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())
 FLAT = st.one_of(

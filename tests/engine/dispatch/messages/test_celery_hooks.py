@@ -21,7 +21,7 @@ from kombu.messaging import Producer
 from redbeat_core import RedBeatScheduler, events
 from redbeat_core.dispatch import bulk
 from redbeat_core.dispatch.bulk import BulkDispatch
-from redbeat_core.dispatch.messages import learned
+from redbeat_core.dispatch.messages import learned, template_cache
 from tests.support.stepping import due_entry, log, queued, run
 
 Patch = Callable[[pytest.MonkeyPatch, Celery], None]
@@ -202,7 +202,7 @@ def test_equal_arguments_say_nothing_of_others(
     app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, filled: list[str]
 ) -> None:
     monkeypatch.setattr(
-        "redbeat_core.dispatch.messages.learned.sends_as_celery", lambda scheduler: True
+        "redbeat_core.dispatch.messages.template_cache.sends_as_celery", lambda scheduler: True
     )
     protocol_of_the_app(monkeypatch, app)
     scheduler = RedBeatScheduler(app)
@@ -289,7 +289,7 @@ def test_a_task_that_is_registered_late_has_its_arguments_checked(
             text = text.replace("shop.record", "shop.late")
             client.hset(f"redbeat:e{number}", "definition", text)
         run(scheduler)
-        scheduler.batch.postponed.clear()
+        scheduler.batch.backoff.clear()
         return set(bodies(client))
 
     assert len(dispatch()) == len(dispatch()) == 6
@@ -311,8 +311,8 @@ def test_what_is_remembered_of_kinds_is_bounded_and_the_oldest_goes_first(
     monkeypatch: pytest.MonkeyPatch,
     filled: list[str],
 ) -> None:
-    monkeypatch.setattr(learned, "FORMS", 3)
-    monkeypatch.setattr(bulk, "_WAITED", 3)
+    monkeypatch.setattr(learned, "MOST_KINDS", 3)
+    monkeypatch.setattr(bulk, "_MOST_DEFERRED", 3)
     scheduler = make_scheduler()
     for number in range(4):
         for _ in range(3):
@@ -327,7 +327,7 @@ def test_what_is_remembered_of_kinds_is_bounded_and_the_oldest_goes_first(
         due_entry(scheduler.app, f"e{number}", options={"headers": {"kind": number}})
     run(scheduler)
     assert len(queued(client)) == 12 + 3 + 20
-    assert len(scheduler.batch._filling._waited) <= 3
+    assert len(scheduler.batch.bulk._deferred) <= 3
 
 
 def test_what_is_remembered_of_entries_is_bounded_by_its_length(
@@ -335,12 +335,12 @@ def test_what_is_remembered_of_entries_is_bounded_by_its_length(
     make_scheduler: Callable[..., RedBeatScheduler],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(learned, "_CONTENTS", 20_000)
+    monkeypatch.setattr(template_cache, "_MOST_CHARACTERS", 20_000)
     monkeypatch.setattr(BulkDispatch, "begin_batch", lambda self, now: None)
     scheduler = make_scheduler()
     for number in range(30):
         due_entry(scheduler.app, f"e{number}", args=[number, "x" * 2000])
     run(scheduler)
     assert len(queued(client)) == 30
-    kept = scheduler.batch._templates._contents
+    kept = scheduler.batch.templates._arguments
     assert 0 < sum(len(text) + content.size for text, (_, content) in kept.items()) < 40_000

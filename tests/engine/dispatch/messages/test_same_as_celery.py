@@ -372,7 +372,7 @@ def compare(case: Case, url: str, client: redis.Redis, make_scheduler: Make) -> 
             client.zadd("redbeat::schedule", {key: nominal})
             client.hset(key, "due", f"{nominal!r}")
             run(scheduler)
-            scheduler.batch.postponed.clear()
+            scheduler.batch.backoff.clear()
             ours.append(take(broker))
         assert {len(messages) for messages in ours} == {case.sent}
         header = {"entry": NAME, "nominal": nominal, "trigger": None}

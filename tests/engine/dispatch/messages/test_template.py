@@ -16,7 +16,7 @@ from kombu.entity import Exchange, Queue
 
 from redbeat_core import RedBeatScheduler
 from redbeat_core.dispatch.bulk import BulkDispatch
-from redbeat_core.dispatch.messages.learned import TemplateCache
+from redbeat_core.dispatch.messages.template_cache import TemplateCache
 from tests.support.stepping import due_entry, queued, run
 
 Make = Callable[..., RedBeatScheduler]
@@ -60,14 +60,14 @@ VARYING: list[dict[str, Any]] = [
 def fills(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each message was filled, in order."""
     filled: list[bool] = []
-    fill = TemplateCache.fill
+    fill = TemplateCache.render
 
     def counting(self: TemplateCache, run: Any) -> Any:
         sent = fill(self, run)
         filled.append(sent is not None)
         return sent
 
-    monkeypatch.setattr(TemplateCache, "fill", counting)
+    monkeypatch.setattr(TemplateCache, "render", counting)
     return filled
 
 
@@ -116,7 +116,7 @@ def both_ways(
     client.flushdb()
     # The same app: each has a reply queue of its own.
     other = RedBeatScheduler(first.app)
-    other.batch._templates.begin_batch = lambda: None  # type: ignore[method-assign]
+    other.batch.templates.begin_batch = lambda: None  # type: ignore[method-assign]
     found = messages(client, other, entries, at)
     other.close()
     return filled, found
@@ -138,14 +138,14 @@ def test_what_the_server_fills_is_the_same_over_all_contents_and_options(
     client: redis.Redis, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled: list[str] = []
-    fill = BulkDispatch.fill
+    fill = BulkDispatch.make
 
     def noting(self: BulkDispatch, due: Any) -> Any:
         made = fill(self, due)
         filled.extend([due.name] if made is not None else [])
         return made
 
-    monkeypatch.setattr(BulkDispatch, "fill", noting)
+    monkeypatch.setattr(BulkDispatch, "make", noting)
     entries = [{**content, "options": options} for options in OPTIONS for content in CONTENTS]
     # On time: nothing but the usual is to be decided.
     ours, celerys = both_ways(client, make_scheduler, entries, round(time.time(), 1) - 1)
@@ -269,7 +269,8 @@ def test_a_form_that_turns_out_wrong_is_not_used(
     client: redis.Redis, make_scheduler: Make, fills: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "redbeat_core.dispatch.messages.learned.argument_text", lambda *args, **kwargs: "wrong"
+        "redbeat_core.dispatch.messages.template_cache.argument_text",
+        lambda *args, **kwargs: "wrong",
     )
     scheduler = make_scheduler()
     messages(client, scheduler, [{"args": [n]} for n in range(5)])

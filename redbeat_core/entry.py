@@ -162,8 +162,11 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         :raises DecodeError: it cannot run, with the reason.
         """
         known = definition_of(record)
-        restore_progress(known["schedule"], record.progress)
-        definition: dict[str, Any] = {name: known.get(name) for name in DEFINITION}
+        if record.progress:
+            restore_progress(known["schedule"], record.progress)
+        definition: dict[str, Any] = dict.fromkeys(DEFINITION)
+        for name in DEFINITION:
+            definition[name] = known.get(name)
         for part in ("args", "kwargs", "options"):
             # A receiver of a signal, or a task's own `apply_async`, may change what it is given.
             definition[part] = own_copy(definition[part])

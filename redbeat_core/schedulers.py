@@ -259,7 +259,8 @@ class RedBeatScheduler(Scheduler):
         except Exception as exc:
             return self._unexpected(exc)
         self._error_wait = 0.0
-        self._errors.over(_A_STEP)
+        if self._errors.met_before:
+            self._errors.over(_A_STEP)
         if self._away_wait:
             self._away_wait = 0.0
             logger.warning("beat: Redis is back")
@@ -329,7 +330,8 @@ class RedBeatScheduler(Scheduler):
         except Exception as exc:
             self._errors.met(what, exc)
             return False
-        self._errors.over(what)
+        if self._errors.met_before:
+            self._errors.over(what)
         return True
 
     def _unexpected(self, exc: Exception) -> float:

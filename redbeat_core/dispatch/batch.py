@@ -195,7 +195,8 @@ class Batch:
             lost = leased and not context.lease.held
             if lost:
                 break
-            tried.append(self.uncommitted.result_of(run) or self.sender.send(run))
+            known = self.uncommitted.result_of(run) if leased else None
+            tried.append(known or self.sender.send(run))
             if tried[-1].broker_down:
                 break
         lost = lost or (leased and not context.lease.held)
@@ -217,7 +218,7 @@ class Batch:
         if down:
             others = {run.name for run, _ in work.published}.union(self.loader.invalid)
             self.failures.broker_down(down, waiting, context.clock.now(), others)
-        else:
+        elif self.backoff.broker_until:
             self.backoff.broker_works()
         return True
 

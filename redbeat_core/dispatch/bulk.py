@@ -227,12 +227,7 @@ class BulkDispatch:
     def should_defer(self, due: DueEntry) -> bool:
         """Whether to leave *due* to the next batch: others of its kind go first, from whose
         messages a template is made and compared."""
-        if not self._usable:
-            return False
-        try:
-            if due.counts:
-                return False
-        except DecodeError:
+        if not self._usable or not due.definition or due.counts:
             return False
         kind = due.kind
         state = self._cache.templates.state(kind, due.definition)

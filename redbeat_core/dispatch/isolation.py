@@ -150,32 +150,34 @@ class Isolation:
 
 class UnexpectedErrors:
     """Logs the errors that no entry is to blame for: each once, with its traceback, and again when
-    it is another one; in between they are only counted."""
+    it is another one; in between they are only counted.
+
+    :ivar met_before: by what failed: the error, and how often it was met since it was logged.
+    """
 
     def __init__(self) -> None:
-        #: By what failed: the error, and how often it was met since it was logged.
-        self._known: dict[str, tuple[str, int]] = {}
+        self.met_before: dict[str, tuple[str, int]] = {}
 
     def met(self, what: str, exc: Exception) -> None:
         """*what* (the subject of a sentence) failed with *exc*, and is tried again."""
         text = f"{type(exc).__name__}: {error_text(exc)}"
-        known, count = self._known.get(what, ("", 0))
+        known, count = self.met_before.get(what, ("", 0))
         same = _NUMBERS.sub("#", text)
         if same == known:
-            self._known[what] = known, count + 1
+            self.met_before[what] = known, count + 1
             return
         self._tell_count(what)
-        self._known[what] = same, 0
+        self.met_before[what] = same, 0
         logger.error("beat: %s failed, trying again: %s", what, text, exc_info=exc)
 
     def over(self, what: str) -> None:
         """*what* went well."""
-        if what in self._known:
+        if what in self.met_before:
             self._tell_count(what)
-            del self._known[what]
+            del self.met_before[what]
             logger.warning("beat: %s works again", what)
 
     def _tell_count(self, what: str) -> None:
-        count = self._known[what][1] if what in self._known else 0
+        count = self.met_before[what][1] if what in self.met_before else 0
         if count:
             logger.error("beat: %s failed %d more times in the same way", what, count)

@@ -122,8 +122,10 @@ class _SharingDecoder(RedBeatJSONDecoder):
     """Gives the same schedule for the same text: most entries share theirs with many."""
 
     def dict_to_object(self, d: dict[str, Any]) -> Any:
-        if d.get("__type__") not in _SHARED_TYPES:
-            return from_wire(d)
+        kind = d.get("__type__")
+        if kind not in _SHARED_TYPES:
+            # Most objects are arguments and options.
+            return d if kind is None else from_wire(d)
         text = repr(d)
         known = _SHARED.get(text)
         if known is None:
@@ -185,10 +187,11 @@ def decode_definition(text: str, *, shared: bool = False) -> dict[str, Any]:
     found = {key: given.get(key, default) for key, default in _DEFINITION.items()}
     for key in ("name", "task"):
         found[key] = _text(key, found[key])
-    try:
-        check_name(found["name"])
-    except ValueError as exc:
-        raise DecodeError(str(exc)) from None
+    if found["name"].startswith(":"):
+        try:
+            check_name(found["name"])
+        except ValueError as exc:
+            raise DecodeError(str(exc)) from None
     if not isinstance(found["args"], list | None):
         raise DecodeError(f'args must be a list, as in [1, "a"], not {shown(found["args"])}')
     for key in ("kwargs", "options"):

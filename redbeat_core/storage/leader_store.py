@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redbeat_core.entries.record import HASH_FIELDS, EntryRecord
+from redbeat_core.settings.keys import Keys
 
 from .commit_steps import BulkRun, ClaimedEntry, ClaimedTrigger, CommitStep, step_item
 from .connection import is_cluster
@@ -75,10 +76,19 @@ class ServerChangedError(Exception):
 class LeaderStore(ScheduleStore):
     """The store, with what only a leader does.
 
-    :ivar last_size: characters of the last commit that was asked for.
+    :ivar last_size: characters of the last commit that was sent.
     """
 
-    last_size = 0
+    def __init__(self, client: Any, keys: Keys | None = None, **options: Any) -> None:
+        """As :class:`~redbeat_core.storage.schedule_store.ScheduleStore`."""
+        super().__init__(client, keys, **options)
+        self.last_size = 0
+        self._compared_at = -math.inf
+        # Spelled once: each batch sends them twice.
+        keys = self.keys
+        self._claim_keys = [keys.schedule, keys.schedule, keys.triggers]
+        self._commit_keys = [*self._claim_keys, keys.log, keys.events]
+        self._database = self.database
 
     def claim(
         self,
@@ -104,15 +114,13 @@ class LeaderStore(ScheduleStore):
         """
         marks = self._to_compare(known or {})
         words = (word for name, mark in marks.items() for word in (self._key(name), mark))
-        keys = [lock or self.keys.schedule, self.keys.schedule, self.keys.triggers]
-        head = [token if lock else "", int(lease * 1000), score_text(now), limit, passing]
+        keys = [lock, *self._claim_keys[1:]] if lock else self._claim_keys
+        head = [token if lock else "", int(lease * 1000), repr(float(now)), limit, passing]
         if pipeline is not None:
             pipeline.send("claim", keys, [*head, *words])
             return Claim(held=True)
         reply = self.scripts.run("claim", keys, [*head, *words])
         return self.claimed(reply, limit, len(known or ()))
-
-    _compared_at = -math.inf
 
     def _to_compare(self, known: Mapping[str, str]) -> Mapping[str, str]:
         """The same without the digests, if these are many and were compared a moment ago."""
@@ -206,21 +214,19 @@ class LeaderStore(ScheduleStore):
             nothing at all was done.
         :raises ServerChangedError: it is another server; nothing at all was done.
         """
-        keys = self.keys
         prefix = self.keys.prefix
         items = [
-            step.item if type(step) is BulkRun else step_item(step, prefix)  # type: ignore[arg-type]
-            for step in steps
+            step.item if isinstance(step, BulkRun) else step_item(step, prefix) for step in steps
         ]
-        words = [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events]
-        head = [token if lock else "", self.log_length, self.database, server]
+        keys = [lock, *self._commit_keys[1:]] if lock else self._commit_keys
+        head = [token if lock else "", self.log_length, self._database, server]
         texts = [_encode(items), _encode(templates)]
         self.last_size = sum(map(len, texts))
         args = [*head, *texts]
         if pipeline is not None:
-            pipeline.send("commit", words, args)
+            pipeline.send("commit", keys, args)
             return None
-        return self.committed(self.scripts.run("commit", words, args), len(steps))
+        return self.committed(self.scripts.run("commit", keys, args), len(steps))
 
     @staticmethod
     def committed(reply: Any, count: int) -> list[str] | None:

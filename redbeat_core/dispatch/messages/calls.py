@@ -38,12 +38,6 @@ class CallCache:
 
         :param header: the header ``redbeat``.
         """
-        templates = self._templates
-        if not templates.celery_makes or (
-            templates.usable and templates.templates.state(run.kind, run.definition)
-        ):
-            # Celery's path is what a template is made from, which is faster still.
-            return None
         learned = self._calls.ready(run.kind)
         if learned is None or learned.value is None or not learned.holds_for(run.definition):
             return None
@@ -61,9 +55,11 @@ class CallCache:
 
     @contextmanager
     def record_sample(self, run: MessageRun | None, header: dict[str, Any]) -> Iterator[None]:
-        """Learn from the call that Celery's path makes for *run* within this context."""
-        templates = self._templates
-        if run is None or not templates.celery_makes or not templates.fits(run.definition):
+        """Learn from the call that Celery's path makes for *run* within this context.
+
+        :param run: of a definition that :meth:`TemplateCache.fits`; None: learn nothing.
+        """
+        if run is None:
             yield
             return
         messages: Any = self._app.amqp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -81,12 +82,22 @@ class MessageSender:
         rendered = self._templates.render(message) if message is not None else None
         if rendered is not None:
             return rendered
-        alone = self._backoff.attempts(run.waiting_key) > 0
-        if message is not None and not alone:
+        alone = bool(self._backoff.waits) and self._backoff.attempts(run.waiting_key) > 0
+        templates = self._templates
+        if message is not None and not (
+            templates.celery_makes and templates.fits(message.definition)
+        ):
+            # Nothing that is learned of it holds for the next message of its kind.
+            message = None
+        # Celery's path is what a template is made from, which is faster than a call.
+        uses_calls = message is not None and not templates.is_learning(message)
+        if message is not None and uses_calls and not alone:
             call = self._calls.call(message, header)
             if call is not None:
                 return context.publisher.publish(task_id, call)
-        return self._send_as_celery(run, message, task_id, header, alone=alone)
+        return self._send_as_celery(
+            run, message, task_id, header, alone=alone, uses_calls=uses_calls
+        )
 
     def _send_as_celery(
         self,
@@ -96,8 +107,13 @@ class MessageSender:
         header: dict[str, Any],
         *,
         alone: bool,
+        uses_calls: bool,
     ) -> PublishResult:
-        """Publish through Celery's whole path, and learn from it."""
+        """Publish through Celery's whole path, and learn from it.
+
+        :param message: None: learn nothing.
+        :param uses_calls: learn the call, and no template.
+        """
         context, entry = self._context, run.entry
         options = {**entry.options, "task_id": task_id}
         # We try again by ourselves. kombu would wait here, and put in a channel that does not
@@ -110,7 +126,7 @@ class MessageSender:
         entry.options = options
         result: PublishResult | None = None
         try:
-            with self._calls.record_sample(message, header):
+            with self._calls.record_sample(message, header) if uses_calls else nullcontext():
                 result = context.publisher.publish(
                     task_id,
                     lambda producer: context.scheduler.apply_async(
@@ -118,7 +134,7 @@ class MessageSender:
                     ),
                     alone=alone,
                 )
-            if message is not None and not result.error:
+            if message is not None and not uses_calls and not result.error:
                 self._templates.record_sample(message, result.commands)
         except Exception:
             if result is None:

@@ -91,12 +91,12 @@ class EncodedArguments:
 
 
 def make_template(
-    commands: Any, task_id: str, seconds: Mapping[str, float], serializers: tuple[str, ...]
+    commands: Any, task_id: str, options: Mapping[str, Any], serializers: tuple[str, ...]
 ) -> MessageTemplate | None:
     """Take a message of Celery's apart; None: this kind of message has no template.
 
     :param commands: the broker commands that Celery's path made.
-    :param seconds: the options that are a number of seconds from now.
+    :param options: the entry's options.
     :param serializers: names of those whose body is known to depend on the arguments alone.
     """
     if len(commands) != 1 or len(commands[0][1]) != 3 or commands[0][1][0] != "LPUSH":
@@ -105,6 +105,7 @@ def make_template(
     message = json.loads(payload)
     headers, properties = message["headers"], message["properties"]
     serializer = _SERIALIZERS.get(message["content-type"], "")
+    seconds = seconds_from_now(options)
     plain = (
         serializer in serializers
         and properties.get("body_encoding") == "base64"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import uuid
 from binascii import b2a_base64
+from functools import partial
 from typing import Any
 
 from celery import signals
@@ -33,7 +34,6 @@ from .template import (
     has_only_seconds,
     make_template,
     quoted,
-    seconds_from_now,
     written_alike,
 )
 
@@ -133,21 +133,27 @@ class TemplateCache:
             return None
 
     def record_sample(self, run: MessageRun, commands: Commands) -> None:
-        """Learn from a message that Celery's path made."""
-        if not self.usable or not self.fits(run.definition):
+        """Learn from a message that Celery's path made, of a definition that :meth:`fits`."""
+        if not self.usable:
             return
-        seconds = seconds_from_now(run.definition.get("options") or {})
+        options = run.definition.get("options") or {}
         self.templates.record_sample(
             run.kind,
             run.definition,
-            lambda: make_template(commands, run.task_id, seconds, self._serializers),
+            partial(make_template, commands, run.task_id, options, self._serializers),
             lambda template: self._is_same(template, run, commands),
+        )
+
+    def is_learning(self, run: MessageRun | None) -> bool:
+        """Whether the template of the kind of *run* is still to be made or compared."""
+        return (
+            run is not None and self.usable and bool(self.templates.state(run.kind, run.definition))
         )
 
     def fits(self, definition: dict[str, Any]) -> bool:
         """Whether the messages of *definition* differ only where a template has places."""
-        options = definition.get("options") or {}
-        if not _CONSTANT.issuperset(options) or not has_only_seconds(options):
+        options = definition.get("options")
+        if options and not (_CONSTANT.issuperset(options) and has_only_seconds(options)):
             return False
         if has_lazy(definition.get("args"), definition.get("kwargs")):
             return False

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 
-from celery.schedules import BaseSchedule
+from celery.schedules import BaseSchedule, crontab, schedule
 
 from .rrule import adopted, rrule
 from .rrule_set import rrule_set
@@ -22,6 +22,8 @@ def counted_rules(timing: BaseSchedule) -> list[rrule]:
     """The rules of a schedule that have a COUNT."""
     if isinstance(timing, rrule_set):
         return [rule for rule in (*timing.rules, *timing.exrules) if rule.count is not None]
+    if type(timing) in (schedule, crontab):
+        return []
     rule = adopted(timing)
     return [rule] if rule is not None and rule.count is not None else []
 

@@ -261,7 +261,7 @@ def test_what_a_request_raises_is_its_own(
 
     def odd(*args: Any) -> Any:
         for one in args:
-            request = getattr(one, "request", None)
+            request = getattr(one, "request", None) or getattr(one, "trigger_id", None)
             subject = getattr(one, "name", "") or getattr(getattr(one, "seen", None), "name", "")
             if subject == "bad" and (request or what == "_run"):
                 raise OddError("out of the blue")

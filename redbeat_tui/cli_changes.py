@@ -22,7 +22,7 @@ from .config import Options
 from .following import FAILED, REQUESTED, Follower, Run
 from .format import countdown, timestamp
 from .length_text import seconds_of
-from .policy_text import over_because
+from .policy_text import no_run_because
 from .requests import WAITS
 from .run_now import TypedWrongError, read_json
 from .sanitize import clean
@@ -140,8 +140,9 @@ def trigger(name: str, note: str, if_version: str | None, wait: float | None, **
             f"no beat took the run of {name!r} within {wait:g} s: does one lead? "
             + WAITS.rstrip(".")
         )
-    if run.stage == FAILED:
-        raise Refusal(f"the run of {name!r} could not be dispatched: {run.detail}")
+    if run.unsuccessful:
+        stage = run.stage if run.stage == FAILED else f"was {run.stage}"
+        raise Refusal(f"the run of {name!r} {stage}: {run.detail}")
     click.echo(f"{clean(name)} is dispatched, task {clean(run.task_id)}")
 
 
@@ -218,10 +219,7 @@ def next_run(record: EntryRecord, store: ScheduleStore, options: Options) -> str
     """When the entry runs next, in words."""
     if record.score is None or record.score < 0:
         view = decode_record(record)
-        if view.pause is not None:
-            return "it is paused: no run until it is resumed"
-        because = over_because(view, time.time())
-        return f"it has no run to come{f': {because}' * bool(because)}"
+        return no_run_because(view, time.time()) or "no run is scheduled"
     zone = zone_of(options, store)
     until = countdown(record.score, time.time())
     return f"it runs at {timestamp(record.score, zone)}, {until}"

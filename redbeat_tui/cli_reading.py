@@ -22,9 +22,9 @@ from .filter import parse_filter
 from .format import ago, at, countdown, fit, status_text, timestamp, width
 from .listing import SORTS, Listing
 from .model import Model
-from .policy_text import counts_text, over_because, policy_lines
+from .policy_text import counts_text, no_run_because, policy_lines
 from .preview import next_runs, pace, schedule_text
-from .row import Row
+from .row import Row, outcome_status
 from .sanitize import clean, clean_lines
 
 #: No column is wider, in cells; the definition in full is what ``show`` is for.
@@ -169,7 +169,7 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
         line("not run", left_out)
     if (outcome := view.outcome) is not None:
         took = f" in {outcome.runtime:.2f} s" if outcome.runtime is not None else ""
-        line("outcome", f"{clean(outcome.status)}{took}")
+        line("outcome", f"{clean(outcome_status(outcome))}{took}")
         if outcome.error:
             line("", clean(outcome.error))
     runs = next_runs(row.record, view, datetime.fromtimestamp(now, UTC))
@@ -179,8 +179,8 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
     if not runs.complete:
         line("" if runs.times else "next runs", "… no more were found in time")
     elif not runs.times:
-        because = over_because(view, now)
-        line("next runs", f"none{f': {because}' * bool(because)}")
+        because = no_run_because(view, now)
+        line("next runs", f"none: {because}" if because else "none")
     elif told := pace(runs):
         line("", told)
     line("version", row.version)
@@ -220,7 +220,7 @@ def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
     if view.outcome is not None:
         outcome = view.outcome
         entry["outcome"] = {
-            "status": outcome.status,
+            "status": outcome_status(outcome),
             "at": _iso(outcome.at),
             "runtime": outcome.runtime,
             "error": outcome.error,

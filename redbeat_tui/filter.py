@@ -128,14 +128,26 @@ def _matching(regex: str, field: str) -> _Test:
     return lambda row, now: search(value(row)) is not None
 
 
+#: Other words for a status: earlier names, and the outcomes in the types of events.
+_STATUS_ALIASES = {
+    "ok": "succeeded",
+    "sent": "dispatched",
+    "errored": "failed",
+    "started": "running",
+    "retried": "retrying",
+}
+
+
 def _status(word: str) -> _Test:
     wanted: set[str] = set()
     for part in filter(None, word.lower().split(",")):
         # The beginning is enough, so that the table follows while the word is being typed.
-        found = {status for status in STATUSES if status.startswith(part)}
-        if not found:
+        matches = {status for status in STATUSES if status.startswith(part)} or {
+            status for alias, status in _STATUS_ALIASES.items() if alias.startswith(part)
+        }
+        if not matches:
             raise _Unreadable(f"no status is named {part!r}; there are {', '.join(STATUSES)}")
-        wanted |= found
+        wanted |= matches
     return lambda row, now: row.status_at(now) in wanted
 
 

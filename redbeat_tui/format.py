@@ -20,35 +20,36 @@ NOTHING = "-"
 #: An entry that is due is late once it has not been dispatched for this long, in seconds.
 LATE_AFTER = 5.0
 
-#: The widest text of :func:`countdown`, :func:`ago` and :func:`at`, in cells.
+#: The widest text of :func:`countdown`, :func:`ago`, :func:`at` and :func:`status_text`, in cells.
 COUNTDOWN_WIDTH = 12
 AGO_WIDTH = 11
 AT_WIDTH = 16
+STATUS_WIDTH = 12
 
 #: One cell everywhere: none that a terminal may draw as a coloured picture of two.
 GLYPHS: Mapping[str, str] = {
-    "ok": "✓",
+    "succeeded": "✓",
     "failed": "✗",
     "invalid": "!",
     "late": "▲",
     "running": "►",
     "retrying": "↻",
     "revoked": "⊘",
-    "sent": "→",
+    "dispatched": "→",
     "waiting": "·",
     "paused": "‖",
     "disabled": "○",
     "finished": "■",
 }
 ASCII_GLYPHS: Mapping[str, str] = {
-    "ok": "+",
+    "succeeded": "+",
     "failed": "x",
     "invalid": "!",
     "late": "^",
     "running": ">",
     "retrying": "~",
     "revoked": "/",
-    "sent": "-",
+    "dispatched": "-",
     "waiting": ".",
     "paused": "=",
     "disabled": "o",
@@ -57,7 +58,7 @@ ASCII_GLYPHS: Mapping[str, str] = {
 
 
 def status_text(status: str, *, ascii_only: bool = False) -> str:
-    """A status as glyph and word: ``✓ ok``. The word alone is enough to read it."""
+    """Return a status as glyph and word: ``✓ succeeded``. The word alone is enough to read it."""
     glyph = (ASCII_GLYPHS if ascii_only else GLYPHS).get(status, "?")
     return f"{glyph} {status}"
 

@@ -70,6 +70,6 @@ class Requests:
         self._shown_until = time.monotonic() + (LINGER if run.ended else PATIENCE)
         self._app.table_screen.activity.show_run(run, self._app.zone)
         if run.ended:
-            severity = "error" if run.stage == "failed" else "information"
+            severity = "error" if run.unsuccessful else "information"
             detail = f": {clean(run.detail, 200)}" if run.detail else ""
             self._app.say(f"Run of {clean(run.name, 60)} {run.stage}{detail}.", severity)

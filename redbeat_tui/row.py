@@ -23,7 +23,7 @@ from redbeat_core.events import (
     RUN_SKIPPED,
     Event,
 )
-from redbeat_core.record import EntryRecord, EntryView, decode_record
+from redbeat_core.record import EntryRecord, EntryView, Outcome, decode_record
 from redbeat_core.schedules import describe
 
 from .format import LATE_AFTER
@@ -40,21 +40,29 @@ STATUSES = (
     "retrying",
     "revoked",
     "running",
-    "sent",
-    "ok",
+    "dispatched",
+    "succeeded",
     "waiting",
     "paused",
     "disabled",
     "finished",
 )
 
-_OF_OUTCOME = {
+#: Outcome as a worker reports it -> the status that every surface shows for it.
+_STATUS_OF_OUTCOME = {
     "started": "running",
-    "succeeded": "ok",
+    "succeeded": "succeeded",
     "errored": "failed",
     "retried": "retrying",
     "revoked": "revoked",
 }
+
+
+def outcome_status(outcome: Outcome) -> str:
+    """Return the word that the console and the command line show for *outcome*; an outcome of a
+    newer version keeps its own word."""
+    return _STATUS_OF_OUTCOME.get(outcome.status, outcome.status)
+
 
 #: What the definition of every disabled entry has in it, and that of few others.
 _DISABLED = re.compile(r'"enabled"\s*:\s*false')
@@ -190,8 +198,8 @@ class Row:
     def reason_at(self, now: float | None) -> str:
         """Why it has that status, in words; may be empty."""
         facts = self.facts
-        if self.event is not None and (told := _TOLD.get(self.event.type)):
-            text = told(self.event.data)
+        if self.event is not None and (reason_of := _EVENT_REASONS.get(self.event.type)):
+            text = reason_of(self.event.data)
             if text and (facts.status not in ("invalid", "paused", "disabled", "finished")):
                 return text
         if self.status_at(now) == "late":
@@ -264,18 +272,18 @@ def _status(view: EntryView) -> tuple[str, str]:
     if not view.enabled:
         return "disabled", ""
     outcome = view.outcome
-    if outcome is None or outcome.status not in _OF_OUTCOME:
-        status, reason = ("sent", "") if _ran(view) else ("waiting", "")
+    if outcome is None or outcome.status not in _STATUS_OF_OUTCOME:
+        status, reason = ("dispatched", "") if _ran(view) else ("waiting", "")
     elif (
         outcome.at is not None
         and view.last_run_at is not None
         and ((view.last_run_at - outcome.at).total_seconds() > _CLOCKS)
     ):
-        status, reason = "sent", ""
+        status, reason = "dispatched", ""
     else:
-        status, reason = _OF_OUTCOME[outcome.status], outcome.error
-    if view.finished and status in ("ok", "sent", "waiting"):
-        # That its last run failed, or is still going on, says more than that none is to come.
+        status, reason = outcome_status(outcome), outcome.error
+    if view.finished and status in ("succeeded", "dispatched", "waiting"):
+        # That its last run failed, or is still running, matters more than that none follows.
         return "finished", ""
     return status, reason
 
@@ -285,34 +293,34 @@ def _ran(view: EntryView) -> bool:
     return view.total_run_count > 0 or view.outcome is not None
 
 
-def _told_failed(data: Mapping[str, Any]) -> str:
-    return f"could not be sent: {data.get('reason') or 'no reason given'}"
+def _not_published(data: Mapping[str, Any]) -> str:
+    return f"not published: {data.get('reason') or 'no reason given'}"
 
 
-def _told_skipped(data: Mapping[str, Any]) -> str:
+def _skipped(data: Mapping[str, Any]) -> str:
     reason = data.get("reason")
     return f"skipped: {reason}" if reason else "skipped"
 
 
-def _told_missed(data: Mapping[str, Any]) -> str:
+def _missed(data: Mapping[str, Any]) -> str:
     count = data.get("count")
     runs = f"{count:,} runs" if isinstance(count, int) and count != 1 else "one run"
-    return f"missed {runs}"
+    return f"{runs} missed"
 
 
-def _told_requested(data: Mapping[str, Any]) -> str:
+def _requested(data: Mapping[str, Any]) -> str:
     actor = data.get("actor")
     return f"run requested by {actor}" if actor else "run requested"
 
 
-def _told_dispatched(data: Mapping[str, Any]) -> str:
-    return "run now: sent" if data.get("trigger") else ""
+def _dispatched(data: Mapping[str, Any]) -> str:
+    return "dispatched on request" if data.get("trigger") else ""
 
 
-_TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    RUN_FAILED: _told_failed,
-    RUN_SKIPPED: _told_skipped,
-    RUN_MISSED: _told_missed,
-    RUN_REQUESTED: _told_requested,
-    RUN_DISPATCHED: _told_dispatched,
+_EVENT_REASONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    RUN_FAILED: _not_published,
+    RUN_SKIPPED: _skipped,
+    RUN_MISSED: _missed,
+    RUN_REQUESTED: _requested,
+    RUN_DISPATCHED: _dispatched,
 }

@@ -56,7 +56,7 @@ def theme_name(theme: str, *, no_color: bool) -> str:
 
 
 _OF_STATUS = {
-    "ok": "success",
+    "succeeded": "success",
     "good": "success",
     "failed": "error",
     "invalid": "error",
@@ -67,7 +67,7 @@ _OF_STATUS = {
     "paused": "warning",
     "warn": "warning",
     "running": "accent",
-    "sent": "accent",
+    "dispatched": "accent",
 }
 
 

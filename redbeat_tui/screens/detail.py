@@ -21,9 +21,9 @@ from redbeat_core.schedules import Outlook
 from ..background import in_thread
 from ..format import ago, countdown, duration, status_text, timestamp
 from ..model import Delta
-from ..policy_text import counts_text, over_because, policy_lines
+from ..policy_text import counts_text, no_run_because, policy_lines
 from ..preview import next_runs, pace, schedule_text
-from ..row import Row
+from ..row import Row, outcome_status
 from ..sanitize import clean, clean_lines
 from ..telling import clock, tell
 from ..widgets.header import ConsoleHeader
@@ -159,7 +159,7 @@ class DetailScreen(Screen[None]):
         if view.options:
             line("options", clean(_json(dict(view.options)), 500))
         if not view.enabled and view.pause is None:
-            line("enabled", "no: switched off in its definition")
+            line("enabled", "no: disabled in its definition")
         if view.pause is not None:
             when = f", {ago(view.pause.at.timestamp(), now)}" if view.pause.at else ""
             line("paused", f"by {clean(view.pause.by or 'somebody')}{when}")
@@ -195,29 +195,23 @@ class DetailScreen(Screen[None]):
         outcome = view.outcome
         if outcome is None:
             if last is not None:
-                line("outcome", "not known: no worker reported it")
+                line("outcome", "unknown: no worker reported it")
             return
         took = f" in {_seconds(outcome.runtime)}" if outcome.runtime is not None else ""
         when = f", {ago(outcome.at.timestamp(), now)}" if outcome.at else ""
         where = f" on {clean(outcome.worker, 100)}" if outcome.worker else ""
-        style = self.app.status_style("failed") if outcome.status == "errored" else ""
-        line("outcome", f"{clean(outcome.status, 40)}{took}{when}{where}", style)
+        status = outcome_status(outcome)
+        style = self.app.status_style(status) if status == "failed" else ""
+        line("outcome", f"{clean(status, 40)}{took}{when}{where}", style)
         if outcome.error and outcome.error != told:
             line("", clean(outcome.error, 1000))
         if outcome.task_id:
             line("task id", clean(outcome.task_id, 100))
 
     def _next(self, view: EntryView, line: _Line, now: float, zone: tzinfo) -> None:
-        if view.error:
-            line("next runs", "none: the scheduler cannot run it")
-        elif view.pause is not None:
-            line("next runs", "none while it is paused")
-        elif not view.enabled:
-            line("next runs", "none while it is switched off")
-        elif view.next_run_at is None:
-            why = "no date from now on matches"
-            line("next runs", f"none: {over_because(view, now) or why}")
-        else:
+        if why := no_run_because(view, now):
+            line("next runs", f"none: {why}")
+        elif view.next_run_at is not None:
             found = self._runs[1] if self._runs else None
             runs = found.times if found is not None else ()
             for index, run in enumerate(runs or (view.next_run_at,)):

@@ -175,7 +175,7 @@ class EditScreen(Dialog[bool]):
         if self.view.pause is not None:
             title = "paused: none until it is resumed; then:"
         elif not self.view.enabled:
-            title = "switched off in its definition: none; if it were on:"
+            title = "disabled in its definition: none; if it were enabled:"
         parts: list[Content] = [Content.styled(title, "dim")]
         parts += [Content.assemble("\n", when, (until, "dim")) for when, until in lines]
         return Content("").join(parts)

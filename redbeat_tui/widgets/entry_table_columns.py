@@ -15,6 +15,7 @@ from ..format import (
     AT_WIDTH,
     COUNTDOWN_WIDTH,
     NOTHING,
+    STATUS_WIDTH,
     ago,
     at,
     countdown,
@@ -121,11 +122,11 @@ def _reason(row: Row, present: Present) -> str:
 
 _NAME = Column("name", "Name", _name, 10, 16, 44)
 _TASK = Column("task", "Task", _task, 12, 12, 36, tail=True)
-_SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 18, 44)
+_SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 16, 44)
 _AT = Column("at", "Next run", _next, AT_WIDTH, AT_WIDTH, AT_WIDTH)
 _DUE = Column("next", "Due", _due, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH)
 _LAST = Column("last", "Last run", _last, AGO_WIDTH, AGO_WIDTH, AGO_WIDTH)
-_STATUS = Column("status", "Status", _status, 10, 10, 10)
+_STATUS = Column("status", "Status", _status, STATUS_WIDTH - 1, STATUS_WIDTH, STATUS_WIDTH)
 _REASON = Column("reason", "Reason", _reason, 16, 20, 10_000)
 
 #: From left to right.
@@ -146,6 +147,8 @@ def arrange(cells: int) -> tuple[Placed, ...]:
     for column in _NEEDED:
         if not widths or _total(widths) + GAP + column.least <= cells:
             widths[column.key] = column.least
+    if _STATUS.key in widths and _total(widths) < cells:
+        widths[_STATUS.key] += 1
     wanted = {column.key: column.want for column in _NEEDED if column.key in widths}
     if len(wanted) == len(_NEEDED) and _total(wanted) <= cells:
         widths = wanted

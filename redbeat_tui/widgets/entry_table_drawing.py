@@ -78,14 +78,14 @@ EntryTable {
 
 #: The component class that a status is drawn in.
 LOOKS: Mapping[str, str] = {
-    "ok": "good",
+    "succeeded": "good",
     "failed": "bad",
     "invalid": "bad",
     "late": "warning",
     "retrying": "warning",
     "revoked": "warning",
     "running": "active",
-    "sent": "muted",
+    "dispatched": "muted",
     "paused": "warning",
     "waiting": "muted",
     "disabled": "muted",

@@ -110,7 +110,7 @@ async def test_enter_shows_the_detail_which_follows_the_entry_until_it_is_delete
         await until(pilot, lambda: isinstance(console.screen, AskScreen), "the question")
         await pilot.press(*"hot", "enter")
         await until(pilot, lambda: "“hot”" in shown(console), "the pause")
-        assert "none while it is paused" in shown(console)
+        assert "none: it is paused" in shown(console)
         operations.delete("first")
         await until(pilot, lambda: "deleted: it is gone" in shown(console), "the deletion")
         await pilot.press("t")

@@ -38,7 +38,7 @@ async def test_eighty_columns_show_what_an_operator_needs() -> None:
         assert "late 2m 10s" in late
         assert "▲ late" in late
         assert "in 4s" in cache
-        assert "✓ ok" in cache
+        assert "✓ succeeded" in cache
         assert "✗ failed" in sales
 
 
@@ -81,7 +81,7 @@ async def test_status_is_told_without_colour() -> None:
         table.ascii_only = True
         await pilot.pause()
         text = "\n".join(drawn(table))
-        for status in ("^ late", "+ ok", "x failed", "> running", "= paused", "o disabled"):
+        for status in ("^ late", "+ succeeded", "x failed", "> running", "= paused", "o disabled"):
             assert status in text
         assert any(line.startswith("> ") for line in text.splitlines())
 

@@ -103,11 +103,11 @@ def test_a_policy_that_leaves_no_run_to_come_says_why(
 ) -> None:
     add("report")
     ended = run("policy", "report", "--end", "2020-01-01 00:00").stdout
-    assert "report is saved; it has no run to come: its policy ended it " in ended
-    assert "none: its policy ended it " in run("show", "report").stdout
+    assert "report is saved; it is finished: its policy ended it " in ended
+    assert "none: it is finished: its policy ended it " in run("show", "report").stdout
     store.client.hset(store.keys.entry("report"), "meta", encode_meta(RAN_TWICE))
     limited = run("policy", "report", "--end", "none", "--max-runs", "2").stdout
-    assert "no run to come: it has made the 2 runs that its policy allows" in limited
+    assert "it is finished: it has made the 2 runs that its policy allows" in limited
 
 
 RAN_TWICE = {"last_run_at": datetime(2026, 1, 1, tzinfo=UTC), "total_run_count": 2}

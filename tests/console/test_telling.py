@@ -1,4 +1,4 @@
-"""The pure parts behind the screens: counting, following a run, words for events, lines."""
+"""The pure parts behind the screens: counting, following a run, texts of events, lines."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pytest
 
 from redbeat_core import events
 from redbeat_core.events import Event
+from redbeat_tui.cli_reading import description, entry_json
 from redbeat_tui.following import Follower
 from redbeat_tui.model import Delta
 from redbeat_tui.row import Row
+from redbeat_tui.screens.help import STATUS
 from redbeat_tui.tally import Tally, count
 from redbeat_tui.telling import tell
 from redbeat_tui.widgets.line import Part, fit
-from tests.support.rows import NOW, record
+from tests.support.rows import NOW, meta, outcome, record
 
 TYPES = [
     value for name, value in vars(events).items() if isinstance(value, str) and "redbeat." in value
@@ -80,6 +82,48 @@ def test_an_event_that_comes_before_the_answer_is_not_forgotten() -> None:
     follower.offer([event(events.RUN_DISPATCHED, trigger="t1", task_id="abc")])
     run = follower.request("t1", "first", NOW)
     assert (run.stage, run.task_id) == ("dispatched", "abc")
+
+
+@pytest.mark.parametrize(
+    ("type_", "word"),
+    [
+        (events.RUN_STARTED, "running"),
+        (events.RUN_SUCCEEDED, "succeeded"),
+        (events.RUN_ERRORED, "failed"),
+        (events.RUN_RETRIED, "retrying"),
+        (events.RUN_REVOKED, "revoked"),
+    ],
+)
+def test_every_surface_shows_the_same_word_for_an_outcome(type_: str, word: str) -> None:
+    row = Row(record("first", meta=meta(NOW), outcome=outcome(type_.rpartition(".")[2])))
+    shown = entry_json(row, NOW)
+    assert row.status == word
+    assert (shown["status"], shown["outcome"]["status"]) == (word, word)
+    assert word in STATUS, "the help explains it"
+    assert tell(event(type_))[0] == word
+    (run,) = Follower().offer([event(type_, trigger="t1")])
+    assert run.stage == word
+    assert f"  outcome     {word}" in description(row, NOW, UTC)
+
+
+@pytest.mark.parametrize(
+    ("type_", "word"),
+    [
+        (events.RUN_FAILED, "not published"),
+        (events.RUN_MISSED, "missed"),
+        (events.RUN_SKIPPED, "skipped"),
+        (events.RUN_DISPATCHED, "dispatched"),
+    ],
+)
+def test_every_surface_shows_the_same_word_for_a_run_without_an_outcome(
+    type_: str, word: str
+) -> None:
+    happened = event(type_, trigger="t1", reason="why")
+    assert tell(happened)[0].startswith(word)
+    assert word in Row(record("first"), event=happened).reason_at(NOW)
+    (run,) = Follower().offer([happened])
+    assert run.stage == word
+    assert run.unsuccessful is (type_ != events.RUN_DISPATCHED)
 
 
 def test_a_late_event_does_not_turn_a_run_back() -> None:

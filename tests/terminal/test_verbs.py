@@ -224,7 +224,7 @@ def test_the_verbs_work_against_the_demo(
 ) -> None:
     terminal = console("demo", "--url", server.url(), columns=100, lines=40)
     terminal.wait_for_text("ping payment provider", 60)
-    terminal.wait_for_text("✓ ok", 60)
+    terminal.wait_for_text("✓ succeeded", 60)
     (key,) = client.keys("*:schedule")
     prefix = str(key).removesuffix(":schedule")
 

@@ -68,6 +68,8 @@ ALL = [entry.name for entry in ROWS]
         ("status:p", ["cache[1]"]),
         ("!status:waiting,late", ["sync/stock", "cache[1]"]),
         ("status:late", ["überweisung"]),
+        ("status:errored", ["sync/stock"]),
+        ("status:err", ["sync/stock"]),
         ("status:/^(late|failed)$/", ["sync/stock", "überweisung"]),
         ("status:", ALL),
         ("!", ALL),
@@ -100,6 +102,24 @@ def test_an_unknown_status_names_those_there_are() -> None:
     assert "'broken'" in chosen.error
     assert "failed" in chosen.error
     assert shown("status:broken report") == ["Report Daily", "report:weekly"], "the rest holds"
+
+
+@pytest.mark.parametrize(
+    ("alias", "status"),
+    [
+        ("ok", "succeeded"),
+        ("sent", "dispatched"),
+        ("errored", "failed"),
+        ("started", "running"),
+        ("retried", "retrying"),
+    ],
+)
+def test_an_earlier_word_for_a_status_filters_as_the_status_does(alias: str, status: str) -> None:
+    outcomes = ("started", "succeeded", "errored", "retried", "revoked", "of a newer version")
+    rows = [row(word, 9, meta=meta(NOW), outcome=outcome(word)) for word in outcomes]
+    by_alias = parse_filter(f"status:{alias}").select(rows, NOW)
+    assert [entry.status for entry in by_alias] == [status]
+    assert by_alias == parse_filter(f"status:{status}").select(rows, NOW)
 
 
 def test_a_filter_knows_whether_time_alone_can_change_what_it_shows() -> None:

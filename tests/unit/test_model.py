@@ -37,13 +37,13 @@ def changes(*some: Event) -> Changes:
     [
         (row("a"), "waiting", ""),
         (row("a", meta=meta(NOW - 60, runs=0)), "waiting", ""),
-        (row("a", meta=meta(NOW - 60)), "sent", ""),
+        (row("a", meta=meta(NOW - 60)), "dispatched", ""),
         (row("a", meta=meta(NOW), outcome=outcome("started")), "running", ""),
-        (row("a", meta=meta(NOW), outcome=outcome("succeeded")), "ok", ""),
+        (row("a", meta=meta(NOW), outcome=outcome("succeeded")), "succeeded", ""),
         (row("a", meta=meta(NOW), outcome=outcome("errored", error="E: x")), "failed", "E: x"),
         (row("a", meta=meta(NOW), outcome=outcome("retried", error="E: y")), "retrying", "E: y"),
         (row("a", meta=meta(NOW), outcome=outcome("revoked")), "revoked", ""),
-        (row("a", meta=meta(NOW), outcome=outcome("brand-new")), "sent", ""),
+        (row("a", meta=meta(NOW), outcome=outcome("brand-new")), "dispatched", ""),
         (row("a", enabled=False), "disabled", ""),
         (row("a", state=paused("migration")), "paused", "migration by anna@ops"),
         (row("a", state=paused(by="")), "paused", ""),
@@ -67,13 +67,13 @@ def test_an_entry_that_cannot_run_is_invalid_whatever_else_it_is() -> None:
 
 def test_the_outcome_of_an_earlier_run_is_not_told_as_that_of_the_last() -> None:
     """The run at NOW was sent, and nobody has heard of it yet."""
-    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 60)).status == "sent"
-    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 1)).status == "ok"
+    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 60)).status == "dispatched"
+    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 1)).status == "succeeded"
 
 
 def test_what_is_due_and_was_not_dispatched_is_late_once_it_has_been_for_seconds() -> None:
     entry = row("a", 0, meta=meta(NOW - 60), outcome=outcome("succeeded", NOW - 59))
-    assert entry.status_at(NOW + 4) == "ok"
+    assert entry.status_at(NOW + 4) == "succeeded"
     assert entry.status_at(NOW + 5) == "late"
     assert entry.reason_at(NOW + 5) == "not dispatched yet"
 
@@ -199,10 +199,10 @@ def test_what_another_program_did_is_found_by_reconciling() -> None:
     assert known.rows["same"] is same
 
 
-def test_why_a_run_could_not_be_sent_is_shown_until_something_else_happens() -> None:
+def test_why_a_run_was_not_published_is_shown_until_something_else_happens() -> None:
     known = model(record("a", -60))
     known.apply(changes(event(events.RUN_FAILED, "a", reason="no broker", nominal=NOW)))
-    assert known.rows["a"].reason_at(NOW) == "could not be sent: no broker"
+    assert known.rows["a"].reason_at(NOW) == "not published: no broker"
     known.apply(
         changes(event(events.RUN_DISPATCHED, "a", 12, fields={"meta": meta(NOW)}, score=NOW + 60))
     )
@@ -217,7 +217,7 @@ def test_a_requested_run_shows_on_its_row() -> None:
     assert delta.events == (asked,)
     assert known.rows["a"].reason_at(NOW) == "run requested by anna@ops"
     known.apply(changes(event(events.RUN_DISPATCHED, "a", 12, trigger="t1")))
-    assert known.rows["a"].reason_at(NOW) == "run now: sent"
+    assert known.rows["a"].reason_at(NOW) == "dispatched on request"
 
 
 def test_the_last_events_are_kept_and_heartbeats_are_not() -> None:

@@ -12,7 +12,7 @@ from redbeat_core.record import EntryView
 
 from .sanitize import clean
 
-#: The most characters of a value that a field offers for editing; a longer one can only be replaced.
+#: The most characters of a value that a field offers for editing; a longer value is only replaced.
 _EDITABLE = 2_000
 
 

@@ -1,4 +1,4 @@
-"""The help: every action of the registry, the filter's language, what the signs mean."""
+"""The help dialog: every action of the registry, the filter's syntax, the statuses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ STATUS = {
 
 
 class HelpScreen(Dialog[None]):
-    """All keys and signs."""
+    """The dialog with all keys and statuses."""
 
     heading = "Help"
     BINDINGS = [

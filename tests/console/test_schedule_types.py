@@ -165,15 +165,15 @@ async def test_the_editor_tells_how_far_the_next_runs_are_apart(opened: Opened, 
         await until(pilot, lambda: "every hour on average" in shown(console), "the details")
 
 
-async def test_the_editor_says_when_it_did_not_find_the_next_runs_in_time(
+async def test_the_editor_says_when_it_could_not_compute_the_next_runs_in_time(
     opened: Opened, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add("first")
-    # More than can be found in that time.
+    # More runs than can be computed in that time.
     monkeypatch.setattr(preview, "RUNS", 10**9)
     monkeypatch.setattr(preview, "BUDGET", 0.05)
     console = opened()
     async with console.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: console.selected_row() is not None, "the entry")
         await pilot.press("e")
-        await until(pilot, lambda: "of its runs were found" in shown(console), "the bound")
+        await until(pilot, lambda: "of its runs could be computed" in shown(console), "the bound")

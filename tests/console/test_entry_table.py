@@ -1,4 +1,4 @@
-"""The table of entries: what it draws, and how little it repaints."""
+"""The table of entries: its lines, and that it repaints only what changed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_nothing_from_redis_reaches_the_terminal_as_a_control() -> None:
         assert "xxx…" in everything
 
 
-async def test_status_is_told_without_colour() -> None:
+async def test_the_status_is_readable_without_colour() -> None:
     async with console(SHOP) as (table, pilot):
         table.ascii_only = True
         await pilot.pause()
@@ -86,7 +86,7 @@ async def test_status_is_told_without_colour() -> None:
         assert any(line.startswith("> ") for line in text.splitlines())
 
 
-async def test_what_is_not_live_is_not_called_late() -> None:
+async def test_no_entry_is_late_while_not_live() -> None:
     async with console(SHOP, live=False) as (table, _):
         late = drawn(table)[1]
         assert "late-one" in late

@@ -1,7 +1,7 @@
-"""Everything that a key does: one registry.
+"""The registry of all actions and their keys.
 
-The bindings, the key bar, the help, the command palette and the read-only guard all come from
-:data:`ACTIONS`; there is no other list of keys.
+:data:`ACTIONS` defines the bindings, the key bar, the help, the command palette and the read-only
+guard; there is no other list of keys.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ CONSOLE = "Console"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that an operator can do.
+    """One action of the operator.
 
-    :ivar name: its name in the code, unique.
-    :ivar keys: Textual names of its keys; the first is the one shown.
-    :ivar title: a word or two, for the key bar.
-    :ivar help: a sentence, for the help and the palette.
-    :ivar group: the heading in the help.
-    :ivar handler: does it, or starts it.
-    :ivar writes: changes the schedule: refused in read-only mode.
-    :ivar needs_entry: acts on the entry under the cursor.
-    :ivar weight: the heavier, the longer it stays in the key bar of a narrow terminal; 0: it
-        is only in the help.
-    :ivar priority: works while a field has the focus.
+    :ivar name: its unique name in the code.
+    :ivar keys: Textual names of its keys; the key bar shows the first.
+    :ivar title: one or two words for the key bar.
+    :ivar help: a sentence for the help and the palette.
+    :ivar group: its heading in the help.
+    :ivar handler: the function that performs the action; a coroutine runs as a worker.
+    :ivar writes: whether it changes the schedule; then read-only mode refuses it.
+    :ivar needs_entry: whether it acts on the entry under the cursor.
+    :ivar weight: in a narrow terminal the key bar leaves out the actions with the lowest weight
+        first; an action of weight 0 is only in the help.
+    :ivar priority: whether its keys work while a field has the focus.
     """
 
     name: str
@@ -184,7 +184,7 @@ ACTIONS: Mapping[str, Action] = {action.name: action for action in _ALL}
 
 
 def bindings() -> list[Binding]:
-    """The bindings of the whole registry, for the app."""
+    """Return the bindings of all actions, for the app."""
     return [
         Binding(
             key,
@@ -201,7 +201,7 @@ def bindings() -> list[Binding]:
 
 
 def refusal(action: Action, *, read_only: bool, has_entry: bool) -> str | None:
-    """Why *action* cannot be done now, in a sentence; None when it can."""
+    """Return why *action* is refused now, as a sentence; None when it is not."""
     if action.writes and read_only:
         return (
             f"This console is read-only: {action.title} is off. "

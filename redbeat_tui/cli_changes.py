@@ -1,4 +1,4 @@
-"""``redbeat-tui pause|resume|trigger|edit|delete``: the console's verbs, for scripts."""
+"""``redbeat-tui pause|resume|trigger|edit|delete``: the console's actions, for scripts."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def register(group: click.Group) -> None:
 
 
 def change_options(command: F) -> F:
-    """The options of every command that changes something."""
+    """Add the options of every command that changes an entry."""
     command = click.option(
         "--if-version",
         metavar="VERSION",
-        help="Only when the entry still has this version (`show --json` tells it).",
+        help="Only if the entry still has this version (`show --json` gives it).",
     )(command)
     return click.option("--note", default="", metavar="TEXT", help="Why; everybody sees it.")(
         command
@@ -49,7 +49,7 @@ def change_options(command: F) -> F:
 
 
 def _json(_ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """A list or an object, typed as JSON."""
+    """Parse a list or an object that was typed as JSON."""
     try:
         return None if value is None else read_json(param.name or "", value)
     except TypedWrongError as exc:
@@ -57,7 +57,7 @@ def _json(_ctx: click.Context, param: click.Parameter, value: str | None) -> Any
 
 
 def _length(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Seconds of a length of time."""
+    """Return the seconds of a length of time."""
     if value is None:
         return None
     try:
@@ -111,7 +111,9 @@ def resume(name: str, note: str, if_version: str | None) -> None:
 )
 @click.option("--count-run", is_flag=True, help="Let it count as the entry's last run.")
 @sentences
-def trigger(name: str, note: str, if_version: str | None, wait: float | None, **asked: Any) -> None:
+def trigger(
+    name: str, note: str, if_version: str | None, wait: float | None, **values: Any
+) -> None:
     """Run an entry once now, beside its schedule, which stays as it is.
 
     \b
@@ -125,7 +127,7 @@ def trigger(name: str, note: str, if_version: str | None, wait: float | None, **
     requested: list[str] = []
 
     def request() -> str:
-        requested.append(operations.trigger(name, version=if_version, note=note, **asked))
+        requested.append(operations.trigger(name, version=if_version, note=note, **values))
         return requested[0]
 
     if wait is None:
@@ -149,24 +151,28 @@ def trigger(name: str, note: str, if_version: str | None, wait: float | None, **
 def _follow(
     store: ScheduleStore, url: str, request: Callable[[], str], wait: float, stop: threading.Event
 ) -> Run | None:
-    """Subscribe, make the request, and follow it until it is dispatched."""
+    """Subscribe, make the request, and follow its run until it is dispatched or has ended.
+
+    :param wait: seconds.
+    :returns: the run; None when no event named it.
+    """
     follower = Follower()
-    wanted = ""
+    trigger_id = ""
     timer = threading.Timer(wait, stop.set)
     timer.daemon = True
     for item in EventStream(store, url=url).follow(stop):
-        if isinstance(item, Link) and item.state == "live" and not wanted:
-            wanted = request()
+        if isinstance(item, Link) and item.state == "live" and not trigger_id:
+            trigger_id = request()
             timer.start()
-        if isinstance(item, Link) and item.state == "disconnected" and not wanted:
+        if isinstance(item, Link) and item.state == "disconnected" and not trigger_id:
             raise Refusal(item.reason)
         if isinstance(item, Changes):
             follower.offer(item.events)
-        run = follower.run(wanted)
+        run = follower.run(trigger_id)
         if run is not None and run.stage != REQUESTED:
             break
     timer.cancel()
-    return follower.run(wanted)
+    return follower.run(trigger_id)
 
 
 @click.command("edit")
@@ -192,8 +198,9 @@ def edit(name: str, schedule: str, note: str, if_version: str | None) -> None:
         where = f" (at column {exc.column + 1})" if exc.column is not None else ""
         raise Refusal(f"{exc}{where}") from exc
     record = operations.edit_schedule(name, parsed, version=if_version, note=note)
-    words = clean(describe(parsed))
-    click.echo(f"{clean(name)} is saved: {words}; {next_run(record, operations.store, options)}")
+    description = clean(describe(parsed))
+    following = next_run(record, operations.store, options)
+    click.echo(f"{clean(name)} is saved: {description}; {following}")
 
 
 @click.command("delete")
@@ -216,7 +223,7 @@ def delete(name: str, yes: bool, note: str, if_version: str | None) -> None:
 
 
 def next_run(record: EntryRecord, store: ScheduleStore, options: Options) -> str:
-    """When the entry runs next, in words."""
+    """Return a clause that says when the entry runs next, or why it does not."""
     if record.score is None or record.score < 0:
         view = decode_record(record)
         return no_run_because(view, time.time()) or "no run is scheduled"

@@ -1,7 +1,8 @@
-"""What each action does: asks where it must, writes through the operations, says what came of it.
+"""The handlers of the actions: each asks where it must, writes through the operations, and reports
+the result.
 
-Called by name from the registry in ``actions.py``; each takes the app. Those that wait are
-coroutines, which the app runs as workers.
+The registry in ``actions.py`` refers to them; each takes the app. Those that wait are coroutines,
+which the app runs as workers.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def short(name: str) -> str:
-    """A name for a sentence."""
+    """Return an entry's name, sanitized and short enough for a sentence."""
     return clean(name, limit=60)
 
 
@@ -39,7 +40,7 @@ def short(name: str) -> str:
 
 
 def show(app: ConsoleApp) -> None:
-    """Open the detail of the entry."""
+    """Open the detail of the entry under the cursor."""
     row = app.selected_row()
     if row is not None and not isinstance(app.screen, DetailScreen):
         app.push_screen(DetailScreen(row))
@@ -51,7 +52,7 @@ async def pause_or_resume(app: ConsoleApp) -> None:
     if view is None:
         return
     if view.schedule is None:
-        _say_broken(app, view, ", so there is nothing to pause")
+        _say_invalid(app, view, ", so there is nothing to pause")
         return
     pausing = view.pause is None
     answer = await app.ask(AskScreen(_pause_question(view) if pausing else _resume(app, view)))
@@ -94,12 +95,12 @@ def _resume(app: ConsoleApp, view: EntryView) -> Question:
 
 
 async def trigger(app: ConsoleApp) -> None:
-    """Run the entry once now, and follow that run."""
+    """Request one run of the entry now, and follow that run."""
     view = _view(app)
     if view is None:
         return
     if view.schedule is None:
-        _say_broken(app, view, ", on request neither")
+        _say_invalid(app, view, " and cannot run, not even on request")
         return
     facts = [("task", view.task or "-")]
     if view.next_run_at is not None and view.pause is None:
@@ -119,23 +120,23 @@ async def trigger(app: ConsoleApp) -> None:
             return str(exc)
         return ""
 
-    fields = tuple((one.key, one.text, one.hint) for one in offered)
+    fields = tuple((field.key, field.text, field.hint) for field in offered)
     question = Question(
         "Run now", view.name, tuple(facts), text, "Run now", fields=fields, check=check
     )
     answer = await app.ask(AskScreen(question))
     if not isinstance(answer, Answer):
         return
-    asked = overrides(offered, answer.typed)
-    found: list[str] = []
+    values = overrides(offered, answer.typed)
+    trigger_ids: list[str] = []
 
     def write(version: str) -> object:
-        run = partial(app.operations.trigger, view.name, version=version, note=answer.note)
-        found.append(run(**asked))
-        return found
+        request = partial(app.operations.trigger, view.name, version=version, note=answer.note)
+        trigger_ids.append(request(**values))
+        return trigger_ids
 
     if await _write(app, view, write, "Run anyway"):
-        app.requests.follow(found[-1], view.name)
+        app.requests.follow(trigger_ids[-1], view.name)
 
 
 async def edit(app: ConsoleApp) -> None:
@@ -145,37 +146,37 @@ async def edit(app: ConsoleApp) -> None:
         return
     view = row.view
     if not repairable(row.record):
-        _say_broken(app, view, ", and another schedule would not help")
+        _say_invalid(app, view, ", and another schedule would not repair it")
         return
 
-    async def save(found: Preview, note: str, seen: EntryView) -> str:
-        return await _save(app, found, note, seen)
+    async def save(result: Preview, note: str, seen: EntryView) -> str:
+        return await _save(app, result, note, seen)
 
     screen = EditScreen(view, app.options.app, app.zone, app.model.now, save)
     await app.ask(screen)
 
 
-def _say_broken(app: ConsoleApp, view: EntryView, what: str) -> None:
-    """Say what would be refused, before anything is asked."""
-    app.say(f"{clean(view.name, 30)} cannot run{what}: ⏎ tells why.", "warning")
+def _say_invalid(app: ConsoleApp, view: EntryView, consequence: str) -> None:
+    """Refuse an action on an invalid entry, before a dialog opens."""
+    app.say(f"{clean(view.name, 30)} is invalid{consequence}: ⏎ shows why.", "warning")
 
 
-async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> str:
-    """Write an edited schedule; why it was not saved, or empty."""
-    schedule = found.schedule
+async def _save(app: ConsoleApp, result: Preview, note: str, seen: EntryView) -> str:
+    """Write an edited schedule; return why it was not saved, or an empty text."""
+    schedule = result.schedule
     assert schedule is not None
     gone = "Not saved: somebody deleted the entry. Your text is kept."
     view = seen
     while True:
         edit_schedule = partial(app.operations.edit_schedule, version=view.version, note=note)
         try:
-            _take_in(app, await app.call(partial(edit_schedule, seen.name, schedule)))
+            _show_written(app, await app.call(partial(edit_schedule, seen.name, schedule)))
         except ConflictError as exc:
             if exc.current is None:
                 return gone
             current = decode_record(exc.current, app.options.app)
             anyway = "Save mine anyway"
-            if not await app.push_screen_wait(ConflictScreen(view, current, anyway, found.text)):
+            if not await app.push_screen_wait(ConflictScreen(view, current, anyway, result.text)):
                 return "Not saved: somebody else changed it. Your text is kept."
             view = current
         except NotFoundError:
@@ -183,7 +184,7 @@ async def _save(app: ConsoleApp, found: Preview, note: str, seen: EntryView) -> 
         except Exception as exc:
             return app.sentence(exc)
         else:
-            app.say(f"{short(seen.name)} is saved: {clean(found.words, 100)}.")
+            app.say(f"{short(seen.name)} is saved: {clean(result.words, 100)}.")
             return ""
 
 
@@ -220,13 +221,15 @@ async def delete(app: ConsoleApp) -> None:
 async def _write(
     app: ConsoleApp, view: EntryView, write: Callable[[str], Any], anyway: str
 ) -> bool:
-    """Write on the version seen; when it changed meanwhile show both and ask again.
+    """Write on the version that the operator saw; on a conflict show both versions and ask again.
 
-    :returns: whether it was written.
+    :param write: takes the version, and writes.
+    :param anyway: the label of the button that writes in spite of the conflict.
+    :returns: whether the change was written.
     """
     while True:
         try:
-            _take_in(app, await app.call(partial(write, view.version)))
+            _show_written(app, await app.call(partial(write, view.version)))
         except ConflictError as exc:
             if exc.current is None:
                 app.complain(str(exc))
@@ -242,8 +245,8 @@ async def _write(
             return True
 
 
-def _take_in(app: ConsoleApp, written: object) -> None:
-    """Show what was written at once: the next key may be a verb on this very entry."""
+def _show_written(app: ConsoleApp, written: object) -> None:
+    """Show a written entry at once, because the next key may act on it."""
     if isinstance(written, EntryRecord):
         app.feed.tell(written)
         app.drain()
@@ -258,7 +261,7 @@ def _view(app: ConsoleApp) -> EntryView | None:
 
 
 def open_filter(app: ConsoleApp) -> None:
-    """Type a filter."""
+    """Open the field of the filter."""
     if isinstance(app.screen, DetailScreen):
         app.say("The filter is for the table: press esc to go back to it.", "warning")
     else:
@@ -266,7 +269,7 @@ def open_filter(app: ConsoleApp) -> None:
 
 
 def next_sort(app: ConsoleApp) -> None:
-    """Sort by the next column."""
+    """Sort the table by the next order."""
     if isinstance(app.screen, DetailScreen):
         app.say("Sorting is for the table: press esc to go back to it.", "warning")
     else:
@@ -274,12 +277,12 @@ def next_sort(app: ConsoleApp) -> None:
 
 
 def refresh(app: ConsoleApp) -> None:
-    """Read everything again."""
+    """Read the whole schedule again."""
     app.read_again()
 
 
 def back(app: ConsoleApp) -> None:
-    """Out of the detail, or out of the filter."""
+    """Leave the detail, or clear the filter."""
     if isinstance(app.screen, DetailScreen):
         app.pop_screen()
     elif not app.table_screen.clear_filter():
@@ -290,19 +293,19 @@ def back(app: ConsoleApp) -> None:
 
 
 def show_help(app: ConsoleApp) -> None:
-    """Show all keys."""
+    """Open the help."""
     from .actions import ACTIONS
 
     app.push_screen(HelpScreen(ACTIONS.values(), read_only=app.options.read_only))
 
 
 def open_palette(app: ConsoleApp) -> None:
-    """Find an action by name."""
+    """Open the palette, which finds an action by name."""
     app.action_command_palette()
 
 
 def suspend(app: ConsoleApp) -> None:
-    """Back to the shell for a moment."""
+    """Suspend the console, and return to the shell."""
     try:
         app.action_suspend_process()
     except SuspendNotSupported:
@@ -310,7 +313,7 @@ def suspend(app: ConsoleApp) -> None:
 
 
 def leave(app: ConsoleApp) -> None:
-    """Out of the detail, or out of the console."""
+    """Leave the detail, or the console."""
     if isinstance(app.screen, DetailScreen):
         app.pop_screen()
     else:

@@ -94,10 +94,10 @@ async def test_the_editor_opens_only_where_another_schedule_makes_the_entry_vali
         console.table_screen.table.move_to("no hash")
         for key in ("e", "p", "t"):
             await pilot.press(key)
-            await until(pilot, lambda: "no hash cannot run" in shown(console), "the refusal")
+            await until(pilot, lambda: "no hash is invalid" in shown(console), "the refusal")
             assert isinstance(console.screen, TableScreen)
             console.clear_notifications()
-            await until(pilot, lambda: "no hash cannot run" not in shown(console), "quiet")
+            await until(pilot, lambda: "no hash is invalid" not in shown(console), "quiet")
         console.table_screen.table.move_to("odd")
         await pilot.press("e")
         await until(pilot, lambda: isinstance(console.screen, EditScreen), "the editor")

@@ -57,7 +57,7 @@ FORBIDDEN = re.compile(
 POINTER = re.compile(rb"\x1b\]22;[a-z-]*\x07")
 #: A text that only a dialog shows.
 NOTE = "optional, everybody sees it"
-SIGNS = ("esc back", NOTE, "tells")  # one word: a message may wrap anywhere else
+SIGNS = ("esc back", NOTE, "shows")  # one word: a message may wrap anywhere else
 
 
 def assert_harmless(output: bytes) -> None:

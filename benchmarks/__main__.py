@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import report
-from .peers import surroundings, table
+from benchmarks import report
+from benchmarks.peers import surroundings, table
 
 KEPT = Path(__file__).with_name("results.json")
 

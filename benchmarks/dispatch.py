@@ -28,7 +28,7 @@ import redis
 from celery import Celery, signals
 from kombu import serialization
 
-from .peers import OURS, THEIRS, Result, Row, arguments, server
+from benchmarks.peers import OURS, THEIRS, Result, Row, arguments, server
 
 PASSES = ("cold", "steady")
 #: What is measured of a pass: seconds of the wall, and of the CPU of both sides.

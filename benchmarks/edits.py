@@ -20,7 +20,7 @@ from typing import Any
 
 from celery.schedules import schedule
 
-from .peers import (
+from benchmarks.peers import (
     BOTH,
     OURS,
     QUEUE,

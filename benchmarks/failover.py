@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .peers import (
+from benchmarks.peers import (
     BOTH,
     LOCK,
     OURS,

@@ -25,7 +25,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from .peers import (
+from benchmarks.peers import (
     BOTH,
     OURS,
     QUEUE,

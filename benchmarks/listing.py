@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from .peers import (
+from benchmarks.peers import (
     BOTH,
     OURS,
     SCHEDULE,
@@ -35,8 +35,8 @@ def reader(which: str, url: str) -> Callable[[], int]:
     """A function that reads and decodes everything, and gives the number of entries."""
     app = make_app(url)
     if which == OURS:
-        from redbeat_core.record import decode_record
-        from redbeat_core.store import store_for
+        from redbeat_core.entries.view import decode_record
+        from redbeat_core.storage.schedule_store import store_for
 
         store = store_for(app)
         return lambda: len([decode_record(record, app) for record in store.snapshot().records])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from .peers import Row, shown
+from benchmarks.peers import Row, shown
 
 OURS_COLOUR, THEIRS_COLOUR, INK, FAINT = "#0b7a75", "#c8553d", "#222222", "#d8d8d8"
 WIDTH, ROW, LEFT, RIGHT, TOP = 860, 26, 330, 110, 54

@@ -17,9 +17,7 @@ import sys
 import time
 from typing import Any
 
-from tests.support.rabbit import Rabbit
-
-from .peers import (
+from benchmarks.peers import (
     OURS,
     QUEUE,
     THEIRS,
@@ -34,6 +32,7 @@ from .peers import (
     scheduler_class,
     server,
 )
+from tests.support.rabbit import Rabbit
 
 CONFIRMING = f"{THEIRS}, confirming"
 KINDS = (OURS, THEIRS, CONFIRMING)

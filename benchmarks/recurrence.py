@@ -22,9 +22,8 @@ from typing import Any
 from celery.schedules import crontab
 from dateutil.rrule import rrule as dateutil_rrule
 
+from benchmarks.peers import Result, Row, arguments, make_app
 from redbeat_core.schedules import next_occurrence, rrule
-
-from .peers import Result, Row, arguments, make_app
 
 NOW = datetime(2026, 5, 5, 5, 5, 5, tzinfo=UTC)
 AGES = {"1 day": 1, "30 days": 30, "1 year": 365, "5 years": 1826, "30 years": 10957}

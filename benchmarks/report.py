@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import plot
-from .peers import OURS, THEIRS, Row, shown
-from .scale import EVERY_SECOND
+from benchmarks import plot
+from benchmarks.peers import OURS, THEIRS, Row, shown
+from benchmarks.scale import EVERY_SECOND
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "benchmarks.md", DOCS / "benchmarks.svg"

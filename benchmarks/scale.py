@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .peers import (
+from benchmarks.peers import (
     OURS,
     PREFIX,
     SCHEDULE,

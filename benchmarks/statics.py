@@ -17,7 +17,7 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from .peers import (
+from benchmarks.peers import (
     BOTH,
     OURS,
     SCHEDULE,

@@ -22,13 +22,13 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
+from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import Snapshot
-from redbeat_core.record import EntryRecord
-from redbeat_tui.listing import Listing
-from redbeat_tui.model import Delta, Model
-from redbeat_tui.row import Row
+from redbeat_tui.live.listing import Listing
+from redbeat_tui.live.model import Delta, Model
+from redbeat_tui.live.row import Row
+from redbeat_tui.widgets.entry_columns import COLUMNS, Present
 from redbeat_tui.widgets.entry_table import EntryTable
-from redbeat_tui.widgets.entry_table_columns import COLUMNS, Present
 from tests.support.rows import NOW, meta, record
 
 SIZE = (160, 45)

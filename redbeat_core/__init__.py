@@ -10,15 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from redbeat_core.entries.policy import Policy
+
     from .entry import RedBeatSchedulerEntry
-    from .policy import Policy
     from .schedulers import RedBeatScheduler
     from .schedules import rrule
 
 __all__ = ["Policy", "RedBeatScheduler", "RedBeatSchedulerEntry", "rrule"]
 
 _HOME = {
-    "Policy": "policy",
+    "Policy": "entries.policy",
     "RedBeatScheduler": "schedulers",
     "RedBeatSchedulerEntry": "entry",
     "rrule": "schedules",

@@ -1,62 +1,28 @@
-"""The JSON wire format of entries, both ways: byte for byte celery-redbeat's.
-
-Pure. What celery-redbeat 2.4 can express is written exactly as it writes it, key order
-included. What it cannot express is written so that nothing is lost for us:
-
-- ``{"__type__": "weekday", "wkday": 4, "n": -1}``: ``n`` only when it is set (last Friday).
-  celery-redbeat reads it, though it writes it without.
-- ``{"__type__": "rrule-tz", ..., "dtstart": "2026-01-05T09:00:00", "tz": "Europe/Paris"}``:
-  a rule whose DTSTART is in an IANA zone other than UTC. ``dtstart`` is the local time there
-  (with ``"fold": 1`` for the second pass of a repeated hour); all else is as in ``rrule``,
-  which can hold a fixed offset only, so that 09:00 in Paris would move by an hour in summer.
-  celery-redbeat cannot read it.
-
-The types that only we have, and that celery-redbeat cannot read, either:
-
-- ``crontab-tz``: the fields of ``crontab``, and ``tz``, the name of its zone;
-- ``rrule-set``: lists of ``rule`` and ``exrule`` (each an ``rrule`` or ``rrule-tz``), and of
-  ``rdate`` and ``exdate`` (each a ``datetime``);
-- ``interval-from``: ``every`` in seconds, and ``from``, a ``datetime``;
-- ``once``: ``at``, a ``datetime``;
-- ``solar``: ``event``, ``lat`` and ``lon`` as Celery's class has them.
-
-Everything read is checked: whatever celery-redbeat or Celery could not run is a
-:class:`DecodeError` that says why, and nothing else is ever raised.
-"""
+"""The JSON encoder and decoder of entries, under the module name that celery-redbeat has."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from celery.schedules import BaseSchedule, crontab, schedule
-from dateutil.rrule import weekday
-
-from .keys import check_name
-from .rules import rrule, shown
-from .wire import (
+from redbeat_core.entries.codec import (
     DecodeError,
+    RedBeatJSONDecoder,
+    RedBeatJSONEncoder,
+    crontab,
     from_timestamp,
-    from_wire,
     get_utcoffset_minutes,
-    interval_of,
+    rrule,
+    schedule,
     to_timestamp,
-    to_wire,
+    weekday,
 )
-from .zones import find_zone
 
 __all__ = [
     "DecodeError",
     "RedBeatJSONDecoder",
     "RedBeatJSONEncoder",
     "crontab",
-    "decode_definition",
-    "decode_meta",
-    "encode_definition",
-    "encode_meta",
+    "datetime",
     "from_timestamp",
     "get_utcoffset_minutes",
     "rrule",
@@ -64,233 +30,3 @@ __all__ = [
     "to_timestamp",
     "weekday",
 ]
-
-#: What a definition holds, in the order in which it is written, with what is meant when absent.
-_DEFINITION: dict[str, Any] = {
-    "name": None,
-    "task": None,
-    "args": None,
-    "kwargs": {},
-    "options": {},
-    "schedule": None,
-    "enabled": True,
-}
-_META = ("last_run_at", "total_run_count")
-#: celery-redbeat also takes these in a definition; they change nothing about a run.
-_HARMLESS = frozenset({*_META, "relative"})
-#: More than any message that a broker takes, and little enough to read at once.
-_MAX_TEXT = 16 * 1024 * 1024
-_TYPES = "interval, interval-from, crontab, crontab-tz, rrule, rrule-tz, rrule-set, once or solar"
-
-
-#: The meta that celery-redbeat and we write at each run: read in a fraction of the time.
-_WRITTEN_META = re.compile(
-    r'\{"last_run_at": \{"__type__": "datetime", "year": (\d{4}), "month": (\d{1,2}), '
-    r'"day": (\d{1,2}), "hour": (\d{1,2}), "minute": (\d{1,2}), "second": (\d{1,2}), '
-    r'"microsecond": (\d{1,6}), "timezone": "([A-Za-z0-9_+/-]+)"\}'
-    r'(?:, "total_run_count": (\d{1,18}))?\}',
-    re.ASCII,
-)
-
-
-class RedBeatJSONEncoder(json.JSONEncoder):
-    """``json.dumps(value, cls=RedBeatJSONEncoder)`` writes schedules and datetimes."""
-
-    def default(self, obj: Any) -> Any:
-        wire = to_wire(obj)
-        return super().default(obj) if wire is None else wire
-
-
-class RedBeatJSONDecoder(json.JSONDecoder):
-    """``json.loads(text, cls=RedBeatJSONDecoder)`` reads schedules and datetimes.
-
-    An object of a ``__type__`` that is not known stays a dict, as in celery-redbeat.
-
-    :raises DecodeError: an object of a known type holds something that it cannot.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, object_hook=self.dict_to_object, **kwargs)
-
-    def dict_to_object(self, d: dict[str, Any]) -> Any:
-        """The object that *d* stands for, or *d* itself."""
-        return from_wire(d)
-
-
-class _SharingDecoder(RedBeatJSONDecoder):
-    """Gives the same schedule for the same text: most entries share theirs with many."""
-
-    def dict_to_object(self, d: dict[str, Any]) -> Any:
-        if d.get("__type__") not in _SHARED_TYPES:
-            return from_wire(d)
-        text = repr(d)
-        known = _SHARED.get(text)
-        if known is None:
-            if len(_SHARED) >= _MOST_SHARED:
-                _SHARED.clear()
-            known = _SHARED[text] = from_wire(d)
-        return known
-
-
-_SHARED_TYPES = ("interval", "crontab", "rrule", "rrule-tz")
-_SHARED: dict[str, Any] = {}
-_MOST_SHARED = 10_000
-_DECODER = RedBeatJSONDecoder()
-_SHARING = _SharingDecoder()
-
-
-def encode_definition(definition: Mapping[str, Any]) -> str:
-    """The definition as celery-redbeat writes it: all keys, in its order.
-
-    :raises TypeError: a value has no JSON form.
-    """
-    known = {key: definition.get(key, default) for key, default in _DEFINITION.items()}
-    return json.dumps(known | definition.get("__unknown__", {}), cls=RedBeatJSONEncoder)
-
-
-def encode_meta(meta: Mapping[str, Any]) -> str:
-    """The meta as celery-redbeat writes it: what *meta* has of ``last_run_at`` and
-    ``total_run_count``, in this order."""
-    last = meta.get("last_run_at")
-    count = meta.get("total_run_count")
-    zone = getattr(last.tzinfo, "key", None) if isinstance(last, datetime) else None
-    usual = isinstance(zone, str) and type(count) is int
-    if usual and isinstance(last, datetime) and not last.fold:
-        # What the scheduler writes at each run, in a fraction of the time.
-        return (
-            f'{{"last_run_at": {{"__type__": "datetime", "year": {last.year}, '
-            f'"month": {last.month}, "day": {last.day}, "hour": {last.hour}, '
-            f'"minute": {last.minute}, "second": {last.second}, '
-            f'"microsecond": {last.microsecond}, "timezone": {json.dumps(zone)}}}, '
-            f'"total_run_count": {count}}}'
-        )
-    return json.dumps({key: meta[key] for key in _META if key in meta}, cls=RedBeatJSONEncoder)
-
-
-def decode_definition(text: str, *, shared: bool = False) -> dict[str, Any]:
-    """What an entry is, from its ``definition``: name, task, args (a list or None), kwargs,
-    options, schedule, enabled; and ``__unknown__``, fields that are kept but not used.
-
-    :param shared: the schedule may be that of others, too: do not change it.
-    :raises DecodeError: it cannot run, with the reason.
-    """
-    given = _object("definition", text, _SHARING if shared else _DECODER)
-    unknown = {key: given.pop(key) for key in tuple(given) if key in _HARMLESS}
-    for key in given:
-        if key not in _DEFINITION:
-            raise DecodeError(
-                f"unknown field {shown(key)} in the definition; it holds {', '.join(_DEFINITION)}"
-            )
-    found = {key: given.get(key, default) for key, default in _DEFINITION.items()}
-    for key in ("name", "task"):
-        found[key] = _text(key, found[key])
-    try:
-        check_name(found["name"])
-    except ValueError as exc:
-        raise DecodeError(str(exc)) from None
-    if not isinstance(found["args"], list | None):
-        raise DecodeError(f'args must be a list, as in [1, "a"], not {shown(found["args"])}')
-    for key in ("kwargs", "options"):
-        found[key] = {} if found[key] is None else found[key]
-        if not isinstance(found[key], dict):
-            raise DecodeError(
-                f'{key} must be an object, as in {{"key": 1}}, not {shown(found[key])}'
-            )
-    if found["enabled"] not in (True, False, None) or isinstance(found["enabled"], float):
-        raise DecodeError(f"enabled must be true or false, not {shown(found['enabled'])}")
-    found["enabled"] = bool(found["enabled"])
-    if "schedule" not in given:
-        raise DecodeError("the definition has no 'schedule'")
-    found["schedule"] = _schedule(found["schedule"])
-    found["__unknown__"] = unknown
-    return found
-
-
-def decode_meta(text: str | None) -> dict[str, Any]:
-    """When an entry ran, from its ``meta``: last_run_at (aware, or None), total_run_count.
-
-    :param text: None or empty for an entry that has no meta: it has never run.
-    :raises DecodeError: it cannot be read, with the reason.
-    """
-    if not text:
-        return {"last_run_at": None, "total_run_count": 0}
-    if written := _WRITTEN_META.fullmatch(text):
-        *numbers, zone, count = written.groups()
-        try:
-            moment = datetime(*map(int, numbers), tzinfo=find_zone(zone))  # type: ignore[misc, arg-type]
-            return {"last_run_at": moment, "total_run_count": int(count or 0)}
-        except ValueError:
-            # Said properly below.
-            pass
-    meta = _object("meta", text)
-    for key in meta:
-        if key not in _META:
-            raise DecodeError(
-                f"unknown field {shown(key)} in the meta; it holds {', '.join(_META)}"
-            )
-    if "last_run_at" not in meta:
-        raise DecodeError("the meta has no 'last_run_at'; it is null for an entry that never ran")
-    last, count = meta["last_run_at"], meta.get("total_run_count") or 0
-    if not isinstance(last, datetime | None):
-        raise DecodeError(f"last_run_at must be a datetime or null, not {shown(last)}")
-    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 2**63:
-        raise DecodeError(f"total_run_count must be a whole number from 0, not {shown(count)}")
-    return {"last_run_at": last, "total_run_count": count}
-
-
-def _object(what: str, text: str, decoder: json.JSONDecoder = _DECODER) -> dict[str, Any]:
-    if len(text) > _MAX_TEXT:
-        raise DecodeError(f"the {what} has {len(text)} characters; at most {_MAX_TEXT} are read")
-    if not _is_utf8(text):
-        raise DecodeError(f"the {what} holds bytes that are not UTF-8")
-    try:
-        value = decoder.decode(text)
-    except DecodeError:
-        raise
-    except json.JSONDecodeError as exc:
-        what_is_wrong = exc.msg.removesuffix(" at")
-        raise DecodeError(
-            f"the {what} is not JSON: {what_is_wrong} at character {exc.pos + 1}"
-        ) from None
-    except ValueError:
-        raise DecodeError(f"the {what} holds a number of too many digits") from None
-    except RecursionError:
-        raise DecodeError(f"the {what} is nested too deeply") from None
-    if not isinstance(value, dict):
-        raise DecodeError(f"the {what} must be a JSON object, not {shown(value)}")
-    return value
-
-
-def _text(key: str, value: object) -> str:
-    if value is None:
-        raise DecodeError(f"the definition has no '{key}'")
-    if not isinstance(value, str) or not value:
-        raise DecodeError(f"{key} must be a text that is not empty, not {shown(value)}")
-    if not _is_utf8(value):
-        raise DecodeError(f"{key} {shown(value)} holds half a character")
-    return value
-
-
-def _is_utf8(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _schedule(value: object) -> BaseSchedule:
-    if isinstance(value, BaseSchedule):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # Celery takes a bare number of seconds, and so does celery-redbeat.
-        return schedule(run_every=interval_of("schedule", value))
-    if not isinstance(value, dict):
-        raise DecodeError(
-            f"schedule must be an object with a __type__ of {_TYPES}, not {shown(value)}"
-        )
-    if "__type__" not in value:
-        raise DecodeError(f"the schedule has no __type__, which is {_TYPES}")
-    raise DecodeError(f"unknown schedule type {shown(value['__type__'])}: it is {_TYPES}")

@@ -12,19 +12,31 @@ from celery import Celery
 from celery.app import app_or_default
 from celery.beat import ScheduleEntry
 
+from redbeat_core.entries.codec import (
+    decode_definition,
+    decode_meta,
+    encode_definition,
+    encode_meta,
+)
+from redbeat_core.entries.names import check_name
+from redbeat_core.entries.policy import Policy, as_members, encode_policy, members_of
+from redbeat_core.entries.record import EntryRecord, bind, definition_of, own_copy
+from redbeat_core.planning.plan import Plan
+from redbeat_core.schedules.text.legacy_rrules import meant_in_utc
+from redbeat_core.schedules.types.count_progress import restore_progress
+from redbeat_core.schedules.types.next_run import next_look
+from redbeat_core.settings.config import ensure_conf
+from redbeat_core.storage.schedule_store import (
+    MISSING,
+    ScheduleStore,
+    VersionConflict,
+    score_text,
+    store_for,
+)
+
 from . import events
 from .clock import Clock
-from .config import ensure_conf
-from .decoder import decode_definition, decode_meta, encode_definition, encode_meta
-from .keys import check_name
-from .old_rules import meant_in_utc
-from .planning import Plan
-from .policy import Policy, as_members, encode_policy, members_of
-from .progress_text import take_up
-from .record import EntryRecord, bind, definition_of, own_copy
-from .recurrence import next_look
 from .schedules import rrule
-from .store import MISSING, ConflictError, ScheduleStore, score_text, store_for
 
 #: The members of a definition, in celery-redbeat's order.
 DEFINITION = ("name", "task", "args", "kwargs", "options", "schedule", "enabled")
@@ -150,7 +162,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         :raises DecodeError: it cannot run, with the reason.
         """
         known = definition_of(record)
-        take_up(known["schedule"], record.progress)
+        restore_progress(known["schedule"], record.progress)
         definition: dict[str, Any] = {name: known.get(name) for name in DEFINITION}
         for part in ("args", "kwargs", "options"):
             # A receiver of a signal, or a task's own `apply_async`, may change what it is given.
@@ -313,7 +325,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             "total_run_count": self.total_run_count,
         }
         # An entry that was deleted meanwhile must not come back as a hash with only its meta.
-        with suppress(ConflictError):
+        with suppress(VersionConflict):
             self._store.change(
                 self.name,
                 [("set", "meta", encode_meta(meta)), ("set", "due", mark)],

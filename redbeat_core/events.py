@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from .record import EntryRecord
+from redbeat_core.entries.record import EntryRecord
 
 ENTRY_CREATED = "redbeat.entry.created"
 ENTRY_UPDATED = "redbeat.entry.updated"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import celery
@@ -12,13 +13,25 @@ from celery import Celery
 from celery.beat import Scheduler
 from celery.utils.log import LoggingProxy, get_logger
 
-from . import connection
-from .audit import Auditor
-from .batch import BatchRunner
-from .claims import ClaimStore
-from .clock import Clock
-from .config import DEFAULT_LOCK_TIMEOUT, ConfigError, RedBeatConfig, ensure_conf
-from .connection import (
+from redbeat_core.broker.delivery import AT_LEAST_ONCE
+from redbeat_core.broker.publisher import Publisher
+from redbeat_core.dispatch.context import BeatContext
+from redbeat_core.dispatch.isolation import UnexpectedErrors
+from redbeat_core.dispatch.lazy_args import LazyArguments
+from redbeat_core.dispatch.messages.celery_hooks import overridden
+from redbeat_core.dispatch.runner import BatchRunner
+from redbeat_core.leadership.lease import Lease, make_token
+from redbeat_core.leadership.wakeup import Wakeup
+from redbeat_core.maintenance import static_entries
+from redbeat_core.maintenance.reconcile import Reconciler
+from redbeat_core.settings.config import (
+    DEFAULT_LOCK_TIMEOUT,
+    ConfigError,
+    RedBeatConfig,
+    ensure_conf,
+)
+from redbeat_core.storage import connection
+from redbeat_core.storage.connection import (
     REDBEAT_REDIS_KEY,
     TROUBLE,
     ConnectionProblem,
@@ -27,14 +40,13 @@ from .connection import (
     get_redis,
     safe_url,
 )
-from .dispatch import AT_LEAST_ONCE, Dispatcher
+from redbeat_core.storage.errors import is_read_only
+from redbeat_core.storage.leader_store import LeaderStore
+
+from .backoff import next_wait
+from .clock import Clock
 from .entry import RedBeatSchedulerEntry
-from .explaining import is_read_only
-from .interrupts import exit_on_default_sigterm, interrupts_held_back, wait_for
-from .lazy import LazyArguments
-from .lease import Lease
-from .statics import install_statics, update_from_dict
-from .wakeup import Wakeup
+from .signals import exit_on_default_sigterm, interrupts_held_back, wait_for
 
 logger = get_logger("celery.beat")
 
@@ -54,8 +66,12 @@ __all__ = [
 LOOK_EVERY = 1.0
 #: Seconds between attempts while Redis is away: the first, and the most.
 _AWAY_FIRST, _AWAY_MOST = 0.1, 2.0
-#: redis-py looks at its options when it makes the first connection.
-_TROUBLE_AT_START: tuple[type[Exception], ...] = (*TROUBLE, TypeError, ValueError)
+#: What may fail for a reason that is nobody's, as it is called in the log.
+_A_STEP, _STATICS, _A_LOOK = (
+    "The look at what is due",
+    "Bringing beat_schedule into Redis",
+    "The look at all entries",
+)
 
 
 class RedBeatScheduler(Scheduler):
@@ -82,7 +98,9 @@ class RedBeatScheduler(Scheduler):
             config = ensure_conf(app)
             client = connection.raw_client(get_redis(app))
             if not lazy:
-                self._check_server(client, config)
+                connection.check_server(
+                    client, config.key_prefix, config.key_expiry_check, config.redis_url
+                )
         except (ConfigError, ConnectionProblem) as exc:
             raise _refusal(exc) from None
         # The static entries are installed when this beat begins to lead, not before.
@@ -91,8 +109,21 @@ class RedBeatScheduler(Scheduler):
         self.lock_timeout = lock_timeout or config.lock_timeout or self.lock_timeout
         self.config = config
         self._event = threading.Event()
+        self._interrupts: Sequence[int] = ()
+        self._standby_wait = 0.0
+        #: How many static entries were brought in when this beat began to lead.
+        self._static_count = 0
         self.clock = Clock()
-        self.store = ClaimStore(client, config.keys, log_length=config.log_length)
+        # For the entries that this beat writes.
+        app.redbeat_clock = self.clock
+        token = make_token()
+        self.store = LeaderStore(
+            client,
+            config.keys,
+            source=f"/redbeat/beat/{token}",
+            log_length=config.log_length,
+            clock=self.clock.now,
+        )
         self.lease = Lease(
             self.store,
             self.lock_key,
@@ -100,22 +131,36 @@ class RedBeatScheduler(Scheduler):
             self._facts,
             on_lost=self._event.set,
             clock=self.clock,
+            token=token,
         )
-        self.store.clock = self.clock.now
-        # For the entries that this beat writes.
-        app.redbeat_clock = self.clock
-        self.store.source = f"/redbeat/beat/{self.lease.token}"
-        self.dispatcher = Dispatcher(app, config.delivery, client)
+        self.dispatcher = Publisher(app, config.delivery, client)
         self.lazy = LazyArguments()
-        self.batch = BatchRunner(self)
+        self.runner = BatchRunner(
+            BeatContext(
+                app=app,
+                config=config,
+                store=self.store,
+                clock=self.clock,
+                lease=self.lease,
+                publisher=self.dispatcher,
+                lazy=self.lazy,
+                scheduler=self,
+                lock_key=self.lock_key,
+                lock_timeout=self.lock_timeout,
+                is_ending=lambda: self.ending,
+            )
+        )
+        self.batch = self.runner.batch
         self._wakeup = Wakeup(self.store, self.store.source, self._event.set)
         plain = self.Entry is RedBeatSchedulerEntry
-        self._auditor = Auditor(self.store, self.batch, plain=plain)
+        self._auditor = Reconciler(self.store, self.batch.loader, plain=plain)
         self._warn_of_unused_hooks()
         self._leading = False
         self._installed = False
         self._standing_by_for = ""
-        self._away_wait = 0.0
+        self._away_wait = self._error_wait = 0.0
+        self._errors = UnexpectedErrors()
+        self._install_at = 0.0
         self._closed = False
 
     # Celery's interface
@@ -134,8 +179,6 @@ class RedBeatScheduler(Scheduler):
         if pause > 0:
             wait_for(self._event, pause)
         return 0
-
-    _interrupts: Sequence[int] = ()
 
     @property
     def ending(self) -> bool:
@@ -157,11 +200,18 @@ class RedBeatScheduler(Scheduler):
     def setup_schedule(self) -> None:
         """Bring the static entries of ``beat_schedule`` into Redis; called when leading."""
         self._static_count = 0
-        install_statics(self)
+        wanted = dict(self.app.redbeat_conf.schedule or {})
+        static_entries.remove_gone(self.store, wanted)
+        # celery asks for its clean-up of results in the same form.
+        self.install_default_entries(wanted)
+        self.update_from_dict(wanted)
 
     def update_from_dict(self, dict_: dict[str, Any]) -> None:
         """Write these entries where they differ from what Redis has, as static ones."""
-        written = update_from_dict(self, dict_)
+        entries = static_entries.make_entries(
+            dict_, lambda name, item: self.lazy.taken_from(self._maybe_entry(name, item))
+        )
+        written = static_entries.sync(self.store, entries)
         self._static_count += len(written)
         self.store.add_statics(name for name in written if name in self.config.schedule)
 
@@ -173,7 +223,7 @@ class RedBeatScheduler(Scheduler):
         due = [name for name, score in scores.items() if 0 <= score <= now]
         later = {name: score for name, score in scores.items() if score > now}
         records = self.store.records(due + sorted(later, key=later.__getitem__)[:1])
-        entries = (self.batch.entry_of(record) for record in records)
+        entries = (self.batch.loader.load(record) for record in records)
         return {entry.name: entry for entry in entries if entry is not None}
 
     @property
@@ -206,6 +256,10 @@ class RedBeatScheduler(Scheduler):
             pause = self._lead() if self._is_leader() else self._stand_by()
         except TROUBLE as exc:
             return self._away(exc)
+        except Exception as exc:
+            return self._unexpected(exc)
+        self._error_wait = 0.0
+        self._errors.over(_A_STEP)
         if self._away_wait:
             self._away_wait = 0.0
             logger.warning("beat: Redis is back")
@@ -237,10 +291,6 @@ class RedBeatScheduler(Scheduler):
         self.lease.describe()
         return True
 
-    _standby_wait = 0.0
-    #: How many static entries were brought in when this beat began to lead.
-    _static_count = 0
-
     def _stand_by(self) -> float:
         # The release event ends this at once; without it, the lease ends by itself.
         return min(self._standby_wait + 0.005, self.lease.interval)
@@ -253,10 +303,11 @@ class RedBeatScheduler(Scheduler):
         logger.warning("beat: No longer leading (%s), standing by", reason)
 
     def _lead(self) -> float:
-        if not self._installed:
-            self.setup_schedule()
-            self._installed = True
-        result = self.batch.run()
+        if not self._installed and time.monotonic() >= self._install_at:
+            self._installed = self._maintain(_STATICS, self.setup_schedule)
+            if not self._installed:
+                self._install_at = time.monotonic() + _AWAY_MOST
+        result = self.runner.run()
         if not result.held:
             self._demote(f"{result.holder or 'nobody'} has the lease")
             return 0
@@ -265,9 +316,27 @@ class RedBeatScheduler(Scheduler):
         if result.next_at is None and not self.lock_key and self._static_count:
             # Redis may have lost its data; elsewhere the loss of the lease tells.
             self._installed = False
-        self._auditor.look()
+        self._maintain(_A_LOOK, self._auditor.look)
         due_in = LOOK_EVERY if result.next_at is None else result.next_at - self.clock.now()
         return max(0.0, min(due_in, LOOK_EVERY))
+
+    def _maintain(self, what: str, work: Callable[[], None]) -> bool:
+        """Do *work*, which the dispatching of entries does not wait for; whether it went well."""
+        try:
+            work()
+        except TROUBLE:
+            raise
+        except Exception as exc:
+            self._errors.met(what, exc)
+            return False
+        self._errors.over(what)
+        return True
+
+    def _unexpected(self, exc: Exception) -> float:
+        # Ending beat would help nobody: the next one to lead would meet it, too.
+        self._errors.met(_A_STEP, exc)
+        self._error_wait = next_wait(self._error_wait, _AWAY_FIRST, _AWAY_MOST)
+        return float(min(self._error_wait, self.max_interval))
 
     def _away(self, exc: Exception) -> float:
         problem = explain(exc, self.config.redis_url)
@@ -276,7 +345,7 @@ class RedBeatScheduler(Scheduler):
             logger.debug("beat: the error was", exc_info=exc)
         if is_read_only(exc):
             self._reconnect(str(problem))
-        self._away_wait = min(max(self._away_wait * 2, _AWAY_FIRST), _AWAY_MOST)
+        self._away_wait = next_wait(self._away_wait, _AWAY_FIRST, _AWAY_MOST)
         return self._away_wait
 
     def _reconnect(self, reason: str) -> None:
@@ -291,13 +360,8 @@ class RedBeatScheduler(Scheduler):
     def _warn_of_unused_hooks(self) -> None:
         """celery-redbeat's loop calls methods that this one has no use for."""
         unused = [
-            f"{kind.__name__}.{name}"
-            for kind, base, names in (
-                (type(self), RedBeatScheduler, ("maybe_due", "reserve")),
-                (self.Entry, RedBeatSchedulerEntry, ("is_due", "next", "_next_instance")),
-            )
-            for name in names
-            if getattr(kind, name, None) is not getattr(base, name, None)
+            *overridden(type(self), RedBeatScheduler, ("maybe_due", "reserve")),
+            *overridden(self.Entry, RedBeatSchedulerEntry, ("is_due", "next", "_next_instance")),
         ]
         if unused:
             logger.warning(
@@ -305,18 +369,6 @@ class RedBeatScheduler(Scheduler):
                 "advances entries in one step with their message",
                 ", ".join(unused),
             )
-
-    def _check_server(self, client: Any, config: RedBeatConfig) -> None:
-        """Refuse a server that can never do; one that is only away is waited for."""
-        try:
-            client.ping()
-            connection.check_version(client, config.redis_url)
-            connection.check_cluster(client, config.key_prefix, config.redis_url)
-            connection.check_eviction(client, config.key_expiry_check, config.redis_url)
-        except _TROUBLE_AT_START as exc:
-            problem = explain(exc, config.redis_url)
-            if problem.permanent:
-                raise problem from None
 
     def _facts(self) -> dict[str, Any]:
         return {

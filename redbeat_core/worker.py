@@ -13,9 +13,10 @@ from typing import Any
 from celery import Celery, signals
 from celery.utils.log import get_logger
 
+from redbeat_core.storage.connection import TROUBLE
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
+
 from . import events
-from .connection import TROUBLE
-from .store import ScheduleStore, store_for
 
 logger = get_logger(__name__)
 

@@ -11,37 +11,42 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
-from celery import Celery
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
 from textual.worker import Worker, WorkerState
 
-from redbeat_core.connection import explain, safe_url
+from redbeat_core.events import Event
 from redbeat_core.operations import OperationError, Operations
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.connection import explain, safe_url
+from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_tui.actions.registry import ACTIONS, bar_keys, bindings, palette_entries, refusal
+from redbeat_tui.live.model import Delta, Model
+from redbeat_tui.live.requested_runs import Run
+from redbeat_tui.live.row import Row
+from redbeat_tui.live.tally import Tally, count
+from redbeat_tui.screens.detail import DetailScreen
+from redbeat_tui.screens.help import HelpScreen
+from redbeat_tui.screens.run_activity import RunActivity
+from redbeat_tui.screens.table import TableScreen
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.widgets.entry_table import EntryTable
+from redbeat_tui.widgets.field import Field
+from redbeat_tui.widgets.header import ConsoleHeader
+from redbeat_tui.widgets.header_facts import header_facts
+from redbeat_tui.widgets.key_bar import KeyBar
 
-from .actions import ACTIONS, bindings, refusal
-from .background import in_thread
-from .config import Options, options_for
-from .facts import header_facts
+from .config import Options, use_timezone
+from .console import HeaderOutdated
 from .feed import Feed
-from .model import Delta, Model
-from .requests import Requests
-from .row import Row
-from .sanitize import clean
-from .screens.detail import DetailScreen
-from .screens.table import TableScreen
-from .tally import Tally, count
 from .terminal import ConsoleDriver, crash_text, ending_on_signals, secrets_of
 from .theme import THEMES, status_colour, theme_name
-from .widgets.field import Field
-from .widgets.header import ConsoleHeader
-from .widgets.key_bar import Key, KeyBar, key_text
+from .threads import in_thread
 
 T = TypeVar("T")
 
@@ -81,9 +86,8 @@ class ConsoleApp(App[int]):
         self.store = store
         self.operations = operations
         self.model = model if model is not None else Model(time.time, options.app)
-        self._given_feed = feed
         self.feed = feed if feed is not None else self._new_feed()
-        self.requests = Requests(self)
+        self.requests = RunActivity(self)
         self.tally = Tally()
         self.table_screen = TableScreen()
         self.zone: tzinfo = ZoneInfo(options.timezone) if options.timezone else UTC
@@ -157,7 +161,7 @@ class ConsoleApp(App[int]):
             self._reading = False
         self._count(delta)
         if delta.events:
-            self.requests.hear()
+            self.requests.apply_events()
         for screen in self.screen_stack:
             if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
                 screen.follow(delta)
@@ -207,13 +211,10 @@ class ConsoleApp(App[int]):
             return
         if leader.timezone == str(self.zone):
             return
-        try:
-            self.zone = ZoneInfo(leader.timezone)
-        except (ValueError, OSError, KeyError):
+        zone = use_timezone(self.options, leader.timezone)
+        if zone is None:
             return
-        self.options.app.conf.timezone = leader.timezone
-        self.options.app.__dict__.pop("timezone", None)
-        self.table_screen.table.zone = self.zone
+        self.zone = self.table_screen.table.zone = zone
         self.table_screen.table.refresh()
 
     def show_facts(self) -> None:
@@ -240,16 +241,26 @@ class ConsoleApp(App[int]):
         row = self.selected_row()
         paused = row is not None and row.status == "paused"
         inside = isinstance(self.screen, DetailScreen)
-        keys: list[Key] = [Key("esc", "back", "app.perform('back')", weight=9)] if inside else []
-        for action in ACTIONS.values():
-            if not action.weight or (inside and action.name in ("show", "filter", "sort")):
-                continue
-            title = "resume" if action.name == "pause" and paused else action.title
-            off = bool(refusal(action, read_only=self.options.read_only, has_entry=True))
-            shown = key_text(action.keys[0])
-            keys.append(Key(shown, title, f"app.perform('{action.name}')", off, action.weight))
+        keys = bar_keys(inside=inside, paused=paused, read_only=self.options.read_only)
         for bar in self.screen.query(KeyBar):
             bar.show(keys)
+
+    def on_header_outdated(self, event: HeaderOutdated) -> None:
+        """A screen changed what the header shows."""
+        event.stop()
+        self.show_facts()
+
+    def show_event(self, event: Event) -> None:
+        """Show *event* on the activity line."""
+        self.table_screen.activity.show_event(event, self.zone)
+
+    def show_run(self, run: Run) -> None:
+        """Show on the activity line how a run that was asked for here goes on."""
+        self.table_screen.activity.show_run(run, self.zone)
+
+    def follow_run(self, trigger: str, name: str) -> None:
+        """Show how the run goes on that was just asked for."""
+        self.requests.follow(trigger, name)
 
     def read_again(self) -> None:
         """Start from a new snapshot, unless one is being read already: each takes memory."""
@@ -286,6 +297,27 @@ class ConsoleApp(App[int]):
             if isinstance(screen, TableScreen | DetailScreen):
                 return screen.row if screen.is_mounted else None
         return None
+
+    def on_entry_table_selected(self, event: EntryTable.Selected) -> None:
+        """Enter in the table."""
+        event.stop()
+        self.action_perform("show")
+
+    def open_filter(self) -> None:
+        """Let the operator type a filter."""
+        self.table_screen.open_filter()
+
+    def clear_filter(self) -> bool:
+        """Show all entries again; returns whether there was a filter."""
+        return self.table_screen.clear_filter()
+
+    def next_sort(self) -> None:
+        """Sort the table by the next column."""
+        self.table_screen.next_sort()
+
+    def open_help(self) -> None:
+        """Show every action with its keys."""
+        self.push_screen(HelpScreen(ACTIONS.values(), read_only=self.options.read_only))
 
     def action_perform(self, name: str) -> None:
         """Perform the action *name* of the registry, or say why it is refused."""
@@ -363,38 +395,5 @@ class ConsoleApp(App[int]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Return the commands of the palette, from the same registry."""
-        for action in ACTIONS.values():
-            if action.name not in ("palette", "back"):
-                keys = ", ".join(key_text(key) for key in action.keys)
-                name = action.name
-                yield SystemCommand(
-                    action.title.capitalize(),
-                    f"{action.help} ({keys})",
-                    lambda name=name: self.action_perform(name),
-                )
-
-
-def run_console(
-    url: str,
-    *,
-    key_prefix: str = "redbeat:",
-    app: Celery | None = None,
-    read_only: bool = False,
-    actor: str | None = None,
-    timezone: str | None = None,
-    trouble: Callable[[], list[str]] | None = None,
-) -> int:
-    """Open the console on this terminal and return the process's exit code.
-
-    :param url: of the Redis that holds the schedule.
-    :param app: its time zone applies to crontabs; None: the leader's does.
-    :param actor: the author of changes, as ``user@host``.
-    :param trouble: called once a second; the console shows each returned text once.
-    :raises OptionError: an option has an invalid value.
-    """
-    from .running import run
-
-    options = options_for(
-        app=app, url=url, key_prefix=key_prefix, timezone=timezone, read_only=read_only
-    )
-    return run(options, actor=actor, trouble=trouble)
+        for title, text, name in palette_entries():
+            yield SystemCommand(title, text, partial(self.action_perform, name))

@@ -27,21 +27,22 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from celery import Celery
 from celery.app.utils import find_app
 
-from redbeat_core.config import ConfigError, RedBeatConfig
-from redbeat_core.connection import (
+from redbeat_core.settings.config import ConfigError, RedBeatConfig
+from redbeat_core.storage.connection import (
     ConnectionProblem,
     check_cluster,
     check_version,
     explain,
     raw_client,
 )
-from redbeat_core.store import ScheduleStore, store_for
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 
 DEFAULT_URL = "redis://localhost:6379/0"
 #: The console's colour themes, the default first.
@@ -154,6 +155,20 @@ def options_for(
     )
 
 
+def use_timezone(options: Options, name: str) -> tzinfo | None:
+    """Let the app of *options* read crontabs in the zone *name*; returns the zone.
+
+    None, and nothing is changed, where this machine knows no such zone.
+    """
+    try:
+        zone = ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return None
+    options.app.conf.timezone = name
+    options.app.__dict__.pop("timezone", None)
+    return zone
+
+
 def open_store(options: Options) -> ScheduleStore:
     """Return the store for *options*, without connecting.
 
@@ -240,4 +255,5 @@ __all__ = [
     "options_for",
     "resolve",
     "switch",
+    "use_timezone",
 ]

@@ -14,14 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from redbeat_core.connection import explain
+from redbeat_core.entries.record import EntryRecord
 from redbeat_core.events import Changes, Link, Reconciled, Snapshot
-from redbeat_core.health import Health, read_health
-from redbeat_core.record import EntryRecord
-from redbeat_core.store import ScheduleStore
-from redbeat_core.stream import EventStream
-
-from .model import LARGE, Decoded, Delta, Item, Model, Prepared
+from redbeat_core.leadership.health import Health, read_health
+from redbeat_core.storage.connection import explain
+from redbeat_core.storage.event_stream import EventStream
+from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_tui.live.model import LARGE, Decoded, Delta, Item, Model, SnapshotRows
 
 #: Seconds between two reads of the health.
 HEALTH_INTERVAL = 2.0
@@ -38,11 +37,14 @@ SILENT_AFTER = 6.0
 #: Rows that are reported as decoded at a time.
 _DECODED = 2_000
 
-_Mail = Item | Prepared | Decoded
+_Mail = Item | SnapshotRows | Decoded
 
 
 class Source(Protocol):
-    """A stream of items that a feed follows, like :class:`~redbeat_core.stream.EventStream`."""
+    """A stream of items that a feed follows.
+
+    :class:`~redbeat_core.storage.event_stream.EventStream` is one.
+    """
 
     def follow(self, stop: threading.Event) -> Iterator[Item]: ...
 
@@ -81,7 +83,7 @@ class Feed:
         self._mailbox_changed = threading.Condition()
         self._mailbox: deque[_Mail] = deque()
         self._threads: list[threading.Thread] = []
-        self._newest: Prepared | None = None
+        self._newest: SnapshotRows | None = None
         self.health: Health | None = None
         self.health_error: str | None = None
         self._last_answer: float | None = None
@@ -167,7 +169,7 @@ class Feed:
                 self._post(Link("disconnected", _reason(exc, self._url)))
             self._stop.wait(_RETRY)
 
-    def _begin(self, prepared: Prepared) -> None:
+    def _begin(self, prepared: SnapshotRows) -> None:
         self._newest = prepared
         if len(prepared.rows) <= LARGE:
             for row in prepared.rows.values():
@@ -184,7 +186,7 @@ class Feed:
                 self._mailbox_changed.wait(0.5)
             self._mailbox.append(item)
 
-    def _decode(self, prepared: Prepared) -> None:
+    def _decode(self, prepared: SnapshotRows) -> None:
         """Decode the deferred rows, those that are due first at the beginning: the table shows
         them first."""
         done: list[str] = []

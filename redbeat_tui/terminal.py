@@ -24,7 +24,7 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.drivers.linux_driver import LinuxDriver
 from textual.keys import Keys
 
-from .sanitize import clean
+from redbeat_tui.text.sanitize import clean
 
 #: The signals that end the console in order. ctrl+c is a key while it runs, not a signal.
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from redbeat_core import connection
+from redbeat_core.storage import connection
 
 from .processes import NO_SERVER, DemoError, Processes
 
@@ -78,7 +78,7 @@ def _is_cluster(client: Any, url: str) -> bool:
 
 
 def _headless(processes: Processes, seconds: float) -> int:
-    from redbeat_core.store import store_for
+    from redbeat_core.storage.schedule_store import store_for
 
     from .report import watch
     from .shop import make_shop
@@ -95,7 +95,7 @@ def _headless(processes: Processes, seconds: float) -> int:
 
 
 def _console(processes: Processes, *, read_only: bool) -> int:
-    from redbeat_tui.app import run_console
+    from redbeat_tui.launch import run_console
 
     from .shop import make_shop
 

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from redbeat_core import connection
+from redbeat_core.storage import connection
 
 from .schedule import fill
 from .shop import PREFIX_VARIABLE, URL_VARIABLE, make_shop

@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from redbeat_core import events
-from redbeat_core.record import decode_record
-from redbeat_core.store import ScheduleStore
-from redbeat_core.stream import EventStream
-from redbeat_tui.sanitize import clean
+from redbeat_core.entries.view import decode_record
+from redbeat_core.storage.event_stream import EventStream
+from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_tui.text.sanitize import clean
 
 
 @dataclass

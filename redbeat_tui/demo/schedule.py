@@ -16,7 +16,7 @@ from dateutil import rrule as dateutil
 
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import rrule
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -68,7 +68,7 @@ BROKEN = {
 def fill(app: Celery) -> None:
     """Create the entries of run time, and pause one of them.
 
-    :raises redbeat_core.connection.ConnectionProblem: the server refuses them.
+    :raises redbeat_core.storage.connection.ConnectionProblem: the server refuses them.
     """
     from redbeat_core import RedBeatSchedulerEntry
 

@@ -11,8 +11,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from ..sanitize import clean
-from ..widgets.field import Field
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.widgets.field import Field
+
 from .dialog import Dialog, button, labelled, plain
 
 

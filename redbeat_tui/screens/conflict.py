@@ -9,10 +9,10 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button
 
-from redbeat_core.record import EntryView
+from redbeat_core.entries.view import EntryView
+from redbeat_tui.text.differences import differences
+from redbeat_tui.text.sanitize import clean
 
-from ..differences import differences
-from ..sanitize import clean
 from .dialog import Dialog, button, labelled, plain
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -15,22 +15,19 @@ from textual.containers import Container, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
-from redbeat_core.record import EntryView
+from redbeat_core.entries.view import EntryView
 from redbeat_core.schedules import Outlook
-
-from ..background import in_thread
-from ..format import ago, countdown, duration, status_text, timestamp
-from ..model import Delta
-from ..policy_text import counts_text, no_run_because, policy_lines
-from ..preview import next_runs, pace, schedule_text
-from ..row import Row, outcome_status
-from ..sanitize import clean, clean_lines
-from ..telling import clock, tell
-from ..widgets.header import ConsoleHeader
-from ..widgets.key_bar import KeyBar
-
-if TYPE_CHECKING:
-    from ..app import ConsoleApp
+from redbeat_tui.console import Console, HeaderOutdated, console_of
+from redbeat_tui.live.model import Delta
+from redbeat_tui.live.row import Row, outcome_status
+from redbeat_tui.text.event_text import clock, describe_event
+from redbeat_tui.text.format import ago, countdown, duration, status_text, timestamp
+from redbeat_tui.text.policy_text import counts_text, no_run_because, policy_lines
+from redbeat_tui.text.sanitize import clean, clean_lines
+from redbeat_tui.text.schedule_preview import next_runs, pace, schedule_text
+from redbeat_tui.threads import in_thread
+from redbeat_tui.widgets.header import ConsoleHeader
+from redbeat_tui.widgets.key_bar import KeyBar
 
 #: The number of latest events that are shown.
 LATELY = 8
@@ -41,7 +38,6 @@ _Line = Callable[..., None]
 class DetailScreen(Screen[None]):
     """The screen of one entry, which follows the entry's changes."""
 
-    app: ConsoleApp
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
     BINDINGS = [
         Binding("j", "scroll(1)", show=False),
@@ -55,6 +51,11 @@ class DetailScreen(Screen[None]):
         self._row: Row | None = row
         self._runs: tuple[str, Outlook | None] | None = None
 
+    @property
+    def console(self) -> Console:
+        """What this screen may ask of the app."""
+        return console_of(self)
+
     def compose(self) -> ComposeResult:
         yield ConsoleHeader()
         with VerticalScroll(id="detail"):
@@ -67,7 +68,7 @@ class DetailScreen(Screen[None]):
     def on_mount(self) -> None:
         self.query_one("#detail").focus()
         self.query_one("#detail-definition").border_title = "definition"
-        self.app.show_facts()
+        self.post_message(HeaderOutdated())
         self._draw()
 
     @property
@@ -78,7 +79,7 @@ class DetailScreen(Screen[None]):
     def follow(self, delta: Delta) -> None:
         """Apply a change of the model."""
         if delta.all or self.entry_name in delta.changed or self.entry_name in delta.removed:
-            self._row = self.app.model.rows.get(self.entry_name)
+            self._row = self.console.model.rows.get(self.entry_name)
             self._draw()
 
     def tick(self) -> None:
@@ -112,7 +113,7 @@ class DetailScreen(Screen[None]):
         first = view.next_run_at
         if record is None or first is None:
             return
-        now = datetime.fromtimestamp(self.app.model.now(), UTC)
+        now = datetime.fromtimestamp(self.console.model.now(), UTC)
         try:
             runs = await in_thread(lambda: next_runs(record, view, now))
         except Exception:
@@ -126,9 +127,9 @@ class DetailScreen(Screen[None]):
         self.query_one("#detail-facts", Static).update(self._facts(view, row))
 
     def _facts(self, view: EntryView, row: Row) -> Table:
-        zone = self.app.zone
-        now = self.app.model.now()
-        judged = self.app.judged
+        zone = self.console.zone
+        now = self.console.model.now()
+        judged = self.console.judged
         status = row.status_at(judged)
         table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(width=10)
@@ -137,7 +138,7 @@ class DetailScreen(Screen[None]):
         def line(label: str, text: str, style: str = "") -> None:
             table.add_row(Text(label, style="dim"), Text(text, style=style))
 
-        colour = self.app.status_style(status)
+        colour = self.console.status_style(status)
         line("status", status_text(status), colour)
         reason = row.reason_at(judged) if view.pause is None else ""
         if reason:
@@ -151,7 +152,7 @@ class DetailScreen(Screen[None]):
             line("policy", " · ".join(members))
         for warning in view.warnings:
             if warning.text != reason:
-                line("warning", clean(warning.text, 300), self.app.status_style("late"))
+                line("warning", clean(warning.text, 300), self.console.status_style("late"))
             if warning.edit:
                 line("", f"edit it (e) to: {clean(warning.edit, 500)}", "dim")
         line("task", clean(view.task, 300) or "-")
@@ -177,13 +178,13 @@ class DetailScreen(Screen[None]):
         return table
 
     def _latest_events(self, line: _Line, zone: tzinfo) -> None:
-        events = [event for event in self.app.model.recent if event.subject == self.entry_name]
+        events = [event for event in self.console.model.recent if event.subject == self.entry_name]
         if events:
             line("", "")
         for index, event in enumerate(reversed(events[-LATELY:])):
-            description, severity = tell(event)
+            description, severity = describe_event(event)
             text = f"{clock(event.time.timestamp(), zone)}  {description}"
-            line("lately" if index == 0 else "", text, self.app.status_style(severity))
+            line("lately" if index == 0 else "", text, self.console.status_style(severity))
 
     def _last_run(
         self, view: EntryView, line: _Line, now: float, zone: tzinfo, *, reason: str
@@ -209,7 +210,7 @@ class DetailScreen(Screen[None]):
         when = f", {ago(outcome.at.timestamp(), now)}" if outcome.at else ""
         where = f" on {clean(outcome.worker, 100)}" if outcome.worker else ""
         status = outcome_status(outcome)
-        style = self.app.status_style(status) if status == "failed" else ""
+        style = self.console.status_style(status) if status == "failed" else ""
         line("outcome", f"{clean(status, 40)}{took}{when}{where}", style)
         if outcome.error and outcome.error != reason:
             line("", clean(outcome.error, 1000))

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from ..widgets.field import Field
+from redbeat_tui.widgets.field import Field
 
 Result = TypeVar("Result")
 

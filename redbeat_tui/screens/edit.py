@@ -14,13 +14,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from redbeat_core.record import EntryView
+from redbeat_core.entries.view import EntryView
+from redbeat_tui.text.format import countdown, timestamp, truncate, width
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.text.schedule_preview import BUDGET, RUNS, Preview, preview, schedule_text
+from redbeat_tui.threads import in_thread
+from redbeat_tui.widgets.field import Field
 
-from ..background import in_thread
-from ..format import countdown, timestamp, truncate, width
-from ..preview import BUDGET, RUNS, Preview, preview, schedule_text
-from ..sanitize import clean
-from ..widgets.field import Field
 from .dialog import Dialog, button, plain
 
 #: Seconds without a key before the typed text is previewed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -12,12 +11,11 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button, Static
 
-from ..format import GLYPHS
-from ..widgets.key_bar import key_text
-from .dialog import Dialog, button, plain
+from redbeat_tui.action import Action
+from redbeat_tui.text.format import GLYPHS
+from redbeat_tui.widgets.key_bar import key_text
 
-if TYPE_CHECKING:
-    from ..actions import Action
+from .dialog import Dialog, button, plain
 
 FILTER = (
     ("report daily", "both words, in name, task, schedule or reason"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -11,22 +9,20 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
-from ..filter import parse_filter
-from ..listing import Listing
-from ..model import Delta
-from ..row import Row
-from ..sanitize import clean
-from ..widgets.activity import Activity
-from ..widgets.entry_table import EntryTable
-from ..widgets.field import Field
-from ..widgets.header import ConsoleHeader
-from ..widgets.key_bar import KeyBar
-
-if TYPE_CHECKING:
-    from ..app import ConsoleApp
+from redbeat_tui.console import Console, HeaderOutdated, console_of
+from redbeat_tui.live.filter import parse_filter
+from redbeat_tui.live.listing import Listing
+from redbeat_tui.live.model import Delta
+from redbeat_tui.live.row import Row
+from redbeat_tui.text.sanitize import clean
+from redbeat_tui.widgets.activity import Activity
+from redbeat_tui.widgets.entry_table import EntryTable
+from redbeat_tui.widgets.field import Field
+from redbeat_tui.widgets.header import ConsoleHeader
+from redbeat_tui.widgets.key_bar import KeyBar
 
 #: The orders that ``s`` selects in turn -> their labels.
-SORTS = {"next": "next run", "name": "name", "status": "status", "last": "last run"}
+SORT_LABELS = {"next": "next run", "name": "name", "status": "status", "last": "last run"}
 #: Seconds without a key before the filter is applied: with 100,000 entries that takes time.
 PAUSE = 0.1
 
@@ -44,16 +40,19 @@ class Entries(EntryTable):
 class TableScreen(Screen[None]):
     """The screen of all entries."""
 
-    app: ConsoleApp
-
     def __init__(self) -> None:
         super().__init__()
         self.listing = Listing()
         self._timer: Timer | None = None
 
+    @property
+    def console(self) -> Console:
+        """What this screen may ask of the app."""
+        return console_of(self)
+
     def compose(self) -> ComposeResult:
         yield ConsoleHeader()
-        yield Entries(id="entries", zone=self.app.zone)
+        yield Entries(id="entries", zone=self.console.zone)
         yield Activity(id="activity")
         with Horizontal(id="filter-bar"):
             yield Static("/", markup=False, id="filter-sign")
@@ -87,8 +86,8 @@ class TableScreen(Screen[None]):
 
     def follow(self, delta: Delta) -> None:
         """Apply a change of the model."""
-        model = self.app.model
-        if self.listing.update(model.rows, delta, self.app.judged):
+        model = self.console.model
+        if self.listing.update(model.rows, delta, self.console.judged):
             self._show_rows()
         self._show_empty()
 
@@ -96,19 +95,18 @@ class TableScreen(Screen[None]):
         """Update the texts that depend on the present, once a second."""
         if self.listing.filter.timed:
             self._list()
-        self.table.tick(self.app.model.now(), live=self.app.live)
+        self.table.tick(self.console.model.now(), live=self.console.live)
 
     def _list(self, **how: object) -> None:
-        self.listing.arrange(self.app.model.rows, now=self.app.judged, **how)  # type: ignore[arg-type]
+        self.listing.arrange(self.console.model.rows, now=self.console.judged, **how)  # type: ignore[arg-type]
         self._show_rows()
         self._show_empty()
 
     def _show_rows(self) -> None:
-        self.table.set_rows(self.listing.rows, self.app.model.now())
-        self.app.show_facts()
+        self.table.set_rows(self.listing.rows, self.console.model.now())
 
     def _show_empty(self) -> None:
-        app = self.app
+        app = self.console
         if app.model.rows:
             text = "No entry matches the filter. esc clears it."
         elif app.model.link.state in ("live", "catching-up") or app.model.seq:
@@ -120,9 +118,9 @@ class TableScreen(Screen[None]):
     # Sorting
 
     def next_sort(self) -> None:
-        """Sort by the next of :data:`SORTS`."""
-        names = list(SORTS)
-        at = names.index(self.listing.sort) if self.listing.sort in SORTS else -1
+        """Sort by the next of :data:`SORT_LABELS`."""
+        names = list(SORT_LABELS)
+        at = names.index(self.listing.sort) if self.listing.sort in SORT_LABELS else -1
         self._sort(names[(at + 1) % len(names)], reverse=False)
 
     def on_entry_table_header_clicked(self, event: EntryTable.HeaderClicked) -> None:
@@ -133,17 +131,13 @@ class TableScreen(Screen[None]):
 
     def _sort(self, sort: str, *, reverse: bool) -> None:
         self._list(sort=sort, reverse=reverse)
+        self.post_message(HeaderOutdated())
         self.table.show_sort(sort, reverse=reverse)
         self._show_sort()
 
     def _show_sort(self) -> None:
-        sort = SORTS.get(self.listing.sort, self.listing.sort)
+        sort = SORT_LABELS.get(self.listing.sort, self.listing.sort)
         self.activity.show_right(f"by {sort}{', reversed' if self.listing.reverse else ''}")
-
-    def on_entry_table_selected(self, event: EntryTable.Selected) -> None:
-        """Open the detail of the selected entry."""
-        event.stop()
-        self.app.action_perform("show")
 
     # The filter
 
@@ -199,3 +193,4 @@ class TableScreen(Screen[None]):
         error = self.query_one("#filter-error", Static)
         error.update(f" {clean(new_filter.error, 200)} " if new_filter.error else "")
         self._list(filter=new_filter)
+        self.post_message(HeaderOutdated())

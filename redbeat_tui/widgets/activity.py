@@ -10,11 +10,20 @@ from textual.style import Style
 from textual.widget import Widget
 
 from redbeat_core.events import Event
+from redbeat_tui.live.requested_runs import (
+    DISPATCHED,
+    FAILED,
+    REQUESTED,
+    RETRYING,
+    REVOKED,
+    RUNNING,
+    SUCCEEDED,
+    Run,
+)
+from redbeat_tui.text.event_text import clock, describe_event
+from redbeat_tui.text.format import GLYPHS
+from redbeat_tui.text.sanitize import clean
 
-from ..following import DISPATCHED, FAILED, REQUESTED, RETRYING, REVOKED, RUNNING, SUCCEEDED, Run
-from ..format import GLYPHS
-from ..sanitize import clean
-from ..telling import clock, tell
 from .line import Part, fit
 
 #: Stage -> component class; every other stage is an end without success.
@@ -82,7 +91,7 @@ class Activity(Widget):
 
         :param zone: the time zone of the time of day.
         """
-        text, severity = tell(event)
+        text, severity = describe_event(event)
         parts = [
             (clock(event.time.timestamp(), zone), "activity--dim"),
             ("   ", ""),

@@ -25,17 +25,18 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from ..listing import SORTS
-from ..row import Row
-from .entry_table_columns import GAP, MARGIN, Placed, Present, arrange, column_at, texts
-from .entry_table_drawing import COMPONENTS, CSS, Line, Painter, line_of
+from redbeat_tui.live.listing import SORTS
+from redbeat_tui.live.row import Row
+
+from .entry_columns import GAP, MARGIN, Placed, Present, arrange, column_at, texts
+from .entry_painter import COMPONENTS, CSS, Line, Painter, line_of
 
 #: The most lines that can be copied at a time.
 _COPIED = 10_000
 
 
 class EntryTable(ScrollView, can_focus=True):
-    """A virtual table of :class:`~redbeat_tui.row.Row`.
+    """A virtual table of :class:`~redbeat_tui.live.row.Row`.
 
     :ivar cursor: index of the row under the cursor. The cursor stays on its entry when rows move.
     :ivar zone: the time zone of the next runs.

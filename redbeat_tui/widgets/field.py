@@ -8,7 +8,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input
 
-from ..sanitize import clean
+from redbeat_tui.text.sanitize import clean
 
 #: More characters than an operator types; a pasted file is cut here.
 MAX_LENGTH = 4000

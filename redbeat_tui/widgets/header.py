@@ -12,7 +12,8 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from ..sanitize import clean
+from redbeat_tui.text.sanitize import clean
+
 from .line import Part, fit
 
 #: State of the connection -> glyph, word, component class.

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from ..format import width as cell_width
+from redbeat_tui.text.format import width as cell_width
 
 _NAMES = {
     "slash": "/",

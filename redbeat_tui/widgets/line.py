@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from textual.content import Content
 from textual.style import Style
 
-from ..format import truncate
-from ..format import width as cell_width
+from redbeat_tui.text.format import truncate
+from redbeat_tui.text.format import width as cell_width
 
 PLAIN = Style()
 

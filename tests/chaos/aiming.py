@@ -7,7 +7,7 @@ import random
 import socket
 import time
 
-from redbeat_core.scripts import script_text
+from redbeat_core.storage.scripts import script_text
 from tests.support.server import Server
 
 #: The scripts by whose digest a tick is recognised in what MONITOR shows.

@@ -8,7 +8,7 @@ import threading
 import redis
 
 from redbeat_core.operations import Operations
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 
 #: Seconds between two requests, at most.
 _PAUSE = 0.4

@@ -10,18 +10,19 @@ import redis
 from celery import Celery
 from celery.schedules import schedule
 
-from redbeat_core.keys import Keys
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
-from redbeat_core.store import ScheduleStore
-from redbeat_tui.actions import ACTIONS
+from redbeat_core.settings.keys import Keys
+from redbeat_core.storage.schedule_store import ScheduleStore
+from redbeat_tui.actions.registry import ACTIONS
 from redbeat_tui.screens.ask import AskScreen
 from redbeat_tui.screens.detail import DetailScreen
 from redbeat_tui.screens.help import HelpScreen
 from redbeat_tui.screens.table import TableScreen
 from redbeat_tui.widgets.field import Field
-from tests.console.conftest import Add, Opened, shown, until
 from tests.support.server import Server
+
+from .conftest import Add, Opened, shown, until
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,11 +14,11 @@ from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry
 from redbeat_core.events import ENTRY_UPDATED, Changes, Event, Link, Snapshot
-from redbeat_core.health import Health
+from redbeat_core.leadership.health import Health
 from redbeat_core.operations import Operations
-from redbeat_core.store import ScheduleStore, store_for
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 from redbeat_tui.feed import Feed
-from redbeat_tui.model import LARGE, Delta, Item, Model
+from redbeat_tui.live.model import LARGE, Delta, Item, Model
 from tests.support.rows import NOW, definition, record
 from tests.support.server import Server
 from tests.support.waiting import wait_for

@@ -12,7 +12,7 @@ from celery import Celery
 from celery.schedules import schedule
 
 from redbeat_core import RedBeatSchedulerEntry
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 from tests.support.processes import Processes
 from tests.support.shop import ran
 from tests.support.waiting import wait_for

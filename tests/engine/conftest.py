@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from redbeat_core import RedBeatScheduler
-from redbeat_core.filling import Filling
+from redbeat_core.dispatch.bulk import BulkDispatch
 from tests.support.rabbit import Rabbit
 from tests.support.shop import make_app
 
@@ -42,13 +42,13 @@ def make_on_rabbit(
 def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the entries whose runs were filled."""
     names: list[str] = []
-    fill = Filling.fill
+    fill = BulkDispatch.fill
 
-    def noting(self: Filling, due: Any) -> Any:
+    def noting(self: BulkDispatch, due: Any) -> Any:
         made = fill(self, due)
         if made is not None:
             names.append(due.name)
         return made
 
-    monkeypatch.setattr(Filling, "fill", noting)
+    monkeypatch.setattr(BulkDispatch, "fill", noting)
     return names

@@ -16,7 +16,7 @@ from redbeat.decoder import RedBeatJSONDecoder as TheirDecoder
 from redbeat.decoder import RedBeatJSONEncoder as TheirEncoder
 from redbeat.schedules import rrule as their_rrule
 
-from redbeat_core.decoder import (
+from redbeat_core.entries.codec import (
     RedBeatJSONDecoder,
     RedBeatJSONEncoder,
     decode_definition,
@@ -24,8 +24,8 @@ from redbeat_core.decoder import (
     encode_definition,
     encode_meta,
 )
-from redbeat_core.rules import FIELDS
 from redbeat_core.schedules import next_occurrence, occurrences, rrule
+from redbeat_core.schedules.types.rrule import FIELDS
 
 START = datetime(2026, 1, 5, 9, 30, 15, tzinfo=UTC)
 NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from redbeat_core.rrule_times import Rule
+from redbeat_core.schedules.recurrence.floating_rule import Rule
 
 
 def counted_from(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from redbeat_core.scripts import script_text
+from redbeat_core.storage.scripts import script_text
 
 from .waiting import wait_for
 
@@ -335,7 +335,9 @@ def _shut(one: socket.socket) -> None:
 
 def _script_names() -> dict[str, str]:
     """The scripts' names by what ``EVALSHA`` calls them."""
-    names = [path.name.removesuffix(".lua") for path in (files("redbeat_core") / "lua").iterdir()]
+    names = [
+        path.name.removesuffix(".lua") for path in (files("redbeat_core.storage") / "lua").iterdir()
+    ]
     return {
         hashlib.sha1(script_text(name).encode()).hexdigest(): name
         for name in names

@@ -9,7 +9,7 @@ import redis
 
 from redbeat_core import events
 from redbeat_core.events import Event
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 
 from .waiting import wait_for
 

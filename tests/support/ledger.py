@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from redbeat_core import events
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 
 #: Seconds; nominal times go through dates, which have microseconds.
 _EXACT = 1e-4

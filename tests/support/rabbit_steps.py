@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from redbeat_core import RedBeatScheduler, confirming, events
-from redbeat_core.record import decode_record
-from redbeat_core.store import store_for
-from tests.support.rabbit import Rabbit
-from tests.support.stepping import log
+from redbeat_core import RedBeatScheduler, events
+from redbeat_core.broker import rabbitmq
+from redbeat_core.entries.view import decode_record
+from redbeat_core.storage.schedule_store import store_for
+
+from .rabbit import Rabbit
+from .stepping import log
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def frozen(rabbit: Rabbit, scheduler: RedBeatScheduler) -> Iterator[None]:
     rabbit.freeze()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(confirming, "PATIENCE", 0.3)
+            patch.setattr(rabbitmq, "PATIENCE", 0.3)
             conf.broker_connection_timeout = 0.3
             yield
     finally:

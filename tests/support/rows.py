@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from redbeat_core.record import EntryRecord
-from redbeat_tui.row import Row
+from redbeat_core.entries.record import EntryRecord
+from redbeat_tui.live.row import Row
 
 #: 2025-11-23 12:00:00 UTC.
 NOW = 1763899200.0

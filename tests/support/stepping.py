@@ -10,7 +10,7 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
-from redbeat_core.store import store_for
+from redbeat_core.storage.schedule_store import store_for
 
 
 def due_entry(app: Celery, name: str = "orders", every: Any = 3600.0, **more: Any) -> Any:

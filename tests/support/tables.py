@@ -12,9 +12,10 @@ from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widgets import Input
 
-from redbeat_tui.row import Row
+from redbeat_tui.live.row import Row
 from redbeat_tui.widgets.entry_table import EntryTable
-from tests.support.rows import NOW, meta, row
+
+from .rows import NOW, meta, row
 
 
 class Table(EntryTable):

@@ -17,7 +17,7 @@ from celery import Celery
 from celery.schedules import schedule
 
 from redbeat_core import RedBeatSchedulerEntry
-from redbeat_core.store import ScheduleStore, store_for
+from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 from tests.support.terminal import Terminal
 
 Add = Callable[..., None]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 from tests.support.server import Server
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_for
-from tests.terminal.conftest import Add, Open
+
+from .conftest import Add, Open
 
 #: The sequence that switches a mode on -> the sequence that switches it off.
 MODES = {
@@ -93,7 +94,8 @@ def test_a_signal_while_redis_hangs_ends_the_console_at_once(
 
 CRASHING = """
 import sys
-from redbeat_tui.app import ConsoleApp, run_console
+from redbeat_tui.app import ConsoleApp
+from redbeat_tui.running import run_console
 
 def crash(self):
     password_of_somebody = "hunter2-in-a-local"

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import redis
 from celery import Celery
 
-from redbeat_core.keys import Keys
 from redbeat_core.operations import Operations
-from redbeat_core.store import ScheduleStore
+from redbeat_core.settings.keys import Keys
+from redbeat_core.storage.schedule_store import ScheduleStore
 from tests.support.processes import Processes
 from tests.support.server import Server, free_port
-from tests.terminal.conftest import Add, Open
+
+from .conftest import Add, Open
 
 NewServer = Callable[..., Server]
 

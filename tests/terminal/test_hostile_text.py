@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from redbeat_core.operations import Operations
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 from tests.support.processes import clean_environment
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_for
-from tests.terminal.conftest import Add, Open
+
+from .conftest import Add, Open
 
 #: Label -> a text that is dangerous or awkward in its own way.
 HOSTILE = {

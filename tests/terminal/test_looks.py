@@ -7,7 +7,8 @@ from functools import partial
 
 from tests.support.terminal import Terminal
 from tests.support.waiting import never, wait_for
-from tests.terminal.conftest import Add, Open
+
+from .conftest import Add, Open
 
 #: Foreground and background colours; 39 and 49 are the terminal's own.
 COLOURS = re.compile(rb"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9]+)*m")

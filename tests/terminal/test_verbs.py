@@ -8,16 +8,17 @@ import pytest
 import redis
 from celery import Celery
 
+from redbeat_core.entries.view import EntryView, decode_record
 from redbeat_core.operations import Operations
-from redbeat_core.record import EntryView, decode_record
 from redbeat_core.schedules import parse_schedule, schedule
-from redbeat_core.store import ScheduleStore
+from redbeat_core.storage.schedule_store import ScheduleStore
 from tests.support.processes import Processes
 from tests.support.server import Server
 from tests.support.shop import ran
 from tests.support.terminal import Terminal
 from tests.support.waiting import never, wait_for
-from tests.terminal.conftest import Add, Open
+
+from .conftest import Add, Open
 
 #: Celery adds no entry of its own.
 ALONE = {"result_expires": None}

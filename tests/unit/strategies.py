@@ -19,7 +19,8 @@ from redbeat_core.schedules import (
     solar,
     zoned_crontab,
 )
-from redbeat_core.sun import EVENTS
+from redbeat_core.schedules.recurrence.zones import TICK, next_change, offset_at
+from redbeat_core.schedules.types.solar import EVENTS
 
 ZONES = (
     "Europe/Berlin",
@@ -159,6 +160,24 @@ def local_moments(draw: st.DrawFn) -> datetime:
     return moment.astimezone(draw(zones))
 
 
+@st.composite
+def written_moments(draw: st.DrawFn, first: int = 2001, last: int = 2036) -> datetime:
+    """As :func:`local_moments`, most of them within hours of a change of their zone's clock: in the
+    first or the second pass of a repeated hour, or at a local time that the clock never shows."""
+    if draw(st.sampled_from((False, False, True))):
+        moment = draw(moments(first, last)) + draw(_parts_of_a_second)
+        return moment.astimezone(draw(zones))
+    zone = ZoneInfo(draw(st.sampled_from(ZONES)))
+    moment = datetime(draw(st.integers(first, last - 1)), 1, 1, tzinfo=UTC)
+    moment = next_change(zone, moment, moment + timedelta(366)) or moment
+    shown = (moment + offset_at(moment - TICK, zone)).replace(tzinfo=None)
+    away = timedelta(minutes=draw(st.integers(-120, 120))) + draw(_parts_of_a_second)
+    return (shown + away).replace(tzinfo=zone, fold=draw(st.integers(0, 1)))
+
+
+_parts_of_a_second = st.sampled_from((timedelta(0), TICK, -TICK)) | st.timedeltas(
+    timedelta(0), timedelta(seconds=1)
+)
 one_offs = st.builds(once, local_moments())
 anchored_intervals = st.builds(
     anchored_interval,

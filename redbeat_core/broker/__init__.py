@@ -1,0 +1,1 @@
+"""Publishes messages, whatever the broker: Redis, RabbitMQ, or another of kombu's."""

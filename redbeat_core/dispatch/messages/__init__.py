@@ -1,0 +1,1 @@
+"""Makes the message of one run."""

@@ -1,0 +1,181 @@
+"""From the run-now requests of a claim to runs to make: what is asked for beside the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import Celery
+from celery.utils.log import get_logger
+
+from redbeat_core import events
+from redbeat_core.entries.codec import DecodeError, encode_meta
+from redbeat_core.entries.due_field import score_is_ours
+from redbeat_core.entries.policy import Policy
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.entries.trigger import RequestError, Trigger, read_trigger, subject_of
+from redbeat_core.planning.plan import first_due
+from redbeat_core.storage.errors import error_text
+from redbeat_core.storage.leader_store import ClaimedTrigger, CommitStep
+from redbeat_core.storage.schedule_store import MISSING
+
+from .context import BeatContext
+from .entry_loader import EntryLoader
+from .retry_backoff import RetryBackoff
+from .runs import PendingRun
+
+logger = get_logger("celery.beat")
+
+#: Options that would lead a message past the queue that a request names.
+_ELSEWHERE = ("exchange", "exchange_type", "routing_key")
+
+
+def straight_to(app: Celery, name: str) -> dict[str, Any]:
+    """The options of a message to the queue *name*, whatever the task and its routes say of
+    exchange and routing key: Celery lets these win over a queue."""
+    try:
+        queue = app.amqp.queues[name]
+    except Exception:
+        # No such queue, or settings that give none: told by Celery, in its own words.
+        return {"queue": name}
+    kind, exchange, key = queue.exchange.type, queue.exchange.name, queue.routing_key
+    if kind == "direct":
+        exchange, key = "", queue.name
+    return {"queue": name, "exchange": exchange, "exchange_type": kind, "routing_key": key}
+
+
+class TriggeredRuns:
+    """Makes runs of requests, for one scheduler."""
+
+    def __init__(self, context: BeatContext, loader: EntryLoader, postponed: RetryBackoff) -> None:
+        self._context = context
+        self._store = context.store
+        self._loader = loader
+        self._postponed = postponed
+        self._trouble = ""
+
+    def report(self, trouble: str) -> None:
+        """Say once that no requests can be read; all else goes on."""
+        if trouble and trouble != self._trouble:
+            key = self._store.keys.triggers
+            logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
+        self._trouble = trouble
+
+    def items(self, requests: Sequence[ClaimedTrigger]) -> list[PendingRun | CommitStep]:
+        """Runs to make, and the ends of requests that come to none, in their order."""
+        readable: dict[str, Trigger] = {}
+        found: dict[str, PendingRun | CommitStep] = {}
+        for request in requests:
+            try:
+                trigger = read_trigger(request.text, request.stream_id)
+            except RequestError as exc:
+                found[request.stream_id] = self._unreadable(request, str(exc))
+                continue
+            except Exception as exc:
+                reason = f"{type(exc).__name__}: {error_text(exc)}"
+                found[request.stream_id] = self._unreadable(request, reason)
+                continue
+            if request.age > self._lifetime(trigger):
+                found[request.stream_id] = self._missed(request, trigger)
+            elif not self._postponed.waits(request.stream_id):
+                readable[request.stream_id] = trigger
+        names = list({trigger.name for trigger in readable.values()})
+        # One question for all of them, and only when there is something to ask.
+        records = dict(zip(names, self._store.records(names), strict=True)) if names else {}
+        counted: set[str] = set()
+        for request in requests:
+            known = readable.get(request.stream_id)
+            if known is None:
+                continue
+            if known.count_run:
+                if known.name in counted:
+                    # Its number follows on the one before, which is not yet written: next time.
+                    continue
+                counted.add(known.name)
+            try:
+                made = self._job(request, known, records[known.name])
+            except Exception as exc:
+                # The clock of an `Entry` and its schedule may be the app's own.
+                reason = f"the run could not be made: {type(exc).__name__}: {error_text(exc)}"
+                made = self._failed(request, known, reason)
+            found[request.stream_id] = made
+        return [found[request.stream_id] for request in requests if request.stream_id in found]
+
+    def _job(
+        self, request: ClaimedTrigger, trigger: Trigger, record: EntryRecord
+    ) -> PendingRun | CommitStep:
+        if record.fault == MISSING:
+            gone = record.score is None
+            reason = "the entry is gone" if gone else f"the entry is invalid: {record.fault}"
+            return self._failed(request, trigger, reason)
+        context = self._context
+        try:
+            entry = context.entry_class.from_record(record, context.app)
+            policy = self._loader.policy_of(record)
+        except DecodeError as exc:
+            return self._failed(request, trigger, f"the entry is invalid: {exc}")
+        except Exception as exc:
+            # The scheduler's `Entry` may be the app's own. Who asked can ask again.
+            reason = f"the entry could not be read: {type(exc).__name__}: {exc}"
+            return self._failed(request, trigger, reason)
+        if trigger.args is not None:
+            entry.args = list(trigger.args)
+        if trigger.kwargs is not None:
+            entry.kwargs = dict(trigger.kwargs)
+        if trigger.queue is not None:
+            kept = {key: value for key, value in entry.options.items() if key not in _ELSEWHERE}
+            entry.options = {**kept, **straight_to(context.app, trigger.queue)}
+        step = CommitStep(request=request, seen=record)
+        if trigger.count_run:
+            step = self._counting(step, entry, policy)
+        asked = {"id": trigger.id}
+        return PendingRun(trigger.name, entry, trigger.id, request.at, step, request=asked)
+
+    def _counting(self, step: CommitStep, entry: Any, policy: Policy) -> CommitStep:
+        """The run counts as the entry's last one; its next run stays where it is."""
+        meta = encode_meta(
+            {"last_run_at": entry.default_now(), "total_run_count": entry.total_run_count + 1}
+        )
+        step = replace(step, meta=meta)
+        record = step.seen
+        assert record is not None
+        if record.score is None or record.score < 0 or score_is_ours(record):
+            return step
+        # Another program wrote the score, and when it comes the last run is asked what it means:
+        # so say now what it would have meant.
+        due = first_due(
+            entry.schedule, entry.last_run_at, datetime.fromtimestamp(record.score, UTC)
+        )
+        return step if due is None else replace(step, score=due.timestamp())
+
+    def _lifetime(self, trigger: Trigger) -> float:
+        if trigger.expires is not None:
+            return trigger.expires
+        return self._context.config.trigger_expires
+
+    # Ends without a run
+
+    def _unreadable(self, request: ClaimedTrigger, reason: str) -> CommitStep:
+        name, id_ = subject_of(request.text)
+        data: dict[str, Any] = {"trigger": id_ or request.stream_id, "nominal": request.at}
+        data["reason"] = f"the request cannot be read: {reason}"
+        return self._end(request, events.RUN_FAILED, name, data)
+
+    def _failed(self, request: ClaimedTrigger, trigger: Trigger, reason: str) -> CommitStep:
+        data = {"trigger": trigger.id, "nominal": request.at, "reason": reason}
+        return self._end(request, events.RUN_FAILED, trigger.name, data)
+
+    def _missed(self, request: ClaimedTrigger, trigger: Trigger) -> CommitStep:
+        lifetime = self._lifetime(trigger)
+        reason = f"no scheduler took the request within {lifetime:g} s"
+        if self._postponed.tried(request.stream_id):
+            reason = f"the run could not be published within {lifetime:g} s of the request"
+        data = {"trigger": trigger.id, "nominal": request.at, "last": request.at, "count": 1}
+        return self._end(request, events.RUN_MISSED, trigger.name, {**data, "reason": reason})
+
+    def _end(
+        self, request: ClaimedTrigger, type_: str, name: str, data: dict[str, Any]
+    ) -> CommitStep:
+        return CommitStep(request=request, events=[self._store.event(type_, name, data)])

@@ -1,0 +1,1 @@
+"""What Redis holds of one entry: definition, meta, policy, state. Pure."""

@@ -1,0 +1,373 @@
+"""Schedules and datetimes as JSON objects with a ``__type__``, both ways.
+
+Pure; used through :mod:`redbeat_core.decoder`, whose docstring says what the format is.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any, TypeGuard
+
+from celery.schedules import ParseException, crontab, crontab_parser, schedule, solar
+from dateutil.rrule import weekday
+
+from redbeat_core.schedules.recurrence.zones import find_zone, iana_name
+from redbeat_core.schedules.types import solar as sun
+from redbeat_core.schedules.types.once import anchored_interval, once
+from redbeat_core.schedules.types.rrule import FIELDS, adopted, rrule, shown
+from redbeat_core.schedules.types.rrule_set import rrule_set
+from redbeat_core.schedules.types.zoned_crontab import zoned_crontab
+
+#: ``rrule`` on the wire: its keys in the order in which they are written.
+_RULE_KEYS = tuple(name for name in FIELDS if name not in ("dtstart", "until"))
+#: What a set holds; on the wire without the s.
+_SET = ("rules", "rdates", "exrules", "exdates")
+
+
+class DecodeError(ValueError):
+    """An entry that cannot run; the message says why, and what would be right."""
+
+
+def to_timestamp(dt: datetime) -> int:
+    """Whole Unix seconds of *dt*; a naive one is UTC."""
+    return calendar.timegm(dt.utctimetuple())
+
+
+def from_timestamp(seconds: float, tz_minutes: float = 0) -> datetime:
+    """The time *seconds* after the epoch, at a UTC offset of *tz_minutes*."""
+    zone = timezone(timedelta(minutes=tz_minutes)) if tz_minutes else UTC
+    return datetime.fromtimestamp(seconds, tz=zone)
+
+
+def get_utcoffset_minutes(dt: datetime) -> float:
+    """The UTC offset of *dt* in minutes; 0 for a naive one."""
+    offset = dt.utcoffset()
+    return offset.total_seconds() / 60 if offset else 0
+
+
+def to_wire(obj: object) -> dict[str, Any] | None:
+    """The JSON object for *obj*; None when it is nothing of ours."""
+    if isinstance(obj, datetime):
+        return _datetime_to_wire(obj)
+    if isinstance(obj, crontab):
+        zone = {"tz": obj.zone} if isinstance(obj, zoned_crontab) else {}
+        kind = "crontab-tz" if zone else "crontab"
+        return {"__type__": kind} | {name: _kept(obj, name) for name in _CRONTAB} | zone
+    if isinstance(obj, weekday):
+        wire = {"__type__": "weekday", "wkday": obj.weekday}
+        return wire | {"n": obj.n} if obj.n else wire
+    if isinstance(obj, schedule):
+        every = obj.run_every.total_seconds()
+        if isinstance(obj, anchored_interval):
+            return {"__type__": "interval-from", "every": every, "from": obj.anchor}
+        return {"__type__": "interval", "every": every, "relative": bool(obj.relative)}
+    if isinstance(obj, once):
+        return {"__type__": "once", "at": obj.at}
+    if isinstance(obj, rrule_set):
+        parts = {name[:-1]: list(getattr(obj, name)) for name in _SET}
+        return {"__type__": "rrule-set", **parts}
+    if isinstance(obj, solar):
+        return {"__type__": "solar", "event": obj.event, "lat": obj.lat, "lon": obj.lon}
+    rule = adopted(obj)
+    return None if rule is None else _rule_to_wire(rule)
+
+
+def _kept(made: crontab, name: str) -> Any:
+    """A field as it was given; JSON has no sets, and celery-redbeat cannot store one."""
+    given = getattr(made, f"_orig_{name}")
+    return given if isinstance(given, str | int | list) else sorted(given)
+
+
+def from_wire(wire: dict[str, Any]) -> Any:
+    """The object that *wire* stands for, or *wire* itself when its type is not known.
+
+    :raises DecodeError: the type is known, and holds something that it cannot.
+    """
+    kind = wire.get("__type__")
+    read = _READERS.get(kind) if isinstance(kind, str) else None
+    if read is None:
+        return wire
+    fields = {key: value for key, value in wire.items() if key != "__type__"}
+    try:
+        return read(fields)
+    except (ValueError, TypeError, OverflowError, OSError, ArithmeticError) as exc:
+        raise DecodeError(f"{kind}: {exc}") from None
+
+
+def _datetime_to_wire(moment: datetime) -> dict[str, Any]:
+    zone: str | float = "UTC"
+    if moment.tzinfo is not None:
+        key = getattr(moment.tzinfo, "key", None)
+        zone = key if isinstance(key, str) else (moment.utcoffset() or timedelta()).total_seconds()
+    wire = {
+        "__type__": "datetime",
+        "year": moment.year,
+        "month": moment.month,
+        "day": moment.day,
+        "hour": moment.hour,
+        "minute": moment.minute,
+        "second": moment.second,
+        "microsecond": moment.microsecond,
+        "timezone": zone,
+    }
+    # celery-redbeat reads `fold`, too, though it forgets to write it.
+    return wire | {"fold": 1} if moment.fold and isinstance(zone, str) else wire
+
+
+def _rule_to_wire(rule: rrule) -> dict[str, Any]:
+    zone = iana_name(rule.dtstart.tzinfo)
+    wire: dict[str, Any] = {"__type__": "rrule" if zone is None else "rrule-tz"}
+    wire |= {name: getattr(rule, name) for name in _RULE_KEYS}
+    if zone is None:
+        wire["dtstart"] = to_timestamp(rule.dtstart)
+        wire["dtstart_tz"] = get_utcoffset_minutes(rule.dtstart)
+    else:
+        local = rule.dtstart.replace(tzinfo=None, microsecond=0, fold=0)
+        wire |= {"dtstart": local.isoformat(), "tz": zone}
+        if rule.dtstart.fold:
+            wire["fold"] = 1
+    if rule.until:
+        wire["until"] = to_timestamp(rule.until)
+        wire["until_tz"] = get_utcoffset_minutes(rule.until)
+    return wire
+
+
+def _read_datetime(fields: dict[str, Any]) -> datetime:
+    known = ("year", "month", "day", "hour", "minute", "second", "microsecond", "fold", "timezone")
+    _only(fields, known, required=("year", "month", "day"))
+    zone = fields.pop("timezone", "UTC")
+    numbers = {name: _int(name, value) for name, value in fields.items()}
+    if isinstance(zone, str):
+        return datetime(**numbers, tzinfo=find_zone(zone))
+    if not _is_number(zone):
+        raise DecodeError(
+            f'timezone {shown(zone)} is neither a name, as in "Europe/Berlin", '
+            "nor an offset in seconds"
+        )
+    return datetime(**numbers, tzinfo=_offset("timezone", zone))
+
+
+def _read_interval(fields: dict[str, Any]) -> schedule:
+    _only(fields, ("every", "relative"), required=("every", "relative"))
+    if fields["relative"] not in (True, False, None):
+        raise DecodeError(f"relative must be true or false, not {shown(fields['relative'])}")
+    return schedule(
+        run_every=interval_of("every", fields["every"]), relative=bool(fields["relative"])
+    )
+
+
+def interval_of(name: str, value: object) -> timedelta:
+    """The interval of *value* seconds.
+
+    :raises DecodeError: no clock could run it.
+    """
+    if not _is_number(value):
+        raise DecodeError(f"{name} must be a number of seconds, not {shown(value)}")
+    if not 0 < value <= timedelta.max.total_seconds():
+        raise DecodeError(
+            f"{name} is {shown(value)}: an interval is more than 0 seconds, and finite"
+        )
+    every = timedelta(seconds=value)
+    if not every:
+        raise DecodeError(f"{name} is {shown(value)}: the shortest interval is a microsecond")
+    return every
+
+
+#: The fields of a crontab: how many values there are, and the lowest.
+_CRONTAB = {
+    "minute": (60, 0),
+    "hour": (24, 0),
+    "day_of_week": (7, 0),
+    "day_of_month": (31, 1),
+    "month_of_year": (12, 1),
+}
+#: Longer than a list of all minutes, and short enough to expand without a thought.
+_MAX_FIELD = 1000
+
+
+def _read_crontab(fields: dict[str, Any]) -> crontab:
+    _only(fields, tuple(_CRONTAB))
+    # Their types belong to it: 1, 1.0 and True are equal, and only one of them is a field.
+    given = tuple((name, type(value), value) for name, value in fields.items())
+    try:
+        model = _crontab_of(given)
+    except TypeError:  # a list
+        return _new_crontab(fields)
+    # Of its own, but with the sets of minutes, hours and so on that all of the same text share:
+    # they take seven kilobytes, and most of the time, of making one.
+    made = crontab.__new__(crontab)
+    made.__dict__.update(model.__dict__)
+    return made
+
+
+@lru_cache(maxsize=4096)
+def _crontab_of(given: tuple[tuple[str, type, Any], ...]) -> crontab:
+    return _new_crontab({name: value for name, _, value in given})
+
+
+def _new_crontab(fields: dict[str, Any]) -> crontab:
+    for name, value in fields.items():
+        if not _is_crontab_field(name, value):
+            size, low = _CRONTAB[name]
+            raise DecodeError(
+                f"{name} {shown(value)} is no crontab field: it holds {low} to {low + size - 1}, "
+                'written as in 1, "*", "*/2", "1-5", "1,3" or [1, 3]'
+            )
+    return crontab(**fields)
+
+
+def _is_crontab_field(name: str, value: object) -> bool:
+    size, low = _CRONTAB[name]
+    if isinstance(value, str):
+        if len(value) > _MAX_FIELD:
+            return False
+        try:
+            return bool(crontab_parser(size, low).parse(value))
+        except (ParseException, ValueError, KeyError, IndexError, OverflowError):
+            return False
+    numbers = value if isinstance(value, list) else [value]
+    return 0 < len(numbers) <= _MAX_FIELD and all(
+        isinstance(n, int) and not isinstance(n, bool) and low <= n < low + size for n in numbers
+    )
+
+
+def _read_zoned_crontab(fields: dict[str, Any]) -> zoned_crontab:
+    zone = fields.pop("tz", None)
+    if not isinstance(zone, str):
+        raise DecodeError(f'tz must be the name of a zone, as in "Europe/Paris", not {shown(zone)}')
+    _read_crontab(fields)
+    return zoned_crontab(**fields, tz=zone)
+
+
+def _read_anchored(fields: dict[str, Any]) -> anchored_interval:
+    _only(fields, ("every", "from"), required=("every", "from"))
+    return anchored_interval(
+        interval_of("every", fields["every"]), _datetime("from", fields["from"])
+    )
+
+
+def _read_once(fields: dict[str, Any]) -> once:
+    _only(fields, ("at",), required=("at",))
+    return once(_datetime("at", fields["at"]))
+
+
+def _datetime(name: str, value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    raise DecodeError(f"{name} must be an object of the __type__ datetime, not {shown(value)}")
+
+
+def _read_set(fields: dict[str, Any]) -> rrule_set:
+    _only(fields, tuple(name[:-1] for name in _SET))
+    for name, values in fields.items():
+        if not isinstance(values, list):
+            raise DecodeError(f"{name} must be a list, not {shown(values)}")
+        if name.endswith("date"):
+            for value in values:
+                _datetime(name, value)
+    return rrule_set(**{f"{name}s": values for name, values in fields.items()})
+
+
+def _read_solar(fields: dict[str, Any]) -> solar:
+    _only(fields, ("event", "lat", "lon"), required=("event", "lat", "lon"))
+    return sun.solar(**fields)
+
+
+def _read_weekday(fields: dict[str, Any]) -> weekday:
+    _only(fields, ("wkday", "n"), required=("wkday",))
+    day, n = _int("wkday", fields["wkday"]), fields.get("n")
+    if not 0 <= day <= 6:
+        raise DecodeError(f"wkday {shown(day)} is no weekday: 0 (Monday) to 6 (Sunday)")
+    if n is None:
+        return weekday(day)
+    if not 1 <= abs(_int("n", n)) <= 53:
+        raise DecodeError(f"n {shown(n)} is not within 1 to 53 or -1 to -53")
+    return weekday(day, n)
+
+
+def _read_rule(fields: dict[str, Any]) -> rrule:
+    _only(fields, (*_RULE_KEYS, "dtstart", "dtstart_tz", "until", "until_tz"), required=("freq",))
+    fields["dtstart"] = _moment(fields, "dtstart")
+    fields["until"] = _moment(fields, "until")
+    rule = rrule(**fields)
+    rule.read_as_offset = True
+    return rule
+
+
+def _read_zoned_rule(fields: dict[str, Any]) -> rrule:
+    known = (*_RULE_KEYS, "dtstart", "tz", "fold", "until", "until_tz")
+    _only(fields, known, required=("freq", "dtstart", "tz"))
+    zone, start, fold = fields.pop("tz"), fields["dtstart"], fields.pop("fold", 0)
+    if not isinstance(zone, str) or not isinstance(start, str) or fold not in (0, 1):
+        raise DecodeError(
+            'dtstart and tz must be texts, as in "2026-01-05T09:00:00" and "Europe/Paris", '
+            "and fold 0 or 1"
+        )
+    local = datetime.fromisoformat(start)
+    if local.tzinfo is not None:
+        raise DecodeError(f"dtstart {shown(start)} must be a local time: its zone is in tz")
+    fields["dtstart"] = local.replace(tzinfo=find_zone(zone), fold=int(fold))
+    fields["until"] = _moment(fields, "until")
+    return rrule(**fields)
+
+
+def _moment(fields: dict[str, Any], name: str) -> datetime | None:
+    value, minutes = fields.get(name), fields.pop(f"{name}_tz", 0)
+    if value is None:
+        return None
+    if not _is_number(value) or not _is_number(minutes):
+        raise DecodeError(
+            f"{name} and {name}_tz must be numbers: Unix seconds, and minutes from UTC"
+        )
+    _offset(f"{name}_tz", minutes * 60)
+    try:
+        return from_timestamp(value, minutes)
+    except (ValueError, OverflowError, OSError):
+        raise DecodeError(f"{name} {shown(value)} is not within the years 1 to 9999") from None
+
+
+def _offset(name: str, seconds: float) -> timezone:
+    if not -86400 < seconds < 86400:
+        raise DecodeError(f"{name} {shown(seconds)} is not within a day of UTC")
+    # Of whole seconds, as a zone is written.
+    return timezone(timedelta(seconds=round(seconds)))
+
+
+_READERS = {
+    "datetime": _read_datetime,
+    "interval": _read_interval,
+    "crontab": _read_crontab,
+    "weekday": _read_weekday,
+    "rrule": _read_rule,
+    "rrule-tz": _read_zoned_rule,
+    "rrule-set": _read_set,
+    "crontab-tz": _read_zoned_crontab,
+    "interval-from": _read_anchored,
+    "once": _read_once,
+    "solar": _read_solar,
+}
+
+
+def _only(
+    fields: Mapping[str, Any], known: tuple[str, ...], required: tuple[str, ...] = ()
+) -> None:
+    for name in fields:
+        if name not in known:
+            raise DecodeError(f"unknown field {shown(name)}; it takes {', '.join(known)}")
+    for name in required:
+        if name not in fields:
+            raise DecodeError(f"the field '{name}' is missing")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """A number that can be counted with: neither a boolean nor NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _int(name: str, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise DecodeError(f"{name} must be a whole number, not {shown(value)}")

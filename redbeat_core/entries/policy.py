@@ -1,0 +1,218 @@
+"""What an entry does about time beside its schedule: catch-up, jitter, limits, clock changes.
+
+Pure. The hash field ``policy`` of an entry holds, as JSON, only what was set for that entry; the
+rest is as the settings of the scheduler say (``redbeat_catchup``, ``redbeat_grace``, ...).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
+
+from .codec import DecodeError
+
+#: What is dispatched of what came due while no scheduler ran.
+CATCHUP = ("one", "all", "skip")
+#: What becomes of a local time that a clock change leaves out.
+NONEXISTENT = ("shift", "skip")
+#: Which of two equal local times is meant.
+AMBIGUOUS = ("first", "last", "both")
+#: The longest grace, jitter or keeping, in seconds: ten years.
+LONGEST = 10 * 366 * 86400.0
+#: The last time that a policy may name, in Unix seconds.
+LAST_TIME = 1e11
+
+
+class PolicyError(DecodeError):
+    """A policy that cannot be used; the message says which member and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The policy of one entry.
+
+    :ivar catchup: of the nominal times that passed meanwhile: ``one`` run for all of them,
+        ``all`` of them, or ``skip`` them, all but the newest within the grace.
+    :ivar catchup_limit: how many runs ``all`` makes up for at most; the newest.
+    :ivar grace: seconds by which a run may be late; later it is missed. None: as late as it gets
+        (with ``skip``: :data:`SKIP_GRACE`).
+    :ivar jitter: a run is put off by a part of so many seconds, always the same for the same
+        entry and nominal time, and never past the next nominal time.
+    :ivar start: no run before this (Unix seconds); None: no such limit.
+    :ivar end: no run after this (Unix seconds); None: no such limit.
+    :ivar max_runs: finished after so many runs; None: no such limit.
+    :ivar nonexistent: a local time that a clock change leaves out: ``shift`` it, or ``skip`` it.
+    :ivar ambiguous: of a local time that occurs twice: the ``first``, the ``last`` or ``both``.
+    :ivar keep_finished: seconds after which a finished entry is deleted; None: it is kept.
+    """
+
+    catchup: str = "one"
+    catchup_limit: int = 100
+    grace: float | None = None
+    jitter: float = 0.0
+    start: float | None = None
+    end: float | None = None
+    max_runs: int | None = None
+    nonexistent: str = "shift"
+    ambiguous: str = "first"
+    keep_finished: float | None = None
+
+    @property
+    def dst(self) -> DstPolicy:
+        """What a change of the clock does."""
+        return _dst(self.nonexistent, self.ambiguous)
+
+
+@lru_cache(maxsize=8)
+def _dst(nonexistent: Any, ambiguous: Any) -> DstPolicy:
+    known = DstPolicy(nonexistent, ambiguous)
+    return DEFAULT_DST if known == DEFAULT_DST else known
+
+
+#: Without settings and without a policy of its own.
+PLAIN = Policy()
+#: Seconds of grace that ``skip`` has where none is set: more than a hand-over or a restart takes.
+SKIP_GRACE = 60.0
+
+Check = Callable[[Any], bool]
+
+
+def _is_number(low: float, high: float) -> Check:
+    def check(value: Any) -> bool:
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        )
+
+    return check
+
+
+def _is_count(low: int, high: int) -> Check:
+    within = _is_number(low, high)
+    return lambda value: isinstance(value, int) and within(value)
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _is_one_of(choices: tuple[str, ...]) -> tuple[Check, str]:
+    listed = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
+    return (lambda value: isinstance(value, str) and value in choices), listed
+
+
+_SECONDS = "a number of seconds from 0 to 316224000 (ten years)"
+_MOMENT = "a time in Unix seconds, from 1970 on, or null"
+#: What each member may be, and how that is said.
+ALLOWED: Mapping[str, tuple[Check, str]] = {
+    "catchup": _is_one_of(CATCHUP),
+    "catchup_limit": (_is_count(1, 5000), "a whole number from 1 to 5000"),
+    "grace": (_or_none(_is_number(0, LONGEST)), f"{_SECONDS}, or null for any lateness"),
+    "jitter": (_is_number(0, LONGEST), _SECONDS),
+    "start": (_or_none(_is_number(0, LAST_TIME)), _MOMENT),
+    "end": (_or_none(_is_number(0, LAST_TIME)), _MOMENT),
+    "max_runs": (_or_none(_is_count(1, 10**15)), "a whole number from 1, or null"),
+    "nonexistent": _is_one_of(NONEXISTENT),
+    "ambiguous": _is_one_of(AMBIGUOUS),
+    "keep_finished": (_or_none(_is_number(0, LONGEST)), f"{_SECONDS}, or null to keep it"),
+}
+assert tuple(ALLOWED) == tuple(member.name for member in fields(Policy))
+
+
+def checked(members: Mapping[str, Any]) -> dict[str, Any]:
+    """*members* of a policy, if they can be used.
+
+    :raises PolicyError: one cannot, or they contradict each other.
+    """
+    for name, value in members.items():
+        if name not in ALLOWED:
+            near = difflib.get_close_matches(str(name), ALLOWED, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f": there are {', '.join(ALLOWED)}"
+            raise PolicyError(f"the policy has no member {name!r}{hint}")
+        check, allowed = ALLOWED[name]
+        if not check(value):
+            raise PolicyError(
+                f"the policy's {name!r} is {_told(name, value)}: it must be {allowed}"
+            )
+    start, end = members.get("start"), members.get("end")
+    if start is not None and end is not None and end < start:
+        raise PolicyError(
+            f"the policy's 'end' ({_told('end', end)}) is before its 'start' "
+            f"({_told('start', start)})"
+        )
+    return dict(members)
+
+
+def _told(name: str, value: Any) -> str:
+    """*value* for people: a moment as they read it."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in ("start", "end") and number:
+        try:
+            return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        except (ValueError, OverflowError, OSError):
+            # No clock shows it.
+            pass
+    return repr(value)
+
+
+def members_of(text: str | None) -> dict[str, Any]:
+    """What the field ``policy`` sets for its entry.
+
+    :raises PolicyError: it cannot be used, with the reason.
+    """
+    if not text:
+        return {}
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise PolicyError(f"the policy is no JSON: {exc}") from None
+    if not isinstance(members, dict):
+        raise PolicyError(f"the policy must be a JSON object, not {type(members).__name__}")
+    return checked(members)
+
+
+def encode_policy(members: Mapping[str, Any]) -> str:
+    """The field ``policy`` that sets *members*, the same for the same members.
+
+    :raises PolicyError: they cannot be used.
+    """
+    known = checked(members)
+    return json.dumps({name: known[name] for name in ALLOWED if name in known})
+
+
+def edited(
+    text: str | None, changes: Mapping[str, Any], reset: Iterable[str] | None = ()
+) -> str | None:
+    """The field ``policy`` that was *text*, after *changes*; None: it is to be removed.
+
+    :param reset: members that are to be as the settings say; None: all that it had.
+    :raises PolicyError: what it is or would be cannot be used.
+    """
+    members = {}
+    if reset is not None:
+        dropped = tuple(reset)
+        checked({name: getattr(PLAIN, name, None) for name in dropped})
+        members = {key: value for key, value in members_of(text).items() if key not in dropped}
+    members |= changes
+    return encode_policy(members) if members else None
+
+
+@lru_cache(maxsize=65536)
+def decode_policy(text: str | None, defaults: Policy = PLAIN) -> Policy:
+    """The policy of an entry whose field ``policy`` is *text*; None: it has none of its own.
+
+    :raises PolicyError: it cannot be used, with the reason.
+    """
+    members = members_of(text)
+    return replace(defaults, **members) if members else defaults
+
+
+def as_members(policy: Policy) -> dict[str, Any]:
+    """All members of *policy*."""
+    return asdict(policy)

@@ -1,0 +1,1 @@
+"""Who leads: the lease, its heartbeat, and what wakes the leader."""

@@ -1,0 +1,66 @@
+"""Deletes finished entries once their policy's time to keep them is over.
+
+Used by the leader's slow look at all entries, which finds them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+from redbeat_core.dispatch.entry_loader import EntryLoader
+from redbeat_core.entries.due_field import finished_since
+from redbeat_core.entries.policy import PolicyError
+from redbeat_core.entries.record import EntryRecord
+from redbeat_core.storage.leader_store import LeaderStore
+
+#: How many are deleted in one go.
+AT_ONCE = 500
+
+
+class FinishedEntries:
+    """The finished entries that are not to be kept for ever, for one scheduler."""
+
+    def __init__(self, store: LeaderStore, loader: EntryLoader, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._loader = loader
+        self._clock = clock
+        #: When to delete which; what is there twice, or is no longer so, does no harm.
+        self._waiting: list[tuple[float, str]] = []
+
+    def forget(self) -> None:
+        """Forget them all: they are found again."""
+        self._waiting.clear()
+
+    def note(self, record: EntryRecord) -> None:
+        """Keep in mind what is to be deleted some day."""
+        until = self._until(record)
+        if until is not None:
+            heapq.heappush(self._waiting, (until, record.name))
+
+    def delete(self) -> None:
+        """Delete those whose time has come, if nothing changed them since. A static entry stays:
+        it would be back, and run again, when beat starts again."""
+        now = self._clock()
+        names: dict[str, None] = {}
+        while self._waiting and self._waiting[0][0] <= now and len(names) < AT_ONCE:
+            names[heapq.heappop(self._waiting)[1]] = None
+        if not names:
+            return
+        statics = self._store.statics()
+        over = [
+            record
+            for record in self._store.records([name for name in names if name not in statics])
+            if (until := self._until(record)) is not None and until <= now
+        ]
+        self._store.delete_unchanged(over, {"actor": "beat", "note": "it was finished"})
+
+    def _until(self, record: EntryRecord) -> float | None:
+        since = finished_since(record)
+        if since is None:
+            return None
+        try:
+            kept = self._loader.policy_of(record).keep_finished
+        except PolicyError:
+            return None
+        return None if kept is None else since + kept

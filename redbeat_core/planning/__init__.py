@@ -1,0 +1,1 @@
+"""Decisions about time: which runs are due, missed or skipped. Pure."""

@@ -1,0 +1,1 @@
+"""When things occur: recurrence rules, crontabs, time zones. Pure; no Celery class."""

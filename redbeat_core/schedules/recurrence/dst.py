@@ -1,0 +1,161 @@
+"""Walking the local times of a schedule through the changes of the clock in its zone.
+
+Pure; used by crontabs and rules. The two ways of walking are those of :mod:`.zones`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from .zones import (
+    DAY,
+    DEFAULT_DST,
+    END,
+    EVENLY_FROM,
+    TICK,
+    ZERO,
+    DstPolicy,
+    changes_in,
+    next_change,
+    offset_at,
+    offsets_of,
+    shifted,
+)
+
+
+def wall_clock(
+    zone: tzinfo,
+    after: datetime,
+    local_from: Callable[[datetime], Iterator[datetime]],
+    dst: DstPolicy = DEFAULT_DST,
+) -> Iterator[datetime]:
+    """Instants (UTC) of local times, strictly after *after*, ascending, none twice.
+
+    :param after: UTC.
+    :param local_from: gives the naive local times at or after a naive local time, ascending.
+    """
+    # A time inside a gap is moved forward, past local times that sort after it, so start early
+    # enough to see one that lands after `after`.
+    now = offset_at(after, zone)
+    back = max(now - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
+    if dst.ambiguous != "first":
+        # Likewise for a second pass that is still to come of a time that has been once.
+        back = max(back, now - offset_at(min(after, _LATEST) + DAY, zone))
+    start = (after + now).replace(tzinfo=None) - back
+    waiting: list[datetime] = []
+    last = after
+    for local in local_from(start):
+        first, second = offsets_of(local, zone)
+        if first < second:
+            if dst.nonexistent == "shift":
+                waiting.append(shifted(local, zone, first, second))
+            continue
+        instant = (local - (second if dst.ambiguous == "last" else first)).replace(tzinfo=UTC)
+        if waiting:
+            ready = [held for held in waiting if held <= instant]
+            waiting = [held for held in waiting if held > instant]
+            for held in ready:
+                if held > last:
+                    last = held
+                    yield held
+        if first > second and dst.ambiguous == "both":
+            waiting.append((local - second).replace(tzinfo=UTC))
+        if instant > last:
+            last = instant
+            yield instant
+    for held in waiting:
+        if held > last:
+            last = held
+            yield held
+
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
+_LATEST = datetime.max.replace(tzinfo=UTC) - 3 * DAY
+
+
+#: So many times in a row that a clock would show, but does not then, before there are none.
+_MAX_UNSHOWN = 1000
+
+
+def elapsed(
+    zone: tzinfo,
+    after: datetime,
+    local_from: Callable[[datetime, timedelta], Iterator[datetime]],
+) -> Iterator[datetime]:
+    """Instants (UTC) that run on elapsed time, strictly after *after*, ascending, none twice.
+
+    Between two clock changes local time runs evenly, so each such stretch is walked on its
+    own, with its own offset.
+
+    :param local_from: gives the naive local times at or after a naive local time, ascending,
+        for clocks that show a given UTC offset all along.
+    """
+    at: datetime | None = after + TICK
+    while at is not None:
+        offset, checked = offset_at(at, zone), at
+        change = instant = None
+        for local in local_from((at + offset).replace(tzinfo=None), offset):
+            instant = _minus(local, offset)
+            if instant is None:
+                break
+            change = next_change(zone, checked, instant)
+            if change is not None:
+                break
+            checked = instant
+            yield instant
+        else:
+            instant, change = None, next_change(zone, checked, END)
+        if change is None:
+            return
+        at = _first_shown(zone, change, local_from, {offset: instant})
+
+
+def _first_shown(
+    zone: tzinfo,
+    start: datetime,
+    local_from: Callable[[datetime, timedelta], Iterator[datetime]],
+    ahead: dict[timedelta, datetime | None],
+) -> datetime | None:
+    """The first of those instants at or after *start*; None: there is none.
+
+    :param ahead: by offset, the first instant by clocks that show it all along, from a time
+        before *start*; None: there is none.
+    """
+
+    def first(offset: timedelta, start: datetime) -> datetime | None:
+        known = ahead.get(offset, start - TICK)
+        if known is not None and known < start:
+            # What is ahead stays ahead: the same search again would be for nothing.
+            local = next(local_from((start + offset).replace(tzinfo=None), offset), None)
+            known = ahead[offset] = None if local is None else _minus(local, offset)
+        return known
+
+    while start.year <= EVENLY_FROM:
+        found = first(offset_at(start, zone), start)
+        change = next_change(zone, start, found or END)
+        if change is None:
+            return found
+        start = change
+    # From here on the clocks show the same offsets every year.
+    changes = (change for year in range(28) for change in changes_in(zone, EVENLY_FROM + year))
+    starts = dict.fromkeys((offset_at(change, zone) for change in changes), start)
+    starts[offset_at(start, zone)] = start
+    for _ in range(_MAX_UNSHOWN):
+        coming = [(at, offset) for offset in starts if (at := first(offset, starts[offset]))]
+        found, offset = min(coming, default=(None, ZERO))
+        if found is None or offset_at(found, zone) == offset:
+            return found
+        change = next_change(zone, found, END)
+        if change is None:
+            del starts[offset]
+        else:
+            starts[offset] = change
+    return None
+
+
+def _minus(local: datetime, offset: timedelta) -> datetime | None:
+    try:
+        return (local - offset).replace(tzinfo=UTC)
+    except OverflowError:
+        return None

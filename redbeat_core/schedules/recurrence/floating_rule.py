@@ -1,0 +1,88 @@
+"""When a recurrence rule (RFC 5545) occurs, on a clock without a zone: seek, count, bounded search.
+
+Pure; :mod:`.zoned_rule` puts a rule into a zone. The semantics are those of
+``dateutil.rrule``, which the tests compare with, but for the numbers of weeks, where it takes some
+years to have one too many, and we go by the standard. dateutil itself has no seek (its cost grows
+with the age of the rule, to minutes) and walks to the year 9999 for a rule that never matches.
+
+Here neither seeking nor counting depends on how many occurrences there were: see
+:mod:`.daily_rules` and :mod:`.subdaily_rules`. A search ends where the
+calendar does, or earlier, where what comes has been before: it repeats every 400 years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from .daily_rules import DailyRule
+from .rule_parts import DAILY, Parts, completed
+from .rule_progress import Progress
+from .subdaily_rules import SubdailyRule
+
+#: A time without occurrences that is worth remembering.
+_LONG = timedelta(days=60)
+
+
+class Rule:
+    """A rule on a clock without a zone.
+
+    :param start: DTSTART as a naive local time; what the parts leave open comes from it.
+    """
+
+    def __init__(self, parts: Parts, start: datetime) -> None:
+        self.start = start
+        made = DailyRule if parts.freq <= DAILY else SubdailyRule
+        self._occurrences = made(completed(parts, start), start)
+        #: From here on nothing was found.
+        self._barren: datetime | None = None
+        #: From the first to before the second nothing was found.
+        self._gap = (start, start)
+        self.progress = Progress(start)
+
+    def times_from(self, at: datetime) -> Iterator[datetime]:
+        """The occurrences at or after *at*, ascending, none twice; ends when there are no more."""
+        at = max(_whole(at), self.start)
+        if self._barren is not None and at >= self._barren:
+            return
+        low, high = self._gap
+        if low <= at < high:
+            at = high
+        walk = self._occurrences.times_from(at) if not at.microsecond else iter(())
+        first = next(walk, None)
+        if first is None:
+            self._barren = at
+            return
+        if first - at > _LONG:
+            self._gap = (at, first)
+        yield first
+        yield from walk
+
+    @property
+    def most_a_day(self) -> int:
+        """More occurrences than this no day has."""
+        return self._occurrences.most_a_day
+
+    def count_before(self, at: datetime) -> int:
+        """How many occurrences there are before *at*; goes on from where it counted to before."""
+        if at <= self.start:
+            return 0
+        known, number = self.progress.up_to(at)
+        number += self.count_between(known, at)
+        self.progress.note(at, number)
+        return number
+
+    def count_between(self, low: datetime, high: datetime) -> int:
+        """How many occurrences there are from *low* to before *high*."""
+        low, high = max(_whole(low), self.start), _whole(high)
+        return self._occurrences.count_between(low, high) if low < high else 0
+
+
+def _whole(at: datetime) -> datetime:
+    """The next whole second, which is when there may be an occurrence; in the last one of the
+    calendar, *at* itself."""
+    if at.microsecond:
+        with suppress(OverflowError):
+            return at.replace(microsecond=0) + timedelta(seconds=1)
+    return at

@@ -1,0 +1,131 @@
+"""The parts of a recurrence rule (RFC 5545), and what they say of days and times of day.
+
+Pure; the base of the recurrence engine.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from .calendar_days import Days, Numbers, days_of
+
+#: dateutil's numbers for the frequencies.
+YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
+#: The length of a tick, for the frequencies below a day.
+UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a rule, in one normal form: sorted tuples, empty when not given.
+
+    :ivar freq: dateutil's constant, YEARLY (0) to SECONDLY (6).
+    :ivar wkst: first day of the week, Monday is 0.
+    :ivar byweekday: (weekday, n); n is 0 for every such weekday, and below MONTHLY always.
+    """
+
+    freq: int
+    interval: int = 1
+    wkst: int = 0
+    bysetpos: Numbers = ()
+    bymonth: Numbers = ()
+    bymonthday: Numbers = ()
+    byyearday: Numbers = ()
+    byeaster: Numbers = ()
+    byweekno: Numbers = ()
+    byweekday: tuple[tuple[int, int], ...] = ()
+    byhour: Numbers = ()
+    byminute: Numbers = ()
+    bysecond: Numbers = ()
+
+    @property
+    def plain(self) -> bool:
+        """No BY part at all: one occurrence a period, at an even distance below a month."""
+        return self.freq >= WEEKLY and self == Parts(self.freq, self.interval, self.wkst)
+
+    @property
+    def days(self) -> Days:
+        """The days that the parts name, of completed ones."""
+        return days_of(
+            self.bymonth,
+            self.bymonthday,
+            self.byyearday,
+            self.byeaster,
+            self.byweekno,
+            self.byweekday,
+            self.wkst,
+            self.freq == YEARLY and not self.bymonth,
+        )
+
+    def positions(self, size: int) -> Sequence[int]:
+        """Of a set of so many times, the places that BYSETPOS takes, ascending; without it all."""
+        if not self.bysetpos:
+            return range(size)
+        places = {pos - 1 if pos > 0 else size + pos for pos in self.bysetpos}
+        return sorted(place for place in places if 0 <= place < size)
+
+
+def completed(parts: Parts, start: datetime) -> Parts:
+    """*parts* with what RFC 5545 takes from DTSTART when it is not given."""
+    freq = parts.freq
+    names_days = (
+        parts.byweekno or parts.byyearday or parts.bymonthday or parts.byweekday or parts.byeaster
+    )
+    if not names_days:
+        if freq == YEARLY:
+            month = parts.bymonth or (start.month,)
+            parts = replace(parts, bymonth=month, bymonthday=(start.day,))
+        elif freq == MONTHLY:
+            parts = replace(parts, bymonthday=(start.day,))
+        elif freq == WEEKLY:
+            parts = replace(parts, byweekday=((start.weekday(), 0),))
+    return replace(
+        parts,
+        byhour=parts.byhour or ((start.hour,) if freq < HOURLY else ()),
+        byminute=parts.byminute or ((start.minute,) if freq < MINUTELY else ()),
+        bysecond=parts.bysecond or ((start.second,) if freq < SECONDLY else ()),
+    )
+
+
+class Clock:
+    """The times of day of hours, minutes and seconds, ascending; made when they are asked for,
+    since they may be 86,400.
+
+    :ivar size: how many they are.
+    """
+
+    def __init__(
+        self, hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]
+    ) -> None:
+        self._hours, self._minutes, self._seconds = hours, minutes, seconds
+        self.size = len(hours) * len(minutes) * len(seconds)
+
+    def second_of(self, place: int) -> int:
+        """The second of the day of the time at this place."""
+        rest, second = divmod(place, len(self._seconds))
+        hour, minute = divmod(rest, len(self._minutes))
+        return self._hours[hour] * 3600 + self._minutes[minute] * 60 + self._seconds[second]
+
+    def place_of(self, second: int) -> int:
+        """How many of them are before this second of the day."""
+        return bisect_left(range(self.size), second, key=self.second_of)
+
+
+def ordinal_seconds(local: datetime) -> int:
+    """Whole seconds of *local* since a fixed day."""
+    return local.toordinal() * DAY_SECONDS + second_of_day(local)
+
+
+def second_of_day(local: datetime) -> int:
+    """The second of the day."""
+    return local.hour * 3600 + local.minute * 60 + local.second
+
+
+def moment_of(seconds: int) -> datetime:
+    """The inverse of :func:`ordinal_seconds`."""
+    day, second = divmod(seconds, DAY_SECONDS)
+    return datetime.fromordinal(day) + timedelta(seconds=second)

@@ -1,0 +1,1 @@
+"""Text to schedule, and schedule to text. Pure."""

@@ -1,0 +1,101 @@
+"""A moment as people write it, both ways: ``2026-12-24 18:00 Europe/Berlin``.
+
+The offset may be given as well (``2026-10-25 02:30+01:00 Europe/Berlin``), which tells the two
+passes of a repeated hour apart; without a zone it is the zone.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from redbeat_core.schedules.recurrence.zones import iana_name, in_gap, is_repeated
+
+from .rrule_times import read_zone
+from .tokens import ScheduleError, Word, quoted
+
+EXAMPLE = "2026-12-24 18:00 Europe/Berlin"
+
+_MOMENT = re.compile(
+    r"(?P<date>\d{4}-\d{1,2}-\d{1,2})"
+    r"(?:(?:T|\s+)(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)"
+    r"(?:\s*(?P<offset>Z\b|[+-]\d{2}:?\d{2}(?::?\d{2})?))?)?"
+    r"(?:\s+(?P<zone>\S+))?\s*",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def parse_moment(word: Word, zone: tzinfo) -> datetime:
+    """The moment that *word* writes, aware.
+
+    :param zone: for one that has none.
+    :raises ScheduleError: it is none, with the column.
+    """
+    match = _MOMENT.fullmatch(word.text)
+    if match is None:
+        raise word.error(f"{quoted(word.text)} is no time: write it as in {EXAMPLE}")
+    if match["clock"] is None:
+        raise ScheduleError(
+            f"at what time of day? Write it as in {match['date']} 18:00",
+            word.column + match.end("date"),
+        )
+    hour, minute, *rest = match["clock"].split(":")
+    seconds, _, fraction = (rest[0] if rest else "0").partition(".")
+    try:
+        year, month, day = map(int, match["date"].split("-"))
+        moment = datetime(  # noqa: DTZ001 - the zone follows
+            year,
+            month,
+            day,
+            int(hour),
+            int(minute),
+            int(seconds),
+            int(fraction.ljust(6, "0")) if fraction else 0,
+        )
+    except ValueError as exc:
+        raise word.error(f"{quoted(word.text)} is no time: {exc}") from None
+    offset = None
+    if match["offset"]:
+        at = word.column + match.start("offset")
+        utc = match["offset"].upper() == "Z"
+        offset = UTC if utc else read_zone(Word(match["offset"], at))
+        zone = offset
+    if match["zone"]:
+        zone = read_zone(Word(match["zone"], word.column + match.start("zone")))
+    if offset is None or offset is zone:
+        if in_gap(moment, zone):
+            later = moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+            raise word.error(
+                f"the clocks of {zone} jump over that time: write {later:%Y-%m-%d %H:%M}"
+            )
+        return moment.replace(tzinfo=zone)
+    found = (moment.replace(tzinfo=offset)).astimezone(zone)
+    if found.replace(tzinfo=None) != moment:
+        raise ScheduleError(
+            f"the clocks of {match['zone']} do not have the offset {match['offset']} then: leave "
+            "one of the two out",
+            word.column + match.start("offset"),
+        )
+    return found
+
+
+def format_moment(moment: datetime) -> str:
+    """The text of *moment*; :func:`parse_moment` makes an equal one of it, zone included."""
+    text = f"{moment.year:04}-{moment.month:02}-{moment.day:02} {moment.hour:02}:{moment.minute:02}"
+    if moment.second or moment.microsecond:
+        text += f":{moment.second:02}"
+    if moment.microsecond:
+        text += f".{moment.microsecond:06}".rstrip("0")
+    name, offset = iana_name(moment.tzinfo), moment.utcoffset()
+    if name is None:
+        return text + (_offset(offset) if offset else " UTC")
+    local, zone = moment.replace(tzinfo=None), moment.tzinfo
+    if moment.fold and zone is not None and is_repeated(local, zone):
+        text += _offset(offset or timedelta(0))
+    return f"{text} {name}"
+
+
+def _offset(offset: timedelta) -> str:
+    sign, size = ("-", -offset) if offset < timedelta(0) else ("+", offset)
+    minutes, seconds = divmod(round(size.total_seconds()), 60)
+    return f"{sign}{minutes // 60:02}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")

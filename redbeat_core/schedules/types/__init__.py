@@ -1,0 +1,1 @@
+"""The Celery schedule classes, and the questions that any schedule answers. Pure."""

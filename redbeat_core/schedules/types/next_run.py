@@ -1,0 +1,227 @@
+"""When a schedule runs next, for every type of schedule.
+
+Pure, with the clock passed in. Times are nominal: the next run is computed from the time at
+which a run was meant to be, not from when it happened, so nothing drifts. All results are UTC.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from celery.schedules import BaseSchedule, crontab, schedule, solar
+from celery.utils.time import delta_resolution
+
+from redbeat_core.schedules.recurrence.crontab import crontab_after
+from redbeat_core.schedules.recurrence.zones import DAY, DEFAULT_DST, ZERO, DstPolicy, to_utc
+
+from .base import OccurrenceSchedule
+from .once import anchored_interval
+from .rrule import adopted
+from .rrule_set import GivenUp, rrule_set
+from .solar import solar_after
+
+#: Missed runs are counted one by one, except for intervals, up to this many.
+MISSED_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NextRun:
+    """A step of a schedule past the time that is now.
+
+    :ivar next: the first run after now (UTC), None when there is none.
+    :ivar missed: the runs after the nominal time, up to and including now.
+    :ivar more: whether counting them stopped at :data:`MISSED_LIMIT`.
+    """
+
+    next: datetime | None
+    missed: int
+    more: bool = False
+
+
+def next_occurrence(
+    schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
+) -> datetime | None:
+    """The first run strictly after *after* (aware), in UTC; None when there is none.
+
+    For an interval that is *after* plus the interval: pass the nominal time of the last run.
+
+    :param dst: for crontabs, rules and sets, which go by the clock on the wall.
+
+    :raises ValueError: the schedule is an interval that is not positive, or *after* has no zone.
+    """
+    return next(_runs(schedule, after, dst), None)
+
+
+def next_look(
+    schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
+) -> datetime | None:
+    """As :func:`next_occurrence`, and where the search of a set is given up the last time that it
+    excludes: there is no run then, but one may follow, to be sought from there."""
+    if not isinstance(schedule, rrule_set):
+        return next_occurrence(schedule, after, dst)
+    found = next(schedule.search(after, dst), None)
+    return found.at if isinstance(found, GivenUp) else found
+
+
+def advance(
+    schedule: BaseSchedule, nominal: datetime, now: datetime, dst: DstPolicy = DEFAULT_DST
+) -> NextRun:
+    """The first run after *now* of the chain that goes through *nominal* (both aware).
+
+    An interval keeps its phase whatever was missed. A *nominal* that is still to come is
+    itself the next run.
+    """
+    nominal, now = nominal.astimezone(UTC), now.astimezone(UTC)
+    if nominal > now:
+        return NextRun(nominal, 0)
+    every = fixed_interval(schedule)
+    if every is not None:
+        missed = (now - nominal) // every
+        return NextRun(_plus(nominal, (missed + 1) * every), missed)
+    if isinstance(schedule, anchored_interval):
+        missed = schedule.number(now) - schedule.number(nominal)
+        return NextRun(next_occurrence(schedule, now), missed)
+    missed = 0
+    for run in _runs(schedule, nominal, dst):
+        if run > now:
+            return NextRun(run, missed)
+        if missed == MISSED_LIMIT:
+            # Rules and crontabs do not depend on the run before; a rounded interval starts anew.
+            return NextRun(next_occurrence(schedule, now, dst), missed, more=True)
+        missed += 1
+    return NextRun(None, missed)
+
+
+def occurrences(
+    schedule: BaseSchedule,
+    *,
+    anchor: datetime | None,
+    now: datetime,
+    count: int,
+    dst: DstPolicy = DEFAULT_DST,
+) -> list[datetime]:
+    """The next *count* runs after *now*, in UTC; fewer when the schedule ends.
+
+    :param anchor: the last run, from which intervals are counted; None: from *now*.
+    """
+    if count <= 0:
+        return []
+    now = now.astimezone(UTC)
+    start = now if anchor is None else anchor.astimezone(UTC)
+    if _is_interval(schedule):
+        first = (
+            next_occurrence(schedule, start) if start > now else advance(schedule, start, now).next
+        )
+        if first is None:
+            return []
+        found = [first]
+        start = first
+    else:
+        found, start = [], now
+    return [*found, *islice(_runs(schedule, start, dst), count - len(found))]
+
+
+def never_runs(schedule: BaseSchedule, now: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
+    """Whether *schedule* has no run after *now*; found out in well under a second."""
+    return next_occurrence(schedule, now, dst) is None
+
+
+def runs_after(
+    schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
+) -> Iterator[datetime]:
+    """The runs strictly after *after* (aware), in UTC, ascending, found one by one."""
+    return _runs(schedule, after, dst)
+
+
+def _runs(schedule: BaseSchedule, after: datetime, dst: DstPolicy) -> Iterator[datetime]:
+    if after.utcoffset() is None:
+        raise ValueError(f"{after} has no time zone")
+    try:
+        if isinstance(schedule, OccurrenceSchedule):
+            yield from schedule.runs_after(after, dst)
+        elif isinstance(schedule, crontab):
+            yield from crontab_after(schedule, after, dst)
+        elif isinstance(schedule, solar):
+            yield from solar_after(schedule, after)
+        elif (rule := adopted(schedule)) is not None:
+            yield from rule.runs_after(after, dst)
+        else:
+            step = _after_interval if _is_interval(schedule) else _after_custom
+            run = step(schedule, after.astimezone(UTC))
+            while run is not None:
+                yield run
+                run = step(schedule, run)
+    except OverflowError:
+        return  # past the year 9999
+
+
+def _is_interval(candidate: BaseSchedule) -> bool:
+    # A subclass that has its own idea of when it is due is asked, not second-guessed.
+    return (
+        isinstance(candidate, schedule)
+        and type(candidate).remaining_estimate is schedule.remaining_estimate
+    )
+
+
+def fixed_interval(candidate: BaseSchedule) -> timedelta | None:
+    """The distance of two runs, for a schedule that always has the same; None for the others."""
+    if not _is_interval(candidate) or candidate.relative:
+        return None
+    return _every(candidate)
+
+
+def _every(interval: schedule) -> timedelta:
+    every: timedelta = interval.run_every
+    if every <= ZERO:
+        raise ValueError(f"an interval of {every.total_seconds():g} s never passes")
+    return every
+
+
+def _plus(moment: datetime, delta: timedelta) -> datetime | None:
+    try:
+        return moment + delta
+    except OverflowError:
+        return None
+
+
+def _after_interval(interval: schedule, after: datetime) -> datetime | None:
+    every = _every(interval)
+    return _rounded(interval, after, every) if interval.relative else after + every
+
+
+def _rounded(interval: schedule, after: datetime, every: timedelta) -> datetime:
+    """The run of a ``relative`` interval: its end rounded down to days, hours or minutes.
+
+    Celery's rule, with the local time resolved by our policy. Days are counted on the calendar.
+    """
+    zone = interval.tz
+    days = every >= DAY
+    end = (after.astimezone(zone) if days else after) + every
+    while True:
+        local = delta_resolution(end.astimezone(zone), every).replace(microsecond=0)
+        run = to_utc(local.replace(tzinfo=None), zone)
+        if run <= after:
+            # The clock went back over the boundary: the second pass, or the one after it.
+            run = local.replace(fold=1).astimezone(UTC)
+        if run > after:
+            return run
+        end += max(min(every, timedelta(hours=1)), timedelta(seconds=1))
+
+
+def _after_custom(candidate: BaseSchedule, after: datetime) -> datetime | None:
+    """Ask a schedule that is none of ours, as if now were *after*."""
+    twin = copy.copy(candidate)
+    twin.app = candidate.app
+    twin.nowfun = lambda: after
+    remaining = twin.remaining_estimate(after)
+    if remaining is None:
+        return None
+    run = after + remaining
+    if run <= after:
+        _due, seconds = twin.is_due(after)
+        run = after + timedelta(seconds=seconds or 0)
+    return run.astimezone(UTC) if run > after else None

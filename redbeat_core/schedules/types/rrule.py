@@ -1,0 +1,299 @@
+"""The schedule type of recurrence rules: ``rrule``, drop-in for celery-redbeat's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Self
+
+from celery import Celery
+from celery.schedules import BaseSchedule
+from celery.utils.time import maybe_make_aware
+from dateutil.rrule import rrule as dateutil_rrule
+from dateutil.rrule import weekday
+
+from redbeat_core.schedules.recurrence.calendar_days import Numbers
+from redbeat_core.schedules.recurrence.rule_parts import (
+    DAILY,
+    HOURLY,
+    MINUTELY,
+    MONTHLY,
+    SECONDLY,
+    WEEKLY,
+    YEARLY,
+    Parts,
+)
+from redbeat_core.schedules.recurrence.zoned_rule import Recurrence
+from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy, iana_name, in_named_zone
+
+from .base import OccurrenceSchedule
+
+#: The arguments of an rrule that say when it occurs, in celery-redbeat's order.
+FIELDS = (
+    "freq",
+    "dtstart",
+    "interval",
+    "wkst",
+    "count",
+    "until",
+    "bysetpos",
+    "bymonth",
+    "bymonthday",
+    "byyearday",
+    "byeaster",
+    "byweekno",
+    "byweekday",
+    "byhour",
+    "byminute",
+    "bysecond",
+)
+
+#: What each BY part may hold: lowest and highest number, and whether negative ones count from
+#: the end. dateutil checks none of this and would search to the year 9999.
+RANGES = {
+    "bysetpos": (1, 366, True),
+    "bymonth": (1, 12, False),
+    "bymonthday": (1, 31, True),
+    "byyearday": (1, 366, True),
+    "byeaster": (0, 366, True),
+    "byweekno": (1, 53, True),
+    "byhour": (0, 23, False),
+    "byminute": (0, 59, False),
+    "bysecond": (0, 59, False),
+}
+WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+#: More than any list needs, and little enough to read.
+_MAX_ITEMS = 1000
+_MAX_NUMBER = 2**31 - 1
+
+
+class rrule(OccurrenceSchedule):
+    """A recurrence rule of RFC 5545 as a Celery schedule.
+
+    The constructor and the attributes are celery-redbeat's, which are dateutil's. A naive
+    *dtstart* or *until* is read as UTC, as celery-redbeat does; no *dtstart* means now. Two
+    rules are equal when they occur at the same times in the same zone, however they are
+    written (``byhour=9`` or ``byhour=[9]``).
+
+    :ivar starts_when_made: no *dtstart* was given, so that it differs each time the same code
+        makes the rule.
+    :ivar read_as_offset: it was read from celery-redbeat's format, which keeps of the zone of
+        *dtstart* no more than the offset.
+    :raises ValueError: an argument that no calendar has, with the reason.
+    """
+
+    FREQ_MAP = {
+        "YEARLY": YEARLY,
+        "MONTHLY": MONTHLY,
+        "WEEKLY": WEEKLY,
+        "DAILY": DAILY,
+        "HOURLY": HOURLY,
+        "MINUTELY": MINUTELY,
+        "SECONDLY": SECONDLY,
+    }
+
+    def __init__(
+        self,
+        freq: str | int,
+        dtstart: datetime | None = None,
+        interval: int = 1,
+        wkst: Any = None,
+        count: int | None = None,
+        until: datetime | None = None,
+        bysetpos: Any = None,
+        bymonth: Any = None,
+        bymonthday: Any = None,
+        byyearday: Any = None,
+        byeaster: Any = None,
+        byweekno: Any = None,
+        byweekday: Any = None,
+        byhour: Any = None,
+        byminute: Any = None,
+        bysecond: Any = None,
+        *,
+        nowfun: Callable[[], datetime] | None = None,
+        app: Celery | None = None,
+    ) -> None:
+        super().__init__(nowfun=nowfun, app=app)
+        self.freq = _freq(freq)
+        self.starts_when_made = dtstart is None
+        self.read_as_offset = False
+        self.dtstart: datetime = self._moment("dtstart", dtstart or self.now())
+        self.interval = _whole("interval", interval, 1)
+        self.wkst = wkst
+        self.count = None if count is None else _whole("count", count, 0)
+        self.until = self._moment("until", until) if until else None
+        self.bysetpos = _kept(bysetpos)
+        self.bymonth = _kept(bymonth)
+        self.bymonthday = _kept(bymonthday)
+        self.byyearday = _kept(byyearday)
+        self.byeaster = _kept(byeaster)
+        self.byweekno = _kept(byweekno)
+        self.byweekday = _kept(byweekday)
+        self.byhour = _kept(byhour)
+        self.byminute = _kept(byminute)
+        self.bysecond = _kept(bysecond)
+        # Whole seconds, as dateutil and the wire format have it.
+        start = self.dtstart.replace(microsecond=0)
+        end = self.until.replace(microsecond=0).astimezone(UTC) if self.until else None
+        self.recurrence = Recurrence(self._parts(), start, self.count, end)
+
+    def _moment(self, name: str, value: datetime) -> datetime:
+        if not isinstance(value, datetime):
+            raise ValueError(f"{name} must be a datetime, not {shown(value)}")
+        try:
+            if value.utcoffset() is None:
+                aware: datetime = maybe_make_aware(value, self.app.timezone)
+            else:
+                # Of dateutil's zones and pytz's only the offset would be stored.
+                aware = in_named_zone(value)
+            in_range = aware.astimezone(UTC).year > 1 and aware.year > 1
+        except OverflowError:
+            in_range = False
+        if not in_range:
+            raise ValueError(f"{name} {value} is out of range: it must be in the years 2 to 9999")
+        return aware
+
+    def _parts(self) -> Parts:
+        return Parts(
+            freq=self.freq,
+            interval=self.interval,
+            wkst=_wkst(self.wkst),
+            byweekday=_weekdays(self.byweekday, self.freq),
+            **{name: _numbers(name, getattr(self, name)) for name in RANGES},
+        )
+
+    @cached_property
+    def rrule(self) -> Any:
+        """The same rule as dateutil's object, for those who want it."""
+        return dateutil_rrule(**{name: getattr(self, name) for name in FIELDS})
+
+    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
+        return self.recurrence.after(moment, dst)
+
+    @property
+    def earliest(self) -> datetime:
+        """When DTSTART is (UTC)."""
+        return self.recurrence.begin
+
+    def starting_as(self, other: Self) -> Self:
+        """This rule with the start of *other* where it has none of its own, so that what is left
+        to differ is what somebody wrote. A start in another zone is another schedule."""
+        zones = [iana_name(one.dtstart.tzinfo) or one.dtstart.utcoffset() for one in (self, other)]
+        if not self.starts_when_made or zones[0] != zones[1]:
+            return self
+        known = {name: getattr(self, name) for name in FIELDS} | {"dtstart": other.dtstart}
+        return self.__class__(**known, nowfun=self.nowfun, app=self._app)
+
+    def _identity(self) -> tuple[object, ...]:
+        rule = self.recurrence
+        zone = iana_name(rule.dtstart.tzinfo) or rule.dtstart.utcoffset()
+        return rule.parts, rule.dtstart.astimezone(UTC), zone, rule.count, rule.until
+
+    def __repr__(self) -> str:
+        return f"<rrule: {', '.join(f'{name}: {getattr(self, name)}' for name in FIELDS)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the app, as Celery's own schedules do: it is neither cheap nor always possible.
+        known = {name: getattr(self, name) for name in (*FIELDS, "nowfun")}
+        return _rebuilt, (self.__class__, known, self.starts_when_made)
+
+
+def _rebuilt(cls: type[rrule], arguments: dict[str, Any], starts_when_made: bool) -> rrule:
+    rule = cls(**arguments)
+    rule.starts_when_made = starts_when_made
+    return rule
+
+
+def adopted(schedule: object) -> rrule | None:
+    """*schedule* as an rrule of ours: itself, or celery-redbeat's own class; None for others."""
+    if isinstance(schedule, rrule):
+        return schedule
+    if isinstance(schedule, BaseSchedule) and all(hasattr(schedule, name) for name in FIELDS):
+        return rrule(**{name: getattr(schedule, name) for name in FIELDS}, nowfun=schedule.nowfun)
+    return None
+
+
+def _freq(value: object) -> int:
+    if isinstance(value, str) and value.upper() in rrule.FREQ_MAP:
+        return int(rrule.FREQ_MAP[value.upper()])
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 6:
+        return value
+    names = ", ".join(rrule.FREQ_MAP)
+    raise ValueError(f"freq {shown(value)} is none of {names} (0 to 6)")
+
+
+def _whole(name: str, value: object, low: int) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= _MAX_NUMBER:
+        return value
+    raise ValueError(f"{name} must be a whole number from {low} to {_MAX_NUMBER}: {shown(value)}")
+
+
+def _kept(value: Any) -> Any:
+    """A BY part as it was given, but as a list where JSON knows no such collection."""
+    if value is None or isinstance(value, int | str | list | tuple | weekday):
+        return value
+    if not isinstance(value, Iterable) or isinstance(value, bytes | dict):
+        return value
+    return sorted(value) if isinstance(value, set | frozenset) else list(value)
+
+
+def _items(name: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if len(items) > _MAX_ITEMS:
+        raise ValueError(f"{name} has {len(items)} values; at most {_MAX_ITEMS} are read")
+    return items
+
+
+def _numbers(name: str, value: Any) -> Numbers:
+    low, high, signed = RANGES[name]
+    items = _items(name, value)
+    for item in items:
+        whole = isinstance(item, int) and not isinstance(item, bool)
+        if whole and (low <= item <= high or (signed and low <= -item <= high)):
+            continue
+        also = f" or {-high} to {-low}" if signed and low else ""
+        least = -high if signed and not low else low
+        raise ValueError(f"{name} holds {shown(item)}, which is not within {least} to {high}{also}")
+    return tuple(sorted(set(items)))
+
+
+def _weekdays(value: Any, freq: int) -> tuple[tuple[int, int], ...]:
+    found: set[tuple[int, int]] = set()
+    for item in _items("byweekday", value):
+        day = item.weekday if isinstance(item, weekday) else item
+        n = (item.n or 0) if isinstance(item, weekday) else 0
+        if not _is_weekday(day) or not isinstance(n, int) or not -53 <= n <= 53:
+            raise ValueError(
+                f"byweekday holds {shown(item)}; a weekday is 0 (Monday) to 6 (Sunday), "
+                "with n from 1 to 53 or -1 to -53"
+            )
+        # Below a month "the second Monday" says nothing; dateutil reads it as "Mondays".
+        found.add((day, n if freq <= MONTHLY else 0))
+    return tuple(sorted(found))
+
+
+def _wkst(value: Any) -> int:
+    day = value.weekday if isinstance(value, weekday) else value
+    if day is None:
+        return 0
+    if not _is_weekday(day):
+        raise ValueError(f"wkst {shown(value)} is no weekday: 0 (Monday) to 6 (Sunday)")
+    return int(day)
+
+
+def _is_weekday(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 6
+
+
+def shown(value: object) -> str:
+    """*value* for a message: short, on one line, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of more digits than Python writes out
+        text = f"a very large {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""Every setting, every key, and the addresses of Redis."""

@@ -1,0 +1,1 @@
+"""Every command that goes to Redis."""

@@ -1,0 +1,1 @@
+"""Every action of the console: its key, and what it does."""

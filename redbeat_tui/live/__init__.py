@@ -1,0 +1,1 @@
+"""The schedule as the console knows it, kept current by events. Pure."""

@@ -1,4 +1,4 @@
-"""What the commands share: options, refusals, the time zone in force."""
+"""Options, errors and the time zone in force, for all commands."""
 
 from __future__ import annotations
 

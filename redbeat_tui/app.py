@@ -1,7 +1,7 @@
 """The console as a Textual app: wiring only.
 
-The feed's threads talk to Redis; this drains what they found into the model a few times a
-second and tells the screens what changed. Writes go through the operations, in threads.
+The feed's threads talk to Redis; the app applies their items to the model a few times a second,
+and passes the changes to the screens. Writes go through the operations, in threads.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from .threads import in_thread
 
 T = TypeVar("T")
 
-#: Seconds between two looks at what the feed found, and between two ticks of the clock.
+#: Seconds between two drains of the feed, and between two ticks of the clock.
 DRAIN = 0.2
 TICK = 1.0
 #: From this many rows on they are counted in a thread.
@@ -58,8 +58,8 @@ MANY = 2000
 
 
 class ConsoleApp(App[int]):
-    """The console. Exits with 0 when it was left by a key, 128 and the number of a signal that
-    ended it, 1 after a crash, whose text is then in :attr:`crash`."""
+    """The console. Its exit code is 0 when the operator left it by a key, 128 plus the number of a
+    signal that ended it, 1 after a crash, whose text is then in :attr:`crash`."""
 
     CSS_PATH = "styles/console.tcss"
     TITLE = "redbeat"
@@ -78,9 +78,9 @@ class ConsoleApp(App[int]):
         feed: Feed | None = None,
         trouble: Callable[[], list[str]] | None = None,
     ) -> None:
-        """:param trouble: asked once a second; what it says is shown, each text once."""
+        """:param trouble: called once a second; the console shows each returned text once."""
         ansi = options.theme == "ansi" or "NO_COLOR" in os.environ
-        # Textual decides here, before there is a theme, how to leave colours out.
+        # Textual decides here, before a theme is set, how to leave colours out.
         super().__init__(driver_class=ConsoleDriver, ansi_color=ansi or None)
         self.options = options
         self.store = store
@@ -96,7 +96,8 @@ class ConsoleApp(App[int]):
         self._asking: object = None
         self._counting = False
         self._reading = False
-        self._trouble, self._told = trouble, 0
+        self._trouble = trouble
+        self._troubles_shown = 0
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -115,7 +116,7 @@ class ConsoleApp(App[int]):
         self.show_facts()
 
     async def run_async(self, **options: Any) -> int | None:
-        """Run until it is left, or until a signal ends it."""
+        """Run until the operator leaves the console, or a signal ends it."""
         with ending_on_signals(self._ended_by):
             try:
                 return await super().run_async(**options)
@@ -126,7 +127,7 @@ class ConsoleApp(App[int]):
         self.exit(128 + number, return_code=128 + number)
 
     def _handle_exception(self, error: Exception) -> None:
-        # Before Textual's own handling, which is to print all local variables.
+        # Runs before Textual's own handling, which prints all local variables.
         self.crash = self.crash or crash_text(error, secrets_of(self.options.url))
         super()._handle_exception(error)
 
@@ -134,28 +135,28 @@ class ConsoleApp(App[int]):
         self._close_messages_no_wait()
 
     def panic(self, *renderables: Any) -> None:
-        """End; what is said about it is in :attr:`crash`."""
+        """End the app; :attr:`crash` holds the text of the error."""
         self._close_messages_no_wait()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A worker that failed is a sentence, not the end."""
+        """Show the error of a failed worker as a sentence; the app goes on."""
         if event.state is WorkerState.ERROR and isinstance(event.worker.error, Exception):
             self.complain(self.sentence(event.worker.error))
 
     def status_style(self, status: str) -> str:
-        """The style that Rich draws *status* in."""
+        """Return the Rich style of *status*."""
         return "" if self.no_color else status_colour(self.current_theme, status)
 
     # Following the schedule
 
     def drain(self) -> None:
-        """Take in what the feed has brought."""
+        """Apply the items that the feed has received."""
         if isinstance(self._driver, ConsoleDriver) and self._driver.lost:
             self.exit(129, return_code=129)
         elif self.is_running and (delta := self.feed.drain()):
-            self._take_in(delta)
+            self._follow(delta)
 
-    def _take_in(self, delta: Delta) -> None:
+    def _follow(self, delta: Delta) -> None:
         if delta.all or self.model.link.state == "disconnected":
             self._reading = False
         self._count(delta)
@@ -174,7 +175,7 @@ class ConsoleApp(App[int]):
             if isinstance(screen, TableScreen | DetailScreen) and screen.is_mounted:
                 screen.tick()
         self.requests.age()
-        self._tell_trouble()
+        self._show_trouble()
         self.show_facts()
 
     def _count(self, delta: Delta) -> None:
@@ -190,22 +191,21 @@ class ConsoleApp(App[int]):
         try:
             rows = dict(self.model.rows)
             self.tally.reset(await in_thread(lambda: count(rows)))
-            now = self.model.rows
-            other = [name for name, row in now.items() if rows.get(name) is not row]
-            self.tally.recount(now, [*other, *(rows.keys() - now.keys())])
+            current = self.model.rows
+            changed = [name for name, row in current.items() if rows.get(name) is not row]
+            self.tally.recount(current, [*changed, *(rows.keys() - current.keys())])
         finally:
             self._counting = False
         self.show_facts()
 
-    def _tell_trouble(self) -> None:
+    def _show_trouble(self) -> None:
         texts = self._trouble() if self._trouble else []
-        for text in texts[self._told :]:
+        for text in texts[self._troubles_shown :]:
             self.complain(f"{text[:1].upper()}{text[1:]}. Leave the console to read why.")
-        self._told = len(texts)
+        self._troubles_shown = len(texts)
 
     def _take_zone(self) -> None:
-        """Without a time zone of one's own, times are shown, and crontabs read, as the leading
-        beat does."""
+        """Use the leader's time zone for times and crontabs, unless the options name one."""
         leader = self.feed.health.leader if self.feed.health is not None else None
         if self.options.timezone or leader is None or not leader.timezone:
             return
@@ -218,7 +218,7 @@ class ConsoleApp(App[int]):
         self.table_screen.table.refresh()
 
     def show_facts(self) -> None:
-        """Say on top what is known now."""
+        """Update the header and the key bar."""
         listing = self.table_screen.listing
         facts = header_facts(
             self.model,
@@ -263,7 +263,7 @@ class ConsoleApp(App[int]):
         self.requests.follow(trigger, name)
 
     def read_again(self) -> None:
-        """Follow the schedule from a new snapshot, unless one is on its way: each takes memory."""
+        """Start from a new snapshot, unless one is being read already: each takes memory."""
         if self._reading or self.model.link.state in ("connecting", "catching-up"):
             self.say("The whole schedule is being read already.")
             return
@@ -275,24 +275,24 @@ class ConsoleApp(App[int]):
 
     @property
     def leader_missing(self) -> bool:
-        """Whether it is known that nobody leads."""
+        """Whether the health says that no beat leads."""
         health = self.feed.trusted_health
         return health is not None and health.leader is None
 
     @property
     def live(self) -> bool:
-        """Whether what the rows say is how things are, as far as anybody can know."""
+        """Whether the rows are up to date with Redis, and Redis answers."""
         return self.model.live and not self.feed.silent
 
     @property
     def judged(self) -> float | None:
-        """The time at which lateness is judged; None: nothing is called late while not live."""
+        """The present for deciding which entries are late; None while not live."""
         return self.model.now() if self.live else None
 
     # Acting
 
     def selected_row(self) -> Row | None:
-        """The entry that an action is about."""
+        """Return the entry that an action applies to; None when there is none."""
         for screen in reversed(self.screen_stack):
             if isinstance(screen, TableScreen | DetailScreen):
                 return screen.row if screen.is_mounted else None
@@ -320,7 +320,7 @@ class ConsoleApp(App[int]):
         self.push_screen(HelpScreen(ACTIONS.values(), read_only=self.options.read_only))
 
     def action_perform(self, name: str) -> None:
-        """Do the action *name* of the registry, or say why not."""
+        """Perform the action *name* of the registry, or say why it is refused."""
         action = ACTIONS[name]
         if self._occupied and (name != "quit" or isinstance(self.screen, DetailScreen)):
             return
@@ -329,28 +329,27 @@ class ConsoleApp(App[int]):
         if why is not None:
             self.say(why, "warning")
             return
-        doing = action.handler(self)
-        if inspect.iscoroutine(doing):
-            # From this moment on, and not from when the dialog is there: several keys may have
-            # come at once.
-            self._asking = doing
-            self.run_worker(self._perform(doing), exit_on_error=False, group="verbs")
+        running = action.handler(self)
+        if inspect.iscoroutine(running):
+            # Set now and not when the dialog opens: several keys may have arrived at once.
+            self._asking = running
+            self.run_worker(self._perform(running), exit_on_error=False, group="verbs")
 
     @property
     def _occupied(self) -> bool:
-        """Whether a dialog is open, or about to be: what is asked for did not know of it."""
+        """Whether a dialog is open, or about to open: the operator pressed the key before it."""
         return self._asking is not None or isinstance(self.screen, ModalScreen)
 
-    async def _perform(self, doing: Awaitable[None]) -> None:
+    async def _perform(self, running: Awaitable[None]) -> None:
         try:
-            await doing
+            await running
         finally:
-            if self._asking is doing:
+            if self._asking is running:
                 self._asking = None
 
     async def on_event(self, event: events.Event) -> None:
-        # A letter that comes back here while a field has the focus was typed behind the key that
-        # opened the field, and is meant for it.
+        # A letter that comes back here while a field has the focus was typed right after the key
+        # that opened the field, and belongs to it.
         field = self.focused if isinstance(event, events.Key) and event.is_forwarded else None
         if isinstance(event, events.Key) and isinstance(field, Field) and event.is_printable:
             field.post_message(events.Key(event.key, event.character))
@@ -358,7 +357,7 @@ class ConsoleApp(App[int]):
         await super().on_event(event)
 
     async def ask(self, dialog: ModalScreen[Any]) -> object:
-        """Show *dialog* and wait for its answer; None where another one is open."""
+        """Show *dialog* and return its answer; None when another dialog is open."""
         if isinstance(self.screen, ModalScreen):
             return None
         try:
@@ -367,34 +366,34 @@ class ConsoleApp(App[int]):
             self._asking = None
 
     def call(self, call: Callable[[], T]) -> Awaitable[T]:
-        """Call something that waits for Redis, in a thread."""
+        """Run *call*, which may wait for Redis, in a thread."""
         return in_thread(call)
 
     def sentence(self, error: Exception) -> str:
-        """What *error* means, in a sentence without secrets."""
+        """Return *error* as a sentence without secrets."""
         if isinstance(error, OperationError):
             return str(error)
         return str(explain(error, self.options.url))
 
     def say(self, text: str, severity: Any = "information") -> None:
-        """Say *text* for a few seconds, in the place of what was said before."""
+        """Show *text* for a few seconds, in place of the message before."""
         self.notify(clean(text, limit=500), severity=severity, markup=False)
 
     def complain(self, text: str) -> None:
-        """Say what went wrong, for longer."""
+        """Show an error for longer than :meth:`say` does."""
         self.notify(clean(text, limit=800), severity="error", timeout=12, markup=False)
 
     def on_notify(self) -> None:
-        """Only the last message is shown: they lie over what is being worked on."""
+        """Keep only the last message, because messages cover the screen."""
         self.clear_notifications()
 
     def clear_notifications(self) -> None:
-        """Take the messages away; their places too, which push the next ones further down."""
+        """Remove the messages and their containers, which would push the next ones down."""
         super().clear_notifications()
         for screen in self.screen_stack:
             screen.query("ToastRack > *").remove()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command palette: the same registry."""
+        """Return the commands of the palette, from the same registry."""
         for title, text, name in palette_entries():
             yield SystemCommand(title, text, partial(self.action_perform, name))

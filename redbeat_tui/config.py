@@ -1,7 +1,7 @@
-"""The options of the console and of the command line, and where their values come from.
+"""Resolves the options of the console and of the command line.
 
-One precedence for every option: the flag, then the environment variable, then what the Celery
-app given with ``-A`` says, then the default.
+Every option has the same precedence: the flag, then the environment variable, then the setting of
+the Celery app given with ``-A``, then the default.
 
 =================  ======================  ===========================  ========================
 flag               environment             Celery app                   default
@@ -45,19 +45,19 @@ from redbeat_core.storage.connection import (
 from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 
 DEFAULT_URL = "redis://localhost:6379/0"
-#: What the console may look like, the default first.
+#: The console's colour themes, the default first.
 THEMES = ("dark", "light", "ansi")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("", "0", "false", "no", "off")
 
 
 class OptionError(ValueError):
-    """An option with a value that cannot be used; the message says what would be right."""
+    """An option has an invalid value; the message says which values are valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What was given on the command line; None where nothing was."""
+    """The options of the command line; None for those that were not given."""
 
     url: str | None = None
     app: str | None = None
@@ -74,9 +74,9 @@ class Options:
 
     :ivar app: the Celery app, the user's or one made for the connection; its settings hold
         the URL, the key prefix and the time zone.
-    :ivar url: of the Redis that holds the schedule. May hold a password: never show it.
-    :ivar timezone: the IANA name that was asked for or that the user's app sets; None: ask
-        the leading beat.
+    :ivar url: of the Redis that holds the schedule. It may contain a password: never show it.
+    :ivar timezone: the IANA name from the options or the user's app; None: the leader's time
+        zone applies.
     """
 
     app: Celery
@@ -89,9 +89,10 @@ class Options:
 
 
 def resolve(flags: Flags, env: Mapping[str, str] | None = None) -> Options:
-    """The options in force, by the precedence above.
+    """Return the options in force, by the precedence above.
 
-    :raises OptionError: a value that cannot be used.
+    :param env: the environment variables; None for those of the process.
+    :raises OptionError: an option has an invalid value.
     """
     env = os.environ if env is None else env
     app_name = flags.app or env.get("REDBEAT_APP")
@@ -116,9 +117,9 @@ def options_for(
     mouse: bool = True,
     theme: str = "dark",
 ) -> Options:
-    """The options from values that were found already; None: what the app says, or the default.
+    """Return the options for these values; None stands for the app's setting, or the default.
 
-    :raises OptionError: a value that cannot be used.
+    :raises OptionError: an option has an invalid value.
     """
     if theme not in THEMES:
         raise OptionError(f"the theme {theme!r} is unknown; there are {', '.join(THEMES)}")
@@ -139,10 +140,10 @@ def options_for(
         config = RedBeatConfig(app)
     except ConfigError as exc:
         raise OptionError(str(exc)) from exc
-    # Importing the app may have made a client for what it says itself.
+    # Importing the app may have made a client for the app's own settings.
     app.redbeat_conf = config
-    for made in ("redbeat_redis", "redbeat_store"):
-        app.__dict__.pop(made, None)
+    for attribute in ("redbeat_redis", "redbeat_store"):
+        app.__dict__.pop(attribute, None)
     return Options(
         app=app,
         url=config.redis_url,
@@ -169,9 +170,9 @@ def use_timezone(options: Options, name: str) -> tzinfo | None:
 
 
 def open_store(options: Options) -> ScheduleStore:
-    """The store that *options* name; nothing is sent yet.
+    """Return the store for *options*, without connecting.
 
-    :raises ConnectionProblem: the URL is none that the client takes.
+    :raises ConnectionProblem: the client does not accept the URL.
     """
     try:
         return store_for(options.app)
@@ -182,9 +183,9 @@ def open_store(options: Options) -> ScheduleStore:
 
 
 def check_server(options: Options) -> None:
-    """Ask the server once.
+    """Check once that the server answers and can hold the schedule.
 
-    :raises ConnectionProblem: it is away, or it can never be used as it was given.
+    :raises ConnectionProblem: the server does not answer, or cannot be used with these options.
     """
     try:
         client = raw_client(open_store(options).client)
@@ -198,9 +199,9 @@ def check_server(options: Options) -> None:
 
 
 def load_app(name: str) -> Celery:
-    """Find a Celery app as ``celery -A`` does, from the current directory too.
+    """Import a Celery app as ``celery -A`` does, also from the current directory.
 
-    :raises OptionError: there is none of that name, or importing it failed.
+    :raises OptionError: no app has that name, or importing it failed.
     """
     cwd = str(Path.cwd())
     if cwd not in sys.path:
@@ -228,9 +229,9 @@ def _check_timezone(name: str) -> None:
 
 
 def switch(flag: bool | None, env: Mapping[str, str], name: str) -> bool:
-    """An option that is on or off: the flag, else what the environment variable *name* says.
+    """Return an option that is on or off: the flag, else the environment variable *name*.
 
-    :raises OptionError: the variable is neither.
+    :raises OptionError: the variable is neither on nor off.
     """
     if flag is not None:
         return flag

@@ -51,7 +51,7 @@ class Console(Protocol):
 
     @property
     def leader_missing(self) -> bool:
-        """Whether it is known that nobody leads."""
+        """Whether the health says that no beat leads."""
 
     def selected_row(self) -> Row | None:
         """The entry that an action is about."""

@@ -1,10 +1,9 @@
-"""The threads that talk to Redis for the console, and the mailbox that the app empties.
+"""Runs the threads that talk to Redis for the console, and the mailbox that the app empties.
 
 ``redbeat-feed`` follows the event stream and makes rows of snapshots; ``redbeat-decode`` decodes
-the rows of a large one while they are on the screen already; ``redbeat-facts`` polls the health
-of the schedule. None of them touches a widget or the model's state: the app calls
-:meth:`Feed.drain` from its own thread, 4 to 10 times a second, and what has arrived is applied
-there.
+the rows of a large snapshot while they are on the screen already; ``redbeat-facts`` polls the
+health of the schedule. No thread changes a widget or the model: the app calls
+:meth:`Feed.drain` in its own thread, 4 to 10 times a second, which applies the received items.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from redbeat_core.storage.event_stream import EventStream
 from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.live.model import LARGE, Decoded, Delta, Item, Model, SnapshotRows
 
-#: Seconds between two looks at the health.
+#: Seconds between two reads of the health.
 HEALTH_INTERVAL = 2.0
-#: Seconds of work on the drawing thread that one drain may do, about.
+#: Seconds, approximately, that one drain may occupy the drawing thread.
 BUDGET = 0.02
-#: Events that are applied before the time is looked at again.
+#: Events that are applied before the deadline is checked again.
 _SLICE = 250
-#: Items that wait to be drained. When the app does not come to it, the stream is read no
-#: further; Redis then drops the subscription, and the log fills the gap.
+#: The most items in the mailbox. While the app does not drain it, the thread reads no further;
+#: Redis then drops the subscription, and the event log supplies the missing events.
 _WAITING = 2_000
 _RETRY = 2.0
-#: Seconds without an answer after which what the health said is no longer taken as true.
+#: Seconds without an answer after which the last health is out of date.
 SILENT_AFTER = 6.0
 #: Rows that are reported as decoded at a time.
 _DECODED = 2_000
@@ -42,16 +41,19 @@ _Mail = Item | SnapshotRows | Decoded
 
 
 class Source(Protocol):
-    """What a feed follows; :class:`~redbeat_core.storage.event_stream.EventStream` is one."""
+    """A stream of items that a feed follows.
+
+    :class:`~redbeat_core.storage.event_stream.EventStream` is one.
+    """
 
     def follow(self, stop: threading.Event) -> Iterator[Item]: ...
 
 
 class Feed:
-    """Brings a model up to date, and keeps it so.
+    """Loads the schedule into a model, and keeps the model current.
 
-    :ivar health: the facts about leader, beats and server as last read; None: not yet.
-    :ivar health_error: why the last reading failed, as a sentence; None when it did not.
+    :ivar health: the leader, the beats and the server as last read; None before the first read.
+    :ivar health_error: why the last read failed, as a sentence; None when it succeeded.
     :ivar silent_after: seconds, see :attr:`silent`.
     """
 
@@ -67,9 +69,9 @@ class Feed:
         silent_after: float = SILENT_AFTER,
     ) -> None:
         """
-        :param url: named in the reason when the connection fails; its password is not shown.
-        :param source: what to follow instead of the store's event stream.
-        :param health: what to poll instead of the store's health.
+        :param url: named, without its password, in the reason when the connection fails.
+        :param source: a source to follow instead of the store's event stream.
+        :param health: a function to poll instead of the store's health.
         """
         self._model = model
         self._url = url
@@ -78,23 +80,25 @@ class Feed:
         self._health_interval = health_interval
         self.silent_after = silent_after
         self._stop = threading.Event()
-        self._room = threading.Condition()
+        self._mailbox_changed = threading.Condition()
         self._mailbox: deque[_Mail] = deque()
         self._threads: list[threading.Thread] = []
         self._newest: SnapshotRows | None = None
         self.health: Health | None = None
         self.health_error: str | None = None
-        self._heard: float | None = None
+        self._last_answer: float | None = None
 
     @property
     def silent(self) -> bool:
-        """Whether Redis has left the question about the health without any answer for long: a
-        server that hangs refuses nothing."""
-        return self._heard is not None and time.monotonic() - self._heard > self.silent_after
+        """Whether the last answer about the health is older than :attr:`silent_after`: a server
+        that hangs raises no error."""
+        if self._last_answer is None:
+            return False
+        return time.monotonic() - self._last_answer > self.silent_after
 
     @property
     def trusted_health(self) -> Health | None:
-        """The health, as long as it can be taken for how things are."""
+        """The health; None when it is out of date or could not be read."""
         return self.health if self.health_error is None and not self.silent else None
 
     def start(self) -> None:
@@ -103,45 +107,45 @@ class Feed:
         self._run("redbeat-facts", self._poll)
 
     def stop(self, timeout: float = 1.0) -> None:
-        """End the threads, waiting for them for *timeout* seconds together.
+        """Stop the threads, and wait for all of them for *timeout* seconds at most.
 
-        One that Redis keeps waiting for longer ends by itself, and never holds up the exit.
+        A thread that still waits for Redis ends later by itself, and never delays the exit.
         """
         self._stop.set()
-        with self._room:
-            self._room.notify_all()
+        with self._mailbox_changed:
+            self._mailbox_changed.notify_all()
         deadline = time.monotonic() + timeout
         for thread in list(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def drain(self, budget: float = BUDGET) -> Delta:
-        """Apply what has arrived to the model, for about *budget* seconds at most.
+        """Apply received items to the model, for about *budget* seconds at most.
 
-        For the thread that owns the model. What is left is applied the next time.
+        For the thread that owns the model. The next drain applies the items that are left.
         """
         deadline = time.monotonic() + budget
         delta = Delta()
         while True:
-            with self._room:
+            with self._mailbox_changed:
                 if not self._mailbox:
                     return delta
                 item = self._mailbox.popleft()
                 if isinstance(item, Changes) and len(item.events) > _SLICE:
                     self._mailbox.appendleft(Changes(item.events[_SLICE:]))
                     item = Changes(item.events[:_SLICE])
-                self._room.notify_all()
+                self._mailbox_changed.notify_all()
             delta = delta.then(self._model.apply(item))
             if time.monotonic() >= deadline:
                 return delta
 
     def tell(self, record: EntryRecord) -> None:
-        """Take an entry as it is after a change of our own, without waiting for its event."""
-        with self._room:
+        """Add an entry that this console has just changed, without waiting for its event."""
+        with self._mailbox_changed:
             self._mailbox.append(Reconciled((record,), ()))
 
     @property
     def pending(self) -> bool:
-        """Whether something waits to be drained."""
+        """Whether the mailbox holds an item."""
         return bool(self._mailbox)
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
@@ -160,8 +164,8 @@ class Feed:
                     if self._stop.is_set():
                         return
             except Exception as exc:
-                # Whatever it is, a console that says so and tries again is worth more than one
-                # that is gone.
+                # Every error ends here: a console that reports it and retries helps an operator
+                # more than one that exits.
                 self._post(Link("disconnected", _reason(exc, self._url)))
             self._stop.wait(_RETRY)
 
@@ -177,13 +181,14 @@ class Feed:
         self._run("redbeat-decode", lambda: self._decode(prepared))
 
     def _post(self, item: _Mail) -> None:
-        with self._room:
+        with self._mailbox_changed:
             while len(self._mailbox) >= _WAITING and not self._stop.is_set():
-                self._room.wait(0.5)
+                self._mailbox_changed.wait(0.5)
             self._mailbox.append(item)
 
     def _decode(self, prepared: SnapshotRows) -> None:
-        """Decode what was put off, the soonest due first: it is what is looked at."""
+        """Decode the deferred rows, those that are due first at the beginning: the table shows
+        them first."""
         done: list[str] = []
         for row in prepared.rows.values():
             if self._stop.is_set() or self._newest is not prepared:
@@ -193,7 +198,7 @@ class Feed:
             if len(done) == _DECODED:
                 self._post(Decoded(frozenset(done)))
                 done.clear()
-            # Gives the drawing thread its turn: it must never wait for this.
+            # Yields to the drawing thread, which must never wait for this one.
             time.sleep(0)
         self._post(Decoded(frozenset(done)))
 
@@ -203,7 +208,7 @@ class Feed:
                 self.health, self.health_error = self._read_health(), None
             except Exception as exc:
                 self.health_error = _reason(exc, self._url)
-            self._heard = time.monotonic()
+            self._last_answer = time.monotonic()
             self._stop.wait(self._health_interval)
 
 

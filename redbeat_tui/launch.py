@@ -1,5 +1,4 @@
-"""Opens the console and sees to what is left behind: the first look at the server, the terminal,
-the exit code."""
+"""Opens the console on this terminal: checks the server first, and returns the exit code."""
 
 from __future__ import annotations
 
@@ -19,9 +18,9 @@ from .config import Options, check_server, open_store, options_for
 from .terminal import quiet_logging
 from .threads import finish
 
-#: Seconds that Redis gets for the first question; whoever is slower is waited for inside.
+#: Seconds that Redis gets to answer the first check; a slower server is awaited in the console.
 FIRST_LOOK = 2.0
-#: Seconds that writes under way get when the console is left.
+#: Seconds that running writes get when the operator leaves the console.
 FINISH = 2.0
 FAILED = 1
 
@@ -34,10 +33,11 @@ def run(
 ) -> int:
     """Open the console on this terminal and return the process's exit code.
 
-    A server that cannot be reached is waited for inside. One that can never be used as it was
-    given (a wrong password, a Cluster without a hash tag) is a sentence on standard error and
-    exit code 1, and the console is not opened.
+    The console opens while the server cannot be reached, and waits for it. With options that can
+    never work (a wrong password, a Cluster without a hash tag) it does not open: a sentence goes to
+    standard error, and the exit code is 1.
 
+    :param actor: the author of changes, as ``user@host``; None: the user of this process.
     :param trouble: as for :class:`~redbeat_tui.app.ConsoleApp`.
     """
     problem = _first_look(options)
@@ -105,15 +105,15 @@ def _run(app: ConsoleApp, *, mouse: bool) -> int:
 
 
 def _first_look(options: Options) -> ConnectionProblem | None:
-    found: list[ConnectionProblem] = []
+    problems: list[ConnectionProblem] = []
 
-    def look() -> None:
+    def check() -> None:
         try:
             check_server(options)
         except ConnectionProblem as exc:
-            found.append(exc)
+            problems.append(exc)
 
-    thread = threading.Thread(target=look, name="redbeat-first-look", daemon=True)
+    thread = threading.Thread(target=check, name="redbeat-first-look", daemon=True)
     thread.start()
     thread.join(FIRST_LOOK)
-    return found[0] if found else None
+    return problems[0] if problems else None

@@ -1,7 +1,7 @@
-"""The terminal is left as it was found, however the console ends.
+"""Restores the terminal, however the console ends.
 
-A driver that survives a terminal that hangs up, signals that end the console in order, log
-handlers that would write over the screen, and the text of a crash without local variables.
+A driver that survives a terminal that hangs up, an orderly end on signals, log handlers that do not
+write over the screen, and the text of a crash without local variables.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from textual.keys import Keys
 
 from redbeat_tui.text.sanitize import clean
 
-#: What ends the console in order. ctrl+c is a key while it runs, not a signal.
+#: The signals that end the console in order. ctrl+c is a key while it runs, not a signal.
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
-# Esc and Enter that arrive together, as over a slow line, look like alt+enter, which Textual takes
-# for Enter alone: whoever leaves a dialog by Esc would have said yes. They are Esc.
+# Esc and Enter that arrive together, as over a slow line, look like alt+enter, which Textual reads
+# as Enter alone: an operator who leaves a dialog by Esc would confirm it. Read them as Esc.
 for _end in "\r\n":
     cast(dict[str, Any], ANSI_SEQUENCES_KEYS)["\x1b" + _end] = (Keys.Escape,)
 
 
 class TerminalFile:
-    """Standard error, whose end is not an error: after a hang-up what is written is dropped.
+    """Standard error that drops all writes after a hang-up instead of raising.
 
-    Without this Textual's writer thread dies of the first failed write, and whoever writes
-    next waits for it without end.
+    Without it the first failed write ends Textual's writer thread, and the next write waits for
+    that thread forever.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -67,7 +67,7 @@ class TerminalFile:
 
 
 class ConsoleDriver(LinuxDriver):
-    """Textual's driver, that ends the app when its terminal is gone."""
+    """Textual's driver that also ends the app when the terminal hangs up."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
@@ -96,10 +96,10 @@ class ConsoleDriver(LinuxDriver):
 
 @contextlib.contextmanager
 def ending_on_signals(end: Callable[[int], None]) -> Iterator[None]:
-    """Call *end* with the number of a signal that asks the process to end.
+    """Call *end* with the number of each signal that asks the process to end.
 
-    For use inside the running loop. Outside the main thread Python cannot do this: then
-    whoever runs the main thread decides.
+    For use inside the running loop. Python handles signals in the main thread only: in another
+    thread this does nothing, and the owner of the main thread decides.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -113,7 +113,7 @@ def ending_on_signals(end: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
-            # Whoever runs the console may have something of its own to clean up.
+            # The caller of the console may clean up in a handler of its own.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
@@ -123,24 +123,25 @@ def quiet_logging() -> Iterator[None]:
     names = [name for name in logging.root.manager.loggerDict if isinstance(name, str)]
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in names)]
     ours = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    found: list[tuple[logging.StreamHandler[Any], Any]] = []
+    silenced: list[tuple[logging.StreamHandler[Any], Any]] = []
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         for logger in loggers:
             for handler in logger.handlers:
                 if isinstance(handler, logging.StreamHandler) and handler.stream in ours:
-                    found.append((handler, handler.stream))
+                    silenced.append((handler, handler.stream))
                     handler.setStream(nowhere)
-        fallback, logging.lastResort = logging.lastResort, None
+        fallback = logging.lastResort
+        logging.lastResort = None
         try:
             yield
         finally:
             logging.lastResort = fallback
-            for handler, stream in found:
+            for handler, stream in silenced:
                 handler.setStream(stream)
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """What of *url* nobody may read, the longest first."""
+    """Return the parts of *url* that must not be shown, the longest first."""
     try:
         password = urlsplit(url).password
     except ValueError:
@@ -151,7 +152,8 @@ def secrets_of(url: str) -> tuple[str, ...]:
 
 
 def crash_text(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
-    """A traceback for a bug report: no local variables, no *secrets*, no control characters."""
+    """Return a traceback for a bug report, without local variables, *secrets* and control
+    characters."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     text = "".join(lines)
     for secret in secrets:

@@ -1,6 +1,6 @@
-"""The console's colours: calm, and never the only carrier of what is said.
+"""The console's colour themes. A glyph or a word always says the same as a colour.
 
-With ``NO_COLOR`` the terminal's own two colours are all that is used.
+With ``NO_COLOR`` the console uses only the terminal's own two colours.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ THEMES = (DARK, LIGHT)
 
 
 def theme_name(theme: str, *, no_color: bool) -> str:
-    """Textual's name of the theme ``dark``, ``light`` or ``ansi``."""
+    """Return Textual's name of the theme ``dark``, ``light`` or ``ansi``."""
     if no_color or theme == "ansi":
-        # Its name in Textual before 8, and since.
+        # Textual renamed the theme in version 8.
         return "textual-ansi" if "textual-ansi" in BUILTIN_THEMES else "ansi-dark"
     return LIGHT.name if theme == "light" else DARK.name
 
 
 _OF_STATUS = {
-    "ok": "success",
+    "succeeded": "success",
     "good": "success",
     "failed": "error",
     "invalid": "error",
@@ -67,12 +67,13 @@ _OF_STATUS = {
     "paused": "warning",
     "warn": "warning",
     "running": "accent",
-    "sent": "accent",
+    "dispatched": "accent",
 }
 
 
 def status_colour(theme: Theme, status: str) -> str:
-    """The colour of a status, or of an event's weight, as Rich spells it; empty: none."""
+    """Return the colour of a status, or of an event's severity, as Rich spells it; empty for the
+    normal colour."""
     name = _OF_STATUS.get(status)
     colour = getattr(theme, name) if name else None
     return str(colour or "").removeprefix("ansi_")

@@ -1,4 +1,4 @@
-"""Calls that may wait for Redis or compute for long, off the UI thread."""
+"""Runs calls that may wait for Redis or compute for long outside the UI thread."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _running: set[threading.Thread] = set()
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """Run *call* in a thread of its own and return what it returns, or raise what it raises.
+    """Run *call* in a thread of its own and return its result, or raise its exception.
 
-    Not the loop's executor: its threads are joined when the loop ends, so that one call stuck
-    on a server that does not answer would keep the console from closing.
+    It does not use the loop's executor: the loop joins those threads when it ends, so that one call
+    to a server that does not answer would keep the console from closing.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -31,7 +31,7 @@ async def in_thread(call: Callable[[], T]) -> T:
             future.set_exception(exc)
 
     def run() -> None:
-        # The loop may be closed by the time the call ends: then nobody waits for it.
+        # The loop may be closed when the call ends: then no coroutine waits for the result.
         with contextlib.suppress(RuntimeError):
             try:
                 value = call()
@@ -48,7 +48,7 @@ async def in_thread(call: Callable[[], T]) -> T:
 
 
 def finish(seconds: float) -> None:
-    """Give the calls under way up to *seconds* to end: a write just asked for is not dropped."""
+    """Wait up to *seconds* for the running calls to end, so that a write just started is made."""
     deadline = time.monotonic() + seconds
     for thread in tuple(_running):
         thread.join(max(0.0, deadline - time.monotonic()))

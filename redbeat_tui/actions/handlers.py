@@ -1,6 +1,7 @@
-"""What each action does: asks where it must, writes through the operations, says what came of it.
+"""The handlers of the actions: each asks where it must, writes through the operations, and reports
+the result.
 
-Called by name from the registry in ``actions.py``; each takes the console. Those that wait are
+The registry in ``registry.py`` refers to them; each takes the console. Those that wait are
 coroutines, which the console runs as workers.
 """
 
@@ -28,7 +29,7 @@ from redbeat_tui.text.trigger_form import TypedWrongError, fields_of, overrides
 
 
 def short(name: str) -> str:
-    """A name for a sentence."""
+    """Return an entry's name, sanitized and short enough for a sentence."""
     return clean(name, limit=60)
 
 
@@ -36,7 +37,7 @@ def short(name: str) -> str:
 
 
 def show(console: Console) -> None:
-    """Open the detail of the entry."""
+    """Open the detail of the entry under the cursor."""
     row = console.selected_row()
     if row is not None and not isinstance(console.screen, DetailScreen):
         console.push_screen(DetailScreen(row))
@@ -48,7 +49,7 @@ async def pause_or_resume(console: Console) -> None:
     if view is None:
         return
     if view.schedule is None:
-        _say_broken(console, view, ", so there is nothing to pause")
+        _say_invalid(console, view, ", so there is nothing to pause")
         return
     pausing = view.pause is None
     answer = await console.ask(
@@ -93,12 +94,12 @@ def _resume_question(console: Console, view: EntryView) -> Question:
 
 
 async def trigger(console: Console) -> None:
-    """Run the entry once now, and follow that run."""
+    """Request one run of the entry now, and follow that run."""
     view = _view(console)
     if view is None:
         return
     if view.schedule is None:
-        _say_broken(console, view, ", on request neither")
+        _say_invalid(console, view, " and cannot run, not even on request")
         return
     facts = [("task", view.task or "-")]
     if view.next_run_at is not None and view.pause is None:
@@ -118,23 +119,23 @@ async def trigger(console: Console) -> None:
             return str(exc)
         return ""
 
-    fields = tuple((one.key, one.text, one.hint) for one in offered)
+    fields = tuple((field.key, field.text, field.hint) for field in offered)
     question = Question(
         "Run now", view.name, tuple(facts), text, "Run now", fields=fields, check=check
     )
     answer = await console.ask(AskScreen(question))
     if not isinstance(answer, Answer):
         return
-    asked = overrides(offered, answer.typed)
-    found: list[str] = []
+    values = overrides(offered, answer.typed)
+    trigger_ids: list[str] = []
 
     def write(version: str) -> object:
-        run = partial(console.operations.trigger, view.name, version=version, note=answer.note)
-        found.append(run(**asked))
-        return found
+        request = partial(console.operations.trigger, view.name, version=version, note=answer.note)
+        trigger_ids.append(request(**values))
+        return trigger_ids
 
     if await _write(console, view, write, "Run anyway"):
-        console.follow_run(found[-1], view.name)
+        console.follow_run(trigger_ids[-1], view.name)
 
 
 async def edit(console: Console) -> None:
@@ -144,38 +145,38 @@ async def edit(console: Console) -> None:
         return
     view = row.view
     if not repairable(row.record):
-        _say_broken(console, view, ", and another schedule would not help")
+        _say_invalid(console, view, ", and another schedule would not repair it")
         return
 
-    async def save(found: Preview, note: str, seen: EntryView) -> str:
-        return await _save(console, found, note, seen)
+    async def save(result: Preview, note: str, seen: EntryView) -> str:
+        return await _save(console, result, note, seen)
 
     screen = EditScreen(view, console.options.app, console.zone, console.model.now, save)
     await console.ask(screen)
 
 
-def _say_broken(console: Console, view: EntryView, what: str) -> None:
-    """Say what would be refused, before anything is asked."""
-    console.say(f"{clean(view.name, 30)} cannot run{what}: ⏎ tells why.", "warning")
+def _say_invalid(console: Console, view: EntryView, consequence: str) -> None:
+    """Refuse an action on an invalid entry, before a dialog opens."""
+    console.say(f"{clean(view.name, 30)} is invalid{consequence}: ⏎ shows why.", "warning")
 
 
-async def _save(console: Console, found: Preview, note: str, seen: EntryView) -> str:
-    """Write an edited schedule; why it was not saved, or empty."""
-    schedule = found.schedule
+async def _save(console: Console, result: Preview, note: str, seen: EntryView) -> str:
+    """Write an edited schedule; return why it was not saved, or an empty text."""
+    schedule = result.schedule
     assert schedule is not None
     gone = "Not saved: somebody deleted the entry. Your text is kept."
     view = seen
     while True:
         edit_schedule = partial(console.operations.edit_schedule, version=view.version, note=note)
         try:
-            _take_in(console, await console.call(partial(edit_schedule, seen.name, schedule)))
+            _show_written(console, await console.call(partial(edit_schedule, seen.name, schedule)))
         except ConflictError as exc:
             if exc.current is None:
                 return gone
             current = decode_record(exc.current, console.options.app)
             anyway = "Save mine anyway"
             if not await console.push_screen_wait(
-                ConflictScreen(view, current, anyway, found.text)
+                ConflictScreen(view, current, anyway, result.text)
             ):
                 return "Not saved: somebody else changed it. Your text is kept."
             view = current
@@ -184,7 +185,7 @@ async def _save(console: Console, found: Preview, note: str, seen: EntryView) ->
         except Exception as exc:
             return console.sentence(exc)
         else:
-            console.say(f"{short(seen.name)} is saved: {clean(found.words, 100)}.")
+            console.say(f"{short(seen.name)} is saved: {clean(result.words, 100)}.")
             return ""
 
 
@@ -221,13 +222,15 @@ async def delete(console: Console) -> None:
 async def _write(
     console: Console, view: EntryView, write: Callable[[str], Any], anyway: str
 ) -> bool:
-    """Write on the version seen; when it changed meanwhile show both and ask again.
+    """Write on the version that the operator saw; on a conflict show both versions and ask again.
 
-    :returns: whether it was written.
+    :param write: takes the version, and writes.
+    :param anyway: the label of the button that writes in spite of the conflict.
+    :returns: whether the change was written.
     """
     while True:
         try:
-            _take_in(console, await console.call(partial(write, view.version)))
+            _show_written(console, await console.call(partial(write, view.version)))
         except ConflictError as exc:
             if exc.current is None:
                 console.complain(str(exc))
@@ -243,8 +246,8 @@ async def _write(
             return True
 
 
-def _take_in(console: Console, written: object) -> None:
-    """Show what was written at once: the next key may be a verb on this very entry."""
+def _show_written(console: Console, written: object) -> None:
+    """Show a written entry at once, because the next key may act on it."""
     if isinstance(written, EntryRecord):
         console.feed.tell(written)
         console.drain()
@@ -259,7 +262,7 @@ def _view(console: Console) -> EntryView | None:
 
 
 def open_filter(console: Console) -> None:
-    """Type a filter."""
+    """Open the field of the filter."""
     if isinstance(console.screen, DetailScreen):
         console.say("The filter is for the table: press esc to go back to it.", "warning")
     else:
@@ -267,7 +270,7 @@ def open_filter(console: Console) -> None:
 
 
 def next_sort(console: Console) -> None:
-    """Sort by the next column."""
+    """Sort the table by the next order."""
     if isinstance(console.screen, DetailScreen):
         console.say("Sorting is for the table: press esc to go back to it.", "warning")
     else:
@@ -275,12 +278,12 @@ def next_sort(console: Console) -> None:
 
 
 def refresh(console: Console) -> None:
-    """Read everything again."""
+    """Read the whole schedule again."""
     console.read_again()
 
 
 def back(console: Console) -> None:
-    """Out of the detail, or out of the filter."""
+    """Leave the detail, or clear the filter."""
     if isinstance(console.screen, DetailScreen):
         console.pop_screen()
     elif not console.clear_filter():
@@ -291,17 +294,17 @@ def back(console: Console) -> None:
 
 
 def show_help(console: Console) -> None:
-    """Show all keys."""
+    """Open the help."""
     console.open_help()
 
 
 def open_palette(console: Console) -> None:
-    """Find an action by name."""
+    """Open the palette, which finds an action by name."""
     console.action_command_palette()
 
 
 def suspend(console: Console) -> None:
-    """Back to the shell for a moment."""
+    """Suspend the console, and return to the shell."""
     try:
         console.action_suspend_process()
     except SuspendNotSupported:
@@ -309,7 +312,7 @@ def suspend(console: Console) -> None:
 
 
 def leave(console: Console) -> None:
-    """Out of the detail, or out of the console."""
+    """Leave the detail, or the console."""
     if isinstance(console.screen, DetailScreen):
         console.pop_screen()
     else:

@@ -1,7 +1,7 @@
-"""Everything that a key does: one registry.
+"""The registry of all actions and their keys.
 
-The bindings, the key bar, the help, the command palette and the read-only guard all come from
-:data:`ACTIONS`; there is no other list of keys.
+:data:`ACTIONS` defines the bindings, the key bar, the help, the command palette and the read-only
+guard; there is no other list of keys.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ ACTIONS: Mapping[str, Action] = {action.name: action for action in _ALL}
 
 
 def bindings() -> list[Binding]:
-    """The bindings of the whole registry, for the app."""
+    """Return the bindings of all actions, for the app."""
     return [
         Binding(
             key,
@@ -187,7 +187,7 @@ def palette_entries() -> Iterator[tuple[str, str, str]]:
 
 
 def refusal(action: Action, *, read_only: bool, has_entry: bool) -> str | None:
-    """Why *action* cannot be done now, in a sentence; None when it can."""
+    """Return why *action* is refused now, as a sentence; None when it is not."""
     if action.writes and read_only:
         return (
             f"This console is read-only: {action.title} is off. "

@@ -1,4 +1,4 @@
-"""``redbeat-tui pause|resume|trigger|edit|delete``: the console's verbs, for scripts."""
+"""``redbeat-tui pause|resume|trigger|edit|delete``: the console's actions, for scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from redbeat_tui.live.requested_runs import FAILED, REQUESTED, Run, TriggerFollo
 from redbeat_tui.screens.run_activity import WAITS
 from redbeat_tui.text.durations import seconds_of
 from redbeat_tui.text.format import countdown, timestamp
-from redbeat_tui.text.policy_text import over_because
+from redbeat_tui.text.policy_text import no_run_because
 from redbeat_tui.text.sanitize import clean
 from redbeat_tui.text.trigger_form import TypedWrongError, read_json
 
@@ -45,7 +45,7 @@ def register(group: click.Group) -> None:
 
 
 def _json(_ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """A list or an object, typed as JSON."""
+    """Parse a list or an object that was typed as JSON."""
     try:
         return None if value is None else read_json(param.name or "", value)
     except TypedWrongError as exc:
@@ -53,7 +53,7 @@ def _json(_ctx: click.Context, param: click.Parameter, value: str | None) -> Any
 
 
 def _length(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Seconds of a length of time."""
+    """Return the seconds of a length of time."""
     if value is None:
         return None
     try:
@@ -107,7 +107,9 @@ def resume(name: str, note: str, if_version: str | None) -> None:
 )
 @click.option("--count-run", is_flag=True, help="Let it count as the entry's last run.")
 @sentences
-def trigger(name: str, note: str, if_version: str | None, wait: float | None, **asked: Any) -> None:
+def trigger(
+    name: str, note: str, if_version: str | None, wait: float | None, **values: Any
+) -> None:
     """Run an entry once now, beside its schedule, which stays as it is.
 
     \b
@@ -121,7 +123,7 @@ def trigger(name: str, note: str, if_version: str | None, wait: float | None, **
     requested: list[str] = []
 
     def request() -> str:
-        requested.append(operations.trigger(name, version=if_version, note=note, **asked))
+        requested.append(operations.trigger(name, version=if_version, note=note, **values))
         return requested[0]
 
     if wait is None:
@@ -136,32 +138,37 @@ def trigger(name: str, note: str, if_version: str | None, wait: float | None, **
             f"no beat took the run of {name!r} within {wait:g} s: does one lead? "
             + WAITS.rstrip(".")
         )
-    if run.stage == FAILED:
-        raise Refusal(f"the run of {name!r} could not be dispatched: {run.detail}")
+    if run.unsuccessful:
+        stage = run.stage if run.stage == FAILED else f"was {run.stage}"
+        raise Refusal(f"the run of {name!r} {stage}: {run.detail}")
     click.echo(f"{clean(name)} is dispatched, task {clean(run.task_id)}")
 
 
 def _follow(
     store: ScheduleStore, url: str, request: Callable[[], str], wait: float, stop: threading.Event
 ) -> Run | None:
-    """Subscribe, make the request, and follow it until it is dispatched."""
+    """Subscribe, make the request, and follow its run until it is dispatched or has ended.
+
+    :param wait: seconds.
+    :returns: the run; None when no event named it.
+    """
     follower = TriggerFollower()
-    wanted = ""
+    trigger_id = ""
     timer = threading.Timer(wait, stop.set)
     timer.daemon = True
     for item in EventStream(store, url=url).follow(stop):
-        if isinstance(item, Link) and item.state == "live" and not wanted:
-            wanted = request()
+        if isinstance(item, Link) and item.state == "live" and not trigger_id:
+            trigger_id = request()
             timer.start()
-        if isinstance(item, Link) and item.state == "disconnected" and not wanted:
+        if isinstance(item, Link) and item.state == "disconnected" and not trigger_id:
             raise Refusal(item.reason)
         if isinstance(item, Changes):
             follower.offer(item.events)
-        run = follower.run(wanted)
+        run = follower.run(trigger_id)
         if run is not None and run.stage != REQUESTED:
             break
     timer.cancel()
-    return follower.run(wanted)
+    return follower.run(trigger_id)
 
 
 @click.command("edit")
@@ -187,8 +194,9 @@ def edit(name: str, schedule: str, note: str, if_version: str | None) -> None:
         where = f" (at column {exc.column + 1})" if exc.column is not None else ""
         raise Refusal(f"{exc}{where}") from exc
     record = operations.edit_schedule(name, parsed, version=if_version, note=note)
-    words = clean(describe(parsed))
-    click.echo(f"{clean(name)} is saved: {words}; {next_run(record, operations.store, options)}")
+    description = clean(describe(parsed))
+    following = next_run(record, operations.store, options)
+    click.echo(f"{clean(name)} is saved: {description}; {following}")
 
 
 @click.command("delete")
@@ -211,13 +219,10 @@ def delete(name: str, yes: bool, note: str, if_version: str | None) -> None:
 
 
 def next_run(record: EntryRecord, store: ScheduleStore, options: Options) -> str:
-    """When the entry runs next, in words."""
+    """Return a clause that says when the entry runs next, or why it does not."""
     if record.score is None or record.score < 0:
         view = decode_record(record)
-        if view.pause is not None:
-            return "it is paused: no run until it is resumed"
-        because = over_because(view, time.time())
-        return f"it has no run to come{f': {because}' * bool(because)}"
+        return no_run_because(view, time.time()) or "no run is scheduled"
     zone = zone_of(options, store)
     until = countdown(record.score, time.time())
     return f"it runs at {timestamp(record.score, zone)}, {until}"

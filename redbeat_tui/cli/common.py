@@ -1,4 +1,4 @@
-"""What the commands share: options, refusals, the time zone in force."""
+"""Options, errors and the time zone in force, for all commands."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Refusal(click.ClickException):
-    """It is not done; the message is for the person. Exit code 1."""
+    """A command is not done; the message is for the operator. Exit code 1."""
 
     exit_code = 1
 
     def show(self, file: Any = None) -> None:
-        """One sentence on standard error, with nothing in it that a terminal would obey."""
+        """Write the sanitized message to standard error."""
         click.echo(f"redbeat-tui: {clean(self.message)}", file=file, err=file is None)
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Keep an option where the command finds it, wherever on the line it was given; the last
-    one on the line wins."""
+    """Store an option for the command, whether it stands before or behind the command's name; the
+    last one on the line wins."""
     if value is not None and parameter.name is not None:
         flags = flags_of(context)
         context.find_root().meta[_FLAGS] = replace(flags, **{parameter.name: value})
@@ -55,7 +55,7 @@ _FLAGS = "redbeat_tui.flags"
 
 
 def flags_of(context: click.Context) -> Flags:
-    """What was given on the command line so far."""
+    """Return the options of the command line that click has parsed so far."""
     flags = context.find_root().meta.get(_FLAGS)
     return flags if isinstance(flags, Flags) else Flags()
 
@@ -64,8 +64,8 @@ _COMMON = (
     click.option(
         "--url",
         metavar="URL",
-        help="The Redis that holds the schedule. [env: REDBEAT_REDIS_URL; else what the app "
-        "says, else redis://localhost:6379/0]",
+        help="The Redis that holds the schedule. [env: REDBEAT_REDIS_URL; else the app's "
+        "setting, else redis://localhost:6379/0]",
     ),
     click.option(
         "-A",
@@ -76,7 +76,7 @@ _COMMON = (
     click.option(
         "--key-prefix",
         metavar="PREFIX",
-        help="What every key starts with. [env: REDBEAT_KEY_PREFIX; else what the app says, "
+        help="The prefix of every key. [env: REDBEAT_KEY_PREFIX; else the app's setting, "
         "else redbeat:]",
     ),
     click.option(
@@ -104,9 +104,9 @@ _COMMON = (
 
 
 def common(command: F) -> F:
-    """The options that every command takes, before or behind its name."""
+    """Add the options that every command takes, before or behind its name."""
     for option in reversed(_COMMON):
-        # Each use needs a parameter of its own.
+        # click needs a parameter of its own for each command.
         command = option(command)
     for parameter in getattr(command, "__click_params__", []):
         if parameter.name in Flags.__dataclass_fields__:
@@ -116,7 +116,7 @@ def common(command: F) -> F:
 
 
 def sentences(function: F) -> F:
-    """Turn what can go wrong into a :class:`Refusal`; never a traceback."""
+    """Turn the errors of a command into a :class:`Refusal`, so that it never shows a traceback."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -134,12 +134,12 @@ def sentences(function: F) -> F:
         except click.exceptions.ClickException:
             raise
         except BrokenPipeError:
-            raise  # whoever read the output has enough of it
+            raise  # the reader of the output has closed the pipe
         except (ConnectionError, TimeoutError, _redis_error()) as exc:
             options = click.get_current_context().find_root().meta.get(_OPTIONS)
             raise Refusal(str(explain(exc, options.url if options else ""))) from exc
         except OSError as exc:
-            # Redis has no part in it: a full disk behind `>`, say.
+            # Not an error of Redis, but of a file: for example a full disk behind `>`.
             raise Refusal(f"this cannot be read or written: {exc.strerror or exc}") from exc
 
     return call  # type: ignore[return-value]
@@ -155,9 +155,9 @@ def _redis_error() -> type[Exception]:
 
 
 def options_in_force() -> Options:
-    """The options of the command that runs, with the server asked once.
+    """Return the options of the running command, after one check of the server.
 
-    :raises OptionError: a value that cannot be used.
+    :raises OptionError: an option has an invalid value.
     :raises ConnectionProblem: the server cannot be used.
     """
     options = the_options()
@@ -166,7 +166,10 @@ def options_in_force() -> Options:
 
 
 def the_options() -> Options:
-    """The options of the command that runs; no server is asked."""
+    """Return the options of the running command, without a check of the server.
+
+    :raises OptionError: an option has an invalid value.
+    """
     context = click.get_current_context()
     options = resolve(flags_of(context))
     context.find_root().meta[_OPTIONS] = options
@@ -174,7 +177,7 @@ def the_options() -> Options:
 
 
 def operations_of(options: Options) -> Operations:
-    """The verbs, for the person who runs the command."""
+    """Return the operations, with the user who runs the command as the author."""
     return Operations(
         open_store(options),
         app=options.app,

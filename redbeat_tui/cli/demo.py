@@ -30,8 +30,8 @@ def register(group: click.Group) -> None:
 def demo(headless: bool, seconds: float) -> None:
     """Start a shop with a schedule of its own, and open the console on it.
 
-    Everything it started ends with it. Of the options only --url (a server to use instead of an
-    embedded one; not REDBEAT_REDIS_URL) and --read-only matter here.
+    Everything that it starts ends with it. Of the common options it uses only --url (a server to
+    use instead of an embedded one; not REDBEAT_REDIS_URL) and --read-only.
     """
     from redbeat_tui.demo import run
 

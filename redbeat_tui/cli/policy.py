@@ -1,4 +1,4 @@
-"""``redbeat-tui policy``: what an entry does about time beside its schedule."""
+"""``redbeat-tui policy``: shows or changes the policy of an entry."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from .common import (
     zone_of,
 )
 
-#: What takes a member out of an entry's policy, so that the settings decide.
+#: The value that removes a member from an entry's policy, so that the settings apply.
 DEFAULT = "default"
-#: What stands for no limit.
+#: The value for no limit.
 NONE = "none"
 _LENGTHS = ("grace", "jitter", "keep_finished")
 _MOMENTS = ("start", "end")
@@ -63,7 +63,7 @@ def _choice(*choices: str) -> click.Choice[str]:
 @change_options
 @sentences
 def policy(name: str, reset: bool, note: str, if_version: str | None, **given: str | None) -> None:
-    """Show or change what an entry does about time beside its schedule.
+    """Show or change the policy of an entry: missed runs, limits, clock changes.
 
     For each option `default` leaves it to the scheduler's settings (redbeat_catchup, ...).
 
@@ -83,11 +83,11 @@ def policy(name: str, reset: bool, note: str, if_version: str | None, **given: s
             raise Refusal(f"there is no entry {name!r}; `redbeat-tui list` shows what there is")
         lines = policy_lines(record.policy, zone)
     else:
-        back = [key for key, value in changes.items() if value is DEFAULT]
+        removed = [key for key, value in changes.items() if value is DEFAULT]
         record = operations.edit_policy(
             name,
             {key: value for key, value in changes.items() if value is not DEFAULT},
-            reset=None if reset else back,
+            reset=None if reset else removed,
             version=if_version,
             note=note,
         )
@@ -98,9 +98,10 @@ def policy(name: str, reset: bool, note: str, if_version: str | None, **given: s
 
 
 def read(key: str, text: str, zone: tzinfo) -> Any:
-    """The value that *text* gives to the member *key* of a policy; :data:`DEFAULT` for none.
+    """Parse *text* as the value of the member *key* of a policy; :data:`DEFAULT` removes it.
 
-    :raises Refusal: it cannot be one.
+    :param zone: the time zone of times without one.
+    :raises Refusal: *text* is not a valid value.
     """
     if text == DEFAULT:
         return DEFAULT
@@ -108,7 +109,7 @@ def read(key: str, text: str, zone: tzinfo) -> Any:
         return None
     readers: list[tuple[tuple[str, ...], Callable[[str], Any]]] = [
         (_LENGTHS, seconds_of),
-        (_MOMENTS, lambda words: parse_moment(Word(words, 0), zone).timestamp()),
+        (_MOMENTS, lambda typed: parse_moment(Word(typed, 0), zone).timestamp()),
         (("max_runs", "catchup_limit"), int),
     ]
     for keys, reader in readers:

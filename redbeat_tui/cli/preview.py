@@ -1,4 +1,4 @@
-"""``redbeat-tui preview``: when a schedule runs, and what changes of the clock do to it."""
+"""``redbeat-tui preview``: shows when a schedule runs, and how clock changes affect it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PreviewLine:
-    """A nominal time, and what is to be said about it.
+    """A nominal time, with notes about clock changes.
 
-    :ivar runs: False: there is no run then.
+    :ivar notes: the effects of clock changes, as text.
+    :ivar runs: False for a nominal time that is skipped.
     """
 
     at: datetime
@@ -82,7 +83,7 @@ def preview_schedule(
     ambiguous: Any,
     as_json: bool,
 ) -> None:
-    """Show when SCHEDULE would run, and what changes of the clock do to it. No server is asked.
+    """Show when SCHEDULE would run, and how clock changes affect it. Needs no server.
 
     \b
     redbeat-tui preview "30 2 * * *" --tz Europe/Berlin --from "2026-03-27 12:00" --count 4
@@ -109,25 +110,25 @@ def preview_schedule(
     options.app.__dict__.pop("timezone", None)
     parsed.app = options.app
     dst = DstPolicy(nonexistent, ambiguous)
-    found = outlook(parsed, now, count, BUDGET, anchor=now, dst=dst)
-    lines = preview_lines(parsed, zone, now, found.times, dst)
+    runs = outlook(parsed, now, count, BUDGET, anchor=now, dst=dst)
+    lines = preview_lines(parsed, zone, now, runs.times, dst)
     if as_json:
-        click.echo(json.dumps(_as_json(parsed, lines, found), indent=2))
+        click.echo(json.dumps(_as_json(parsed, lines, runs), indent=2))
         return
-    click.echo(clean(found.words or schedule))
+    click.echo(clean(runs.words or schedule))
     for line in lines:
-        mark = "·" if line.runs else "✗"
+        glyph = "·" if line.runs else "✗"
         notes = f"  {'; '.join(line.notes)}" if line.notes else ""
         click.echo(
-            f"  {mark if not line.notes or not line.runs else '▲'} "
+            f"  {glyph if not line.notes or not line.runs else '▲'} "
             f"{timestamp(line.at, zone, fraction=True):<29}{notes}".rstrip()
         )
-    if not found.complete:
-        click.echo(f"  … only {len(found.times)} were worked out within {BUDGET:g} s")
-    elif len(found.times) < count:
+    if not runs.complete:
+        click.echo(f"  … only {len(runs.times)} could be computed in {BUDGET:g} s")
+    elif len(runs.times) < count:
         click.echo("  that is all: then it is finished")
-    if told := pace(found):
-        click.echo(told)
+    if average := pace(runs):
+        click.echo(average)
 
 
 def preview_lines(
@@ -137,7 +138,7 @@ def preview_lines(
     runs: Sequence[datetime],
     dst: DstPolicy,
 ) -> list[PreviewLine]:
-    """The runs, with what changes of the clock do to them, and the times that are skipped."""
+    """Return a line for each run and for each nominal time that a clock change skips."""
     if not runs:
         return []
     notes: dict[datetime, list[str]] = {run: [] for run in runs}
@@ -151,15 +152,13 @@ def preview_lines(
     return sorted(lines, key=lambda line: (line.at, line.runs))
 
 
-def _as_json(
-    schedule: BaseSchedule, lines: Sequence[PreviewLine], found: Outlook
-) -> dict[str, Any]:
-    gap = found.average_gap
+def _as_json(schedule: BaseSchedule, lines: Sequence[PreviewLine], runs: Outlook) -> dict[str, Any]:
+    average = runs.average_gap
     return {
         "schedule": format_schedule(schedule),
-        "schedule_in_words": found.words,
-        "average_gap": None if gap is None else gap.total_seconds(),
-        "complete": found.complete,
+        "schedule_in_words": runs.words,
+        "average_gap": None if average is None else average.total_seconds(),
+        "complete": runs.complete,
         "times": [
             {
                 "at": line.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),

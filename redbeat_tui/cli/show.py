@@ -1,4 +1,4 @@
-"""``redbeat-tui list`` and ``redbeat-tui show``."""
+"""``redbeat-tui list`` and ``redbeat-tui show``: print the schedule, or one entry."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from redbeat_tui.config import open_store
 from redbeat_tui.live.filter import parse_filter
 from redbeat_tui.live.listing import SORTS, Listing
 from redbeat_tui.live.model import Model
-from redbeat_tui.live.row import Row
+from redbeat_tui.live.row import Row, outcome_status
 from redbeat_tui.text.format import ago, at, countdown, fit, status_text, timestamp, width
-from redbeat_tui.text.policy_text import counts_text, over_because, policy_lines
+from redbeat_tui.text.policy_text import counts_text, no_run_because, policy_lines
 from redbeat_tui.text.sanitize import clean, clean_lines
 from redbeat_tui.text.schedule_preview import next_runs, pace, schedule_text
 
 from .common import Refusal, common, options_in_force, sentences, zone_of
 
-#: No column is wider, in cells; the definition in full is what ``show`` is for.
+#: The most cells of a column of ``list``; ``show`` prints the texts in full.
 WIDEST = 44
 
 
@@ -90,7 +90,7 @@ def show_entry(name: str, as_json: bool) -> None:
 
 
 def table(rows: Sequence[Row], now: float, zone: tzinfo) -> list[str]:
-    """Aligned columns; one line an entry, whatever is in its name."""
+    """Return the lines of the table; each entry takes one line, whatever its name holds."""
     lines = [("NAME", "TASK", "SCHEDULE", "NEXT RUN", "DUE", "LAST RUN", "STATUS", "REASON")]
     for row in rows:
         facts = row.facts
@@ -107,7 +107,7 @@ def table(rows: Sequence[Row], now: float, zone: tzinfo) -> list[str]:
             )
         )
     widths = [min(WIDEST, max(map(width, column))) for column in zip(*lines, strict=True)]
-    # The last column is as long as it is.
+    # The last column is not padded and not cut.
     return [
         "  ".join(
             (*(fit(text, cells) for text, cells in zip(line[:-1], widths, strict=False)), line[-1])
@@ -117,7 +117,7 @@ def table(rows: Sequence[Row], now: float, zone: tzinfo) -> list[str]:
 
 
 def description(row: Row, now: float, zone: tzinfo) -> list[str]:
-    """One entry for people."""
+    """Return the lines that describe one entry."""
     view, facts = row.view, row.facts
     lines = [clean(row.name, 10_000)]
 
@@ -147,11 +147,11 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
     last = f"{timestamp(facts.last_run, zone)}  {ago(facts.last_run, now)}"
     line("last run", last if facts.last_run is not None else "never")
     line("runs", f"{facts.runs}")
-    if left_out := counts_text(view.counts):
-        line("not run", left_out)
+    if counts := counts_text(view.counts):
+        line("not run", counts)
     if (outcome := view.outcome) is not None:
         took = f" in {outcome.runtime:.2f} s" if outcome.runtime is not None else ""
-        line("outcome", f"{clean(outcome.status)}{took}")
+        line("outcome", f"{clean(outcome_status(outcome))}{took}")
         if outcome.error:
             line("", clean(outcome.error))
     runs = next_runs(row.record, view, datetime.fromtimestamp(now, UTC))
@@ -159,12 +159,12 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
         until = countdown(run.timestamp(), now)
         line("next runs" if not index else "", f"{timestamp(run, zone)}  {until}")
     if not runs.complete:
-        line("" if runs.times else "next runs", "… no more were found in time")
+        line("" if runs.times else "next runs", "… no more could be computed in time")
     elif not runs.times:
-        because = over_because(view, now)
-        line("next runs", f"none{f': {because}' * bool(because)}")
-    elif told := pace(runs):
-        line("", told)
+        because = no_run_because(view, now)
+        line("next runs", f"none: {because}" if because else "none")
+    elif average := pace(runs):
+        line("", average)
     line("version", row.version)
     try:
         definition = json.dumps(json.loads(view.definition or ""), indent=2, ensure_ascii=False)
@@ -175,7 +175,11 @@ def description(row: Row, now: float, zone: tzinfo) -> list[str]:
 
 
 def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
-    """One entry for machines: times in UTC (ISO 8601), texts as Redis holds them."""
+    """Return one entry as JSON data: times in UTC (ISO 8601), texts as Redis holds them.
+
+    :param now: Unix seconds.
+    :param full: with the policy, the counts, the next runs and the definition.
+    """
     view, facts = row.view, row.facts
     entry: dict[str, Any] = {
         "name": row.name,
@@ -202,7 +206,7 @@ def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
     if view.outcome is not None:
         outcome = view.outcome
         entry["outcome"] = {
-            "status": outcome.status,
+            "status": outcome_status(outcome),
             "at": _iso(outcome.at),
             "runtime": outcome.runtime,
             "error": outcome.error,
@@ -216,8 +220,8 @@ def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
         entry["skipped"] = view.counts.skipped
         runs = next_runs(row.record, view, datetime.fromtimestamp(now, UTC))
         entry["next_runs"] = [_iso(run) for run in runs.times]
-        gap = runs.average_gap
-        entry["average_gap"] = None if gap is None else gap.total_seconds()
+        average = runs.average_gap
+        entry["average_gap"] = None if average is None else average.total_seconds()
         try:
             entry["definition"] = json.loads(view.definition or "null")
         except (ValueError, RecursionError):
@@ -225,7 +229,7 @@ def entry_json(row: Row, now: float, *, full: bool = False) -> dict[str, Any]:
     return entry
 
 
-def _iso(moment: datetime | None) -> str | None:
-    if moment is None:
+def _iso(when: datetime | None) -> str | None:
+    if when is None:
         return None
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

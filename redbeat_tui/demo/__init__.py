@@ -1,6 +1,6 @@
-"""``redbeat-tui demo``: a shop with a server, a worker and a scheduler, to look at and to steer.
+"""``redbeat-tui demo``: a shop with a server, a worker and a scheduler, to watch and to operate.
 
-Everything it starts ends with it, in whatever way it ends, and nothing is left behind.
+Everything that it starts ends with it, also after ``kill -9``, and it leaves no files or keys.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def run(
     seconds: float = 20.0,
     read_only: bool = False,
 ) -> int:
-    """Run the demo until its console is left, or for *seconds* when *headless*.
+    """Run the demo until the operator leaves its console, or for *seconds* when *headless*.
 
-    :param url: a Redis server to use instead of an embedded one. The demo keeps to keys of its
+    :param url: a Redis server to use instead of an embedded one. The demo uses only keys of its
         own there, and removes them.
-    :returns: the exit code: 0 when all went well and, headless, when runs were both dispatched
-        and executed.
+    :returns: the exit code: 0 without an error and, headless, when the demo both dispatched and
+        executed runs.
     """
     try:
         with _signals_end_it():
@@ -112,7 +112,7 @@ def _console(processes: Processes, *, read_only: bool) -> int:
 
 @contextlib.contextmanager
 def _signals_end_it() -> Iterator[None]:
-    """Let SIGTERM, SIGHUP and SIGINT end the program by way of its ``finally`` clauses."""
+    """Let SIGTERM, SIGHUP and SIGINT end the program through its ``finally`` clauses."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

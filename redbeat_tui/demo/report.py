@@ -1,4 +1,4 @@
-"""The demo without a screen: follow the schedule for a while and say what happened."""
+"""The demo without a screen: follows the schedule for some time and reports the runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from redbeat_tui.text.sanitize import clean
 
 @dataclass
 class Report:
-    """What was seen.
+    """The numbers of runs by entry name.
 
-    :ivar statuses: entry name -> a word on its state; every entry there is.
-    :ivar dispatched: how often each entry was sent to the broker.
-    :ivar executed: how often a worker began with it.
-    :ivar failed: how often it ended with an error.
+    :ivar statuses: entry name -> ``invalid``, ``paused`` or ``disabled`` with the reason, else
+        empty; every entry of the schedule is here.
+    :ivar dispatched: how often beat dispatched the entry.
+    :ivar executed: how often a worker started a run of it.
+    :ivar failed: how often the task raised an error.
     """
 
     statuses: dict[str, str] = field(default_factory=dict)
@@ -31,11 +32,11 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether there was life: something was dispatched, and something was executed."""
+        """Whether beat dispatched at least one run, and a worker executed at least one."""
         return bool(self.dispatched.total() and self.executed.total())
 
     def count(self, event: events.Event) -> None:
-        """Take one event into account."""
+        """Count one event."""
         if event.type == events.RUN_DISPATCHED:
             self.dispatched[event.subject] += 1
         elif event.type == events.RUN_STARTED:
@@ -44,7 +45,7 @@ class Report:
             self.failed[event.subject] += 1
 
     def lines(self) -> list[str]:
-        """The report as text: a line for each entry, and the sums."""
+        """Return the report as text: a line for each entry, and the sums."""
         names = sorted(self.statuses, key=lambda name: (-self.dispatched[name], name))
         shown = {name: clean(name, limit=40) for name in names}
         width = max([len("entry"), *map(len, shown.values())])
@@ -70,11 +71,11 @@ class Reporter:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start following the events."""
         self._thread.start()
 
     def finish(self, timeout: float = 5.0) -> Report:
-        """Stop listening, and report. Waits up to *timeout* seconds for the thread to end."""
+        """Stop following, and return the report. Waits up to *timeout* seconds for the thread."""
         self._stop.set()
         self._thread.join(timeout)
         for record in self._store.snapshot().records:
@@ -97,9 +98,9 @@ class Reporter:
 
 
 def watch(store: ScheduleStore, seconds: float, check: object = None) -> Report:
-    """Follow the schedule for *seconds* and report.
+    """Follow the schedule for *seconds* and return the report.
 
-    :param check: called every now and then; may raise to end the watch.
+    :param check: a function called four times a second; it may raise to end the watch.
     """
     reporter = Reporter(store)
     reporter.start()

@@ -1,7 +1,7 @@
-"""What the demo's shop has to do, and when: about fifteen entries, of every kind.
+"""The schedule of the demo's shop: about fifteen entries, of every kind.
 
-Some are in the code, as ``beat_schedule``; the others are made at run time, the way that an
-application makes them.
+Some come from the code, as ``beat_schedule``; the others are created at run time, as an application
+creates them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from redbeat_core.storage.schedule_store import store_for
 if TYPE_CHECKING:
     from celery import Celery
 
-#: The entries that the shop's code defines.
+#: The entries of the shop's ``beat_schedule``.
 STATICS: dict[str, dict[str, Any]] = {
     "ping payment provider": {"task": "shop.payments.ping", "schedule": 2.0},
     "sync stock": {
@@ -46,7 +46,7 @@ STATICS: dict[str, dict[str, Any]] = {
     },
 }
 
-#: A definition that no scheduler can run: the shop has no 25 o'clock.
+#: An invalid definition: there is no hour 25.
 BROKEN = {
     "name": "legacy export",
     "task": "shop.stock.report",
@@ -66,9 +66,9 @@ BROKEN = {
 
 
 def fill(app: Celery) -> None:
-    """Write the entries that are made at run time, and pause one of them.
+    """Create the entries of run time, and pause one of them.
 
-    :raises redbeat_core.storage.connection.ConnectionProblem: the server does not take them.
+    :raises redbeat_core.storage.connection.ConnectionProblem: the server refuses them.
     """
     from redbeat_core import RedBeatSchedulerEntry
 

@@ -1,7 +1,7 @@
-"""The demo's shop: a Celery app whose tasks take a moment, and sometimes fail.
+"""The demo's shop: a Celery app whose tasks take up to some seconds; one of them always fails.
 
-``celery -A redbeat_tui.demo.shop worker`` and ``... beat`` find their server and their key prefix
-in the environment variables that the demo's guard sets.
+``celery -A redbeat_tui.demo.shop worker`` and ``... beat`` read their server and their key prefix
+from the environment variables that the demo's guard sets.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ PREFIX_VARIABLE = "REDBEAT_DEMO_PREFIX"
 
 
 class CarrierError(Exception):
-    """What the shop's carrier answers when it is asked for the state of a parcel."""
+    """The shop's carrier answered the request for the state of a parcel with an error."""
 
 
 def make_shop(url: str, prefix: str) -> Celery:
-    """The app, with its broker and its schedule at *url*, every key of which starts with
-    *prefix*: it can be a guest on a server that holds other things."""
+    """Make the app, with its broker and its schedule at *url*. All of its keys start with *prefix*,
+    so that it can share a server with other programs."""
     app = Celery("shop", set_as_current=False)
     app.conf.update(
         broker_url=url,
-        # Not the name of an entry, since those do not begin with a colon.
+        # No entry has such a key, because names of entries do not begin with a colon.
         broker_transport_options={"global_keyprefix": f"{prefix}:broker:"},
         broker_connection_retry_on_startup=True,
         redbeat_redis_url=url,
-        redbeat_redis_options={},  # else the broker's would be taken
+        redbeat_redis_options={},  # else redbeat would use the broker's options
         redbeat_key_prefix=prefix,
         beat_schedule=STATICS,
         beat_scheduler="redbeat_core.RedBeatScheduler",

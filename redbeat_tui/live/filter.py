@@ -1,16 +1,16 @@
-r"""What is typed behind ``/``: which rows of the table are shown. Pure.
+r"""Parses the filter that is typed behind ``/`` and selects the rows that match it. Pure.
 
 ===================  ==============================================================
 ``report daily``     both words, anywhere in name, task, schedule or reason
-``!test``            without the word
+``!test``            rows without the word
 ``/^shop\.(a|b)/``    a regular expression, on name, task, schedule and reason
 ``status:failed``    a status; ``status:failed,late`` one of several
 ``name:x task:x``    one field only; also ``schedule:`` and ``reason:``
 ``"two words"``      a phrase; also behind ``!`` and a field
 ===================  ==============================================================
 
-Case does not matter. A half-typed filter is never an error that hides everything: what cannot
-be read is left out and :attr:`Filter.error` says why.
+Case does not matter. A filter that is only half typed does not hide everything: an invalid term is
+ignored, and :attr:`Filter.error` says why.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _TERM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter that was read.
+    """A parsed filter.
 
-    :ivar text: what was typed.
-    :ivar error: what is wrong with it, as a sentence; None when nothing is.
-    :ivar timed: whether it depends on the present: then a row may start or cease to match
+    :ivar text: the typed text.
+    :ivar error: why a term of it is invalid, as a sentence; None when all terms are valid.
+    :ivar timed: whether the result depends on the present: then a row may begin or cease to match
         without a change.
     """
 
@@ -51,18 +51,21 @@ class Filter:
     timed: bool = False
 
     def __bool__(self) -> bool:
-        """Whether it leaves anything out."""
+        """Whether the filter has a term."""
         return bool(self.tests)
 
     def matches(self, row: Row, now: float | None = None) -> bool:
-        """Whether *row* is shown; one that is not :attr:`~redbeat_tui.live.row.Row.ready` is not.
+        """Whether *row* matches; one that is not :attr:`~redbeat_tui.live.row.Row.ready` does not.
 
         :param now: Unix seconds, for ``status:late``; None while the data is not live.
         """
         return not self.tests or (row.ready and all(test(row, now) for test in self.tests))
 
     def select(self, rows: Iterable[Row], now: float | None = None) -> list[Row]:
-        """The rows that are shown, in the order given. The fast way for many."""
+        """Return the rows that match, in their order. Faster than :meth:`matches` for many rows.
+
+        :param now: as for :meth:`matches`.
+        """
         selected = [row for row in rows if row.ready] if self.tests else list(rows)
         for test in self.tests:
             selected = [row for row in selected if test(row, now)]
@@ -70,7 +73,7 @@ class Filter:
 
 
 def parse_filter(text: str) -> Filter:
-    """Read a filter. Never raises: see :attr:`Filter.error`."""
+    """Parse a filter. Never raises: see :attr:`Filter.error`."""
     tests: list[_Test] = []
     errors: list[str] = []
     timed = False
@@ -104,7 +107,7 @@ def _test(term: re.Match[str], field: str) -> _Test | None:
         return _matching(regex, field) if regex else None
     word = term["phrase"] if term["phrase"] is not None else (term["word"] or "")
     if not word:
-        return None  # "status:" or "!" with the rest still to be typed
+        return None  # "status:" or "!" whose rest is not typed yet
     if field == "status":
         return _status(word)
     return _containing(word.casefold(), field)
@@ -128,14 +131,26 @@ def _matching(regex: str, field: str) -> _Test:
     return lambda row, now: search(value(row)) is not None
 
 
+#: Other words for a status: earlier names, and the outcomes in the types of events.
+_STATUS_ALIASES = {
+    "ok": "succeeded",
+    "sent": "dispatched",
+    "errored": "failed",
+    "started": "running",
+    "retried": "retrying",
+}
+
+
 def _status(word: str) -> _Test:
     wanted: set[str] = set()
     for part in filter(None, word.lower().split(",")):
         # The beginning is enough, so that the table follows while the word is being typed.
-        found = {status for status in STATUSES if status.startswith(part)}
-        if not found:
+        matches = {status for status in STATUSES if status.startswith(part)} or {
+            status for alias, status in _STATUS_ALIASES.items() if alias.startswith(part)
+        }
+        if not matches:
             raise _Unreadable(f"no status is named {part!r}; there are {', '.join(STATUSES)}")
-        wanted |= found
+        wanted |= matches
     return lambda row, now: row.status_at(now) in wanted
 
 

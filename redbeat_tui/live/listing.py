@@ -1,4 +1,4 @@
-"""The rows that are shown, filtered and in order, kept so while they change. Pure."""
+"""Filters and sorts the rows for the table, and keeps the list current while rows change. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .filter import Filter
 from .model import Delta
 from .row import STATUSES, Facts, Row
 
-#: What a row is sorted by, and its name.
+#: The sort key of a row, and the row's name.
 _Key = tuple[Any, str]
 _T = TypeVar("_T")
 
 _URGENCY = {status: index for index, status in enumerate(STATUSES)}
 
-#: From this many changes on, one pass over everything is cheaper than one insertion each.
+#: From this many changes on, one pass over the whole list is cheaper than single insertions.
 _BATCH = 64
 
 
@@ -27,11 +27,12 @@ def _by_last(row: Row) -> float:
 
 
 def _by_fact(fact: Callable[[Facts], str]) -> Callable[[Row], tuple[bool, str]]:
-    # Those that are not decoded yet come last.
+    # Rows that are not decoded yet come last.
     return lambda row: (False, fact(row.facts).casefold()) if row.ready else (True, "")
 
 
-#: What the table can be sorted by: column -> a key. Ties are in order of name.
+#: The columns that the table can be sorted by -> the sort key of a row. Names decide between equal
+#: keys.
 SORTS: Mapping[str, Callable[[Row], Any]] = {
     "next": lambda row: row.waits_until,
     "name": lambda row: row.name.casefold(),
@@ -43,11 +44,11 @@ SORTS: Mapping[str, Callable[[Row], Any]] = {
 
 
 class Listing:
-    """Rows that match a filter, in an order.
+    """The rows that match a filter, sorted.
 
-    :ivar rows: them. The list is changed in place; hand it to a widget once for each change.
+    :ivar rows: the rows. The list is changed in place; pass it to the widget after each change.
     :ivar sort: a key of :data:`SORTS`.
-    :ivar reverse: whether the order is turned round.
+    :ivar reverse: whether the order is reversed.
     """
 
     def __init__(self, sort: str = "next", *, reverse: bool = False) -> None:
@@ -70,7 +71,7 @@ class Listing:
         reverse: bool | None = None,
         now: float | None = None,
     ) -> None:
-        """Make the list anew, where given with another filter or order.
+        """Build the whole list again, with another filter or order where one is given.
 
         :param now: Unix seconds, for a filter on late entries; None while not live.
         """
@@ -78,18 +79,19 @@ class Listing:
         self.sort = self.sort if sort is None else sort
         self.reverse = self.reverse if reverse is None else reverse
         key = SORTS[self.sort]
-        found = self.filter.select(rows.values(), now)
-        keys = [(key(row), row.name) for row in found]
+        matches = self.filter.select(rows.values(), now)
+        keys = [(key(row), row.name) for row in matches]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         self._keys = [keys[index] for index in order]
         self._key_of = {key[1]: key for key in self._keys}
-        self.rows[:] = [found[index] for index in order]
+        self.rows[:] = [matches[index] for index in order]
         if self.reverse:
             self.rows.reverse()
 
     def update(self, rows: Mapping[str, Row], delta: Delta, now: float | None = None) -> bool:
-        """Follow a change of *rows*.
+        """Apply a change of *rows* to the list.
 
+        :param now: as for :meth:`arrange`.
         :returns: whether the list changed.
         """
         if delta.all:
@@ -122,7 +124,7 @@ class Listing:
         return True
 
     def _edit(self, old: list[int], new: list[tuple[_Key, Row]]) -> None:
-        """Take out and put in one by one: for a few."""
+        """Remove and insert rows one by one: for a few changes."""
         for index in reversed(old):
             del self.rows[self._place(index)]
             del self._keys[index]
@@ -132,7 +134,8 @@ class Listing:
             self.rows.insert(self._place(index), row)
 
     def _rebuild(self, old: list[int], new: list[tuple[_Key, Row]]) -> None:
-        """The same in one pass, for many: what lies between two changes is copied as a piece."""
+        """Remove and insert rows in one pass, for many changes: rows between two changes are
+        copied as a slice."""
         rows = self.rows[::-1] if self.reverse else self.rows
         kept_keys, kept_rows = _without(self._keys, old), _without(rows, old)
         places = [bisect_left(kept_keys, key) for key, _ in new]
@@ -141,7 +144,7 @@ class Listing:
         self.rows[:] = merged[::-1] if self.reverse else merged
 
     def _place(self, index: int) -> int:
-        """Where in ``rows`` the row with the key at *index* is, as long as ``_keys`` has it."""
+        """Return the index in ``rows`` of the row whose key is at *index* of ``_keys``."""
         return len(self._keys) - 1 - index if self.reverse else index
 
 
@@ -150,7 +153,7 @@ def _key_of_pair(pair: tuple[_Key, Row]) -> _Key:
 
 
 def _without(items: list[_T], places: list[int]) -> list[_T]:
-    """*items* but those at *places*, which are in order."""
+    """Return *items* without those at *places*, which are sorted."""
     kept: list[_T] = []
     start = 0
     for place in places:
@@ -160,7 +163,8 @@ def _without(items: list[_T], places: list[int]) -> list[_T]:
 
 
 def _with(items: list[_T], places: list[int], new: list[_T]) -> list[_T]:
-    """*items* with each of *new* in front of what was at its place; the places are in order."""
+    """Return *items* with each of *new* inserted before the item at its place; *places* are
+    sorted."""
     merged: list[_T] = []
     start = 0
     for place, item in zip(places, new, strict=True):

@@ -1,8 +1,7 @@
-"""The schedule as the console knows it: a snapshot and the events after it, as rows. Pure.
+"""Holds the schedule for the console: a snapshot and the events after it, as rows. Pure.
 
-One thread owns a :class:`Model`, the one that draws. Nothing here waits: an event touches the
-one row it is about, and a snapshot is turned into rows by :meth:`Model.prepare`, which any
-thread may call beforehand.
+The thread that draws owns a :class:`Model`. No method blocks: an event changes only the row of its
+entry, and :meth:`Model.prepare`, which any thread may call beforehand, makes rows of a snapshot.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from .row import Row
 if TYPE_CHECKING:
     from celery import Celery
 
-#: Events kept for the log pane.
+#: The number of latest events that the model keeps.
 RECENT = 500
 
-#: Clocks that are closer than this are taken as equal, in seconds: the difference is measured by
-#: messages that take their time.
+#: Clocks that differ by less than this are treated as equal, in seconds: the measured difference
+#: contains the time that the message took.
 _SAME_CLOCK = 2.0
 
 Item = Link | Snapshot | Changes | Reconciled
@@ -46,9 +45,9 @@ LARGE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRows:
-    """A snapshot that is rows already, made off the drawing thread.
+    """The rows of a snapshot, made outside the drawing thread.
 
-    :ivar rows: the soonest due first.
+    :ivar rows: by name, the entry that is due first comes first.
     """
 
     rows: dict[str, Row]
@@ -58,22 +57,22 @@ class SnapshotRows:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Rows of a large snapshot that were decoded since, off the drawing thread."""
+    """The names of rows of a large snapshot that another thread has decoded."""
 
     names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What :meth:`Model.apply` changed.
+    """The changes that one :meth:`Model.apply` made.
 
-    :ivar changed: names of the rows that are new or other than before.
-    :ivar removed: names of the rows that are gone.
-    :ivar all: the rows were replaced as a whole; the two sets are empty.
-    :ivar decoded: names of rows that did not change, but can now be filtered and sorted by what
-        is in them: see :attr:`~redbeat_tui.live.row.Row.ready`.
-    :ivar facts: the link, the leader or a beat changed: what a header shows.
-    :ivar events: what was told, in order, heartbeats left out.
+    :ivar changed: names of the rows that are new or changed.
+    :ivar removed: names of the rows that were removed.
+    :ivar all: all rows were replaced; the two sets are empty then.
+    :ivar decoded: names of rows that did not change, but can now be filtered and sorted by their
+        content: see :attr:`~redbeat_tui.live.row.Row.ready`.
+    :ivar facts: the link, the leader or a beat changed, which the header shows.
+    :ivar events: the events that were applied, in order, without heartbeats.
     """
 
     changed: frozenset[str] = frozenset()
@@ -87,8 +86,9 @@ class Delta:
         return self != NO_CHANGE
 
     def then(self, other: Delta) -> Delta:
-        """This change and *other* after it, as one."""
-        facts, events = self.facts or other.facts, self.events + other.events
+        """Return this change followed by *other* as one change."""
+        facts = self.facts or other.facts
+        events = self.events + other.events
         if self.all or other.all:
             return Delta(all=True, facts=facts, events=events)
         return Delta(
@@ -105,12 +105,12 @@ NO_CHANGE = Delta()
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A beat as its events describe it.
+    """A beat, from its latest event.
 
-    :ivar token: who it is, as the lock names it.
-    :ivar role: ``leader``, ``standby`` or empty when not known.
-    :ivar at: when it last said something, Unix seconds by its own clock.
-    :ivar lag: seconds by which it dispatches late; None: not known.
+    :ivar token: its token, which the lease holds while it leads.
+    :ivar role: ``leader``, ``standby`` or empty when unknown.
+    :ivar at: the time of its latest event, Unix seconds by its own clock.
+    :ivar lag: seconds by which it dispatches late; None when unknown.
     """
 
     token: str
@@ -123,20 +123,20 @@ class Beat:
 
 
 class Model:
-    """Rows by name, and what is known of the connection and the beats.
+    """The rows by name, the state of the connection, and the beats.
 
     :ivar link: the state of the connection.
-    :ivar link_since: when it came to that state, Unix seconds by the clock given.
-    :ivar seq: the position in the log up to which events are applied.
-    :ivar recent: the last events, the oldest first; heartbeats are not among them.
-    :ivar leader: the beat that leads, as the events tell; None: nobody, or not known yet.
-    :ivar beats: every beat that was heard of since the start, by token.
+    :ivar link_since: when the connection entered that state, Unix seconds by *clock*.
+    :ivar seq: the position in the log of the last event that was applied.
+    :ivar recent: the latest events, the oldest first, without heartbeats.
+    :ivar leader: the leader by the events; None when no beat leads, or no event has named one.
+    :ivar beats: every beat that sent an event since the start, by token.
     """
 
     def __init__(self, clock: Callable[[], float], app: Celery | None = None) -> None:
         """
-        :param clock: gives the present in Unix seconds.
-        :param app: gives crontabs their time zone.
+        :param clock: returns the present in Unix seconds.
+        :param app: its time zone applies to crontabs.
         """
         self._clock = clock
         self._app = app
@@ -151,33 +151,33 @@ class Model:
 
     @property
     def rows(self) -> Mapping[str, Row]:
-        """Every entry, in no order. Read-only, and always as it is now."""
+        """Every entry's row, in no order: a read-only view that follows the model."""
         return MappingProxyType(self._rows)
 
     @property
     def live(self) -> bool:
-        """Whether what the rows say is how things are, as far as anybody can know."""
+        """Whether the rows are up to date with Redis."""
         return self.link.state == "live"
 
     def now(self) -> float:
-        """The present by the leader's clock, which its due times are told in: Unix seconds."""
+        """Return the present by the leader's clock, which due times refer to: Unix seconds."""
         return self._clock() + self._skew
 
     def prepare(self, snapshot: Snapshot, *, defer: bool = False) -> SnapshotRows:
-        """Turn *snapshot* into rows. Touches nothing of the model: for another thread.
+        """Make rows of *snapshot*. Does not change the model, so another thread may call it.
 
-        :param defer: where there are many, leave them to be decoded by a thread that then
-            passes :class:`Decoded` to :meth:`apply`.
+        :param defer: leave the decoding of a large snapshot to a thread that passes
+            :class:`Decoded` to :meth:`apply`.
         """
-        app, deferred = self._app, defer and len(snapshot.records) > LARGE
-        rows = [Row(record, app, deferred=deferred) for record in snapshot.records]
+        deferred = defer and len(snapshot.records) > LARGE
+        rows = [Row(record, self._app, deferred=deferred) for record in snapshot.records]
         rows.sort(key=_soonest)
         return SnapshotRows({row.name: row for row in rows}, snapshot.seq, snapshot.taken_at)
 
     def apply(self, item: Item | SnapshotRows | Decoded) -> Delta:
-        """Take in what the event stream said. Never raises for what is in it.
+        """Apply an item of the event stream. Never raises, whatever its data is.
 
-        Repeating it changes nothing: events carry state, not steps.
+        Applying it again changes nothing: events carry state, not steps.
         """
         if isinstance(item, Changes):
             return self._apply_events(item.events)
@@ -193,7 +193,7 @@ class Model:
             return Delta(decoded=item.names & self._rows.keys())
         if isinstance(item, Snapshot):
             item = self.prepare(item)
-        # The same mapping as ever: somebody may hold on to it.
+        # Changed in place, since callers keep the mapping.
         self._rows.clear()
         self._rows.update(item.rows)
         self.seq = item.seq
@@ -211,18 +211,18 @@ class Model:
         changed: set[str] = set()
         removed: set[str] = set()
         facts = False
-        told: list[Event] = []
+        applied: list[Event] = []
         for event in events:
             if event.type == BEAT_HEARTBEAT:
-                facts = self._heard(event) or facts
+                facts = self._apply_heartbeat(event) or facts
                 continue
             if event.seq <= self.seq:
-                # Heard before, or in the snapshot already: newer events may have followed it.
+                # A duplicate, or part of the snapshot already: newer events may have followed it.
                 continue
             self.seq = event.seq
-            told.append(event)
+            applied.append(event)
             if event.type == LEADER_CHANGED:
-                self._leads(event)
+                self._set_leader(event)
                 facts = True
                 continue
             name = event.subject
@@ -234,8 +234,8 @@ class Model:
             if self._patch(event):
                 removed.discard(name)
                 changed.add(name)
-        self.recent.extend(told[-RECENT:])
-        return Delta(frozenset(changed), frozenset(removed), facts=facts, events=tuple(told))
+        self.recent.extend(applied[-RECENT:])
+        return Delta(frozenset(changed), frozenset(removed), facts=facts, events=tuple(applied))
 
     def _patch(self, event: Event) -> bool:
         row = self._rows.get(event.subject)
@@ -259,7 +259,8 @@ class Model:
         self._rows[record.name] = Row(record, self._app, event, before)
         return True
 
-    def _heard(self, event: Event) -> bool:
+    def _apply_heartbeat(self, event: Event) -> bool:
+        """Update the beat that sent *event*; returns whether the header shows a change."""
         beat = _beat(event)
         if not beat.token:
             return False
@@ -277,20 +278,20 @@ class Model:
             beat.lag,
         )
 
-    def _leads(self, event: Event) -> None:
+    def _set_leader(self, event: Event) -> None:
         token = event.data.get("leader")
         if not isinstance(token, str) or not token:
             self.leader = None
             return
-        told = _beat(event)
-        known = self.beats.get(token)
+        beat = _beat(event)
+        before = self.beats.get(token)
         self.leader = Beat(
             token=token,
-            host=told.host,
-            pid=told.pid,
+            host=beat.host,
+            pid=beat.pid,
             role="leader",
-            at=told.at,
-            delivery=told.delivery or (known.delivery if known else ""),
+            at=beat.at,
+            delivery=beat.delivery or (before.delivery if before else ""),
         )
         self.beats[token] = self.leader
 
@@ -300,7 +301,8 @@ def _soonest(row: Row) -> tuple[float, str]:
 
 
 def _fields(data: Mapping[str, Any]) -> dict[str, str | None]:
-    """The hash fields in an event's data; what is no text is left out, for anybody may publish."""
+    """Return the hash fields in an event's data; drop values that are not text, because anybody
+    may publish an event."""
     fields = data.get("fields")
     if not isinstance(fields, dict):
         return {}
@@ -326,8 +328,12 @@ def _score(data: Mapping[str, Any], before: float | None) -> float | None:
 
 def _beat(event: Event) -> Beat:
     data = event.data
-    token, host, pid = data.get("token", event.subject), data.get("host"), data.get("pid")
-    role, delivery, lag = data.get("role"), data.get("delivery"), data.get("lag")
+    token = data.get("token", event.subject)
+    host = data.get("host")
+    pid = data.get("pid")
+    role = data.get("role")
+    delivery = data.get("delivery")
+    lag = data.get("lag")
     if isinstance(pid, str) and pid.isascii() and pid.isdigit() and len(pid) < 20:
         pid = int(pid)
     return Beat(

@@ -1,4 +1,4 @@
-"""Follows a run that an operator asked for, from the request to its end, by its events. Pure."""
+"""Follows each run on request from its trigger to its end, by its events. Pure."""
 
 from __future__ import annotations
 
@@ -21,36 +21,47 @@ from redbeat_core.events import (
     Event,
 )
 
-#: Requests that are remembered: an event may come before the answer to the request does.
+#: Triggers that the follower keeps: an event may come before the answer to the request does.
 _KEPT = 200
 
 REQUESTED = "requested"
 DISPATCHED = "dispatched"
 RUNNING = "running"
+RETRYING = "retrying"
 SUCCEEDED = "succeeded"
 FAILED = "failed"
+REVOKED = "revoked"
+NOT_PUBLISHED = "not published"
+MISSED = "missed"
+SKIPPED = "skipped"
 
 _STAGES = {
     RUN_REQUESTED: REQUESTED,
     RUN_DISPATCHED: DISPATCHED,
     RUN_STARTED: RUNNING,
-    RUN_RETRIED: RUNNING,
+    RUN_RETRIED: RETRYING,
     RUN_SUCCEEDED: SUCCEEDED,
     RUN_ERRORED: FAILED,
-    RUN_FAILED: FAILED,
-    RUN_MISSED: FAILED,
-    RUN_SKIPPED: FAILED,
-    RUN_REVOKED: FAILED,
+    RUN_FAILED: NOT_PUBLISHED,
+    RUN_MISSED: MISSED,
+    RUN_SKIPPED: SKIPPED,
+    RUN_REVOKED: REVOKED,
 }
-_ORDER = (REQUESTED, DISPATCHED, RUNNING, SUCCEEDED, FAILED)
+#: Stage -> its rank: a run never goes back to a lower one, so late events change nothing.
+_RANKS = {REQUESTED: 0, DISPATCHED: 1, RUNNING: 2, RETRYING: 2, SUCCEEDED: 3}
+_WITHOUT_SUCCESS = 4
+
+
+def _rank(stage: str) -> int:
+    return _RANKS.get(stage, _WITHOUT_SUCCESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that was asked for. Its texts are as Redis holds them: sanitize before drawing.
+    """A run on request. Its texts are as Redis holds them: sanitize before drawing.
 
-    :ivar stage: ``requested``, ``dispatched``, ``running``, ``succeeded`` or ``failed``.
-    :ivar at: when it came to that stage, Unix seconds by the clock of who said so.
+    :ivar stage: one of the constants above, by the same words as an entry's status.
+    :ivar at: when the run reached that stage, Unix seconds by the clock of the event's emitter.
     :ivar detail: the reason of a failure, the runtime of a success.
     """
 
@@ -63,26 +74,35 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Nothing more will be heard of it."""
-        return self.stage in (SUCCEEDED, FAILED)
+        """Whether the run has ended: no further event about it is expected."""
+        return self.stage == SUCCEEDED or self.unsuccessful
+
+    @property
+    def unsuccessful(self) -> bool:
+        """Whether the run ended without success: failed, revoked, missed, skipped or not
+        published."""
+        return _rank(self.stage) == _WITHOUT_SUCCESS
 
 
 class TriggerFollower:
-    """The runs that were asked for lately, by their trigger ids."""
+    """The latest runs on request, by their trigger ids."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
     def run(self, trigger: str) -> Run | None:
-        """What is known of the run with this trigger id."""
+        """Return the run with this trigger id; None when no request and no event named it."""
         return self._runs.get(trigger)
 
     def request(self, trigger: str, name: str, now: float) -> Run:
-        """Remember a request that was accepted."""
+        """Add the run of a request that Redis accepted.
+
+        :param now: Unix seconds.
+        """
         return self._runs.setdefault(trigger, Run(trigger, name, at=now))
 
     def offer(self, events: Iterable[Event]) -> list[Run]:
-        """Take in events; returns the runs that came on."""
+        """Apply events, and return the runs that reached another stage."""
         moved: list[Run] = []
         for event in events:
             trigger = event.data.get("trigger")
@@ -90,7 +110,7 @@ class TriggerFollower:
             if not isinstance(trigger, str) or not trigger or stage is None:
                 continue
             before = self._runs.get(trigger) or Run(trigger, event.subject)
-            if _ORDER.index(stage) < _ORDER.index(before.stage):
+            if _rank(stage) < _rank(before.stage):
                 continue
             task_id = event.data.get("task_id")
             after = replace(

@@ -1,4 +1,4 @@
-"""How many entries are failed, invalid, paused, late: kept up to date, not counted anew. Pure."""
+"""Counts the failed, invalid, late and paused entries, and updates the counts by changes. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .row import Row
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What was counted of one entry."""
+    """The values of one entry that the counts depend on."""
 
     status: str
     due: float | None
 
 
 def count(rows: Mapping[str, Row]) -> dict[str, Counted]:
-    """Look at every row. Decodes what was not decoded: call it from a thread when there are many,
-    with a copy of the rows."""
+    """Return the counted values of every row. Decodes rows that are not decoded: for many rows call
+    it from a thread, with a copy of the rows."""
     return {name: _counted(row) for name, row in rows.items()}
 
 
@@ -33,7 +33,7 @@ def _counted(row: Row) -> Counted:
 
 
 class Tally:
-    """Entries by status."""
+    """The number of entries by status."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Counted] = {}
@@ -41,17 +41,17 @@ class Tally:
         self._dues: list[float] = []
 
     def reset(self, counted: dict[str, Counted]) -> None:
-        """Begin again with what :func:`count` found."""
+        """Replace all counts by the result of :func:`count`."""
         self._by_name = dict(counted)
         self._statuses = Counter(item.status for item in counted.values())
         self._dues = sorted(item.due for item in counted.values() if item.due is not None)
 
     def update(self, rows: Mapping[str, Row], delta: Delta) -> None:
-        """Follow a change of *rows* that is not of all of them."""
+        """Apply a change of *rows*; it must not be one of all rows."""
         self.recount(rows, delta.changed | delta.removed)
 
     def recount(self, rows: Mapping[str, Row], names: Iterable[str]) -> None:
-        """Look at these rows again."""
+        """Count the rows with these names again."""
         for name in names:
             old = self._by_name.pop(name, None)
             if old is not None:
@@ -66,7 +66,7 @@ class Tally:
                     insort(self._dues, new.due)
 
     def troubles(self, now: float | None) -> tuple[tuple[str, int], ...]:
-        """Status and number, the gravest first.
+        """Return each status that needs attention with its number, the most urgent first.
 
         :param now: Unix seconds; None while the data is not live: then nothing is late.
         """

@@ -1,1 +1,1 @@
-"""The console's screens and dialogs, one per file."""
+"""The console's screens and dialogs, one per module."""

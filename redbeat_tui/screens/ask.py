@@ -1,4 +1,4 @@
-"""The question before a change: what will happen, what may be typed, a note, yes or no."""
+"""The dialog that asks for confirmation before a change, with a note and other fields."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from .dialog import Dialog, button, labelled, plain
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked.
+    """The content of the dialog.
 
-    :ivar heading: in the border.
-    :ivar name: of the entry, as Redis holds it.
-    :ivar facts: label and text, as Redis holds it.
-    :ivar text: what yes will do, in a sentence.
-    :ivar yes: the word on the button.
-    :ivar enter: enter in the note's field means yes. Otherwise it takes ``y`` or the button,
-        which does not have the focus at first.
-    :ivar danger: it cannot be undone.
-    :ivar fields: key, first text and hint of each field to be typed in.
-    :ivar check: why what was typed (by key) will not do, in a sentence; empty when it will.
+    :ivar heading: the title in the border.
+    :ivar name: the name of the entry, as Redis holds it.
+    :ivar facts: label and text of each line, as Redis holds it.
+    :ivar text: a sentence that says what the confirmation does.
+    :ivar yes: the label of the button that confirms.
+    :ivar enter: Enter in the note's field confirms. Otherwise only ``y`` or the button does, and
+        the button does not have the focus at first.
+    :ivar danger: the change cannot be undone.
+    :ivar fields: key, first text and hint of each further field.
+    :ivar check: returns why the typed texts (by key) are invalid, as a sentence; empty when they
+        are valid.
     """
 
     heading: str
@@ -46,14 +47,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Yes, with a note that may be empty, and what was typed in the fields, by key."""
+    """The confirmation, with a note that may be empty, and the typed texts by key."""
 
     note: str = ""
     typed: Mapping[str, str] = field(default_factory=dict)
 
 
 class AskScreen(Dialog[Answer]):
-    """Asks a :class:`Question`."""
+    """The dialog for a :class:`Question`."""
 
     BINDINGS = [
         Binding("y", "yes", show=False),
@@ -96,7 +97,7 @@ class AskScreen(Dialog[Answer]):
         self.query_one("#note" if self.question.enter else "#cancel").focus()
 
     def on_input_submitted(self, event: Field.Submitted) -> None:
-        """Enter in the note: yes where that is harmless, else on to the buttons."""
+        """Enter in the note confirms a harmless change, else it moves the focus to the buttons."""
         event.stop()
         if self.question.enter:
             self.action_yes()
@@ -111,10 +112,10 @@ class AskScreen(Dialog[Answer]):
             self.action_cancel()
 
     def action_yes(self) -> None:
-        """Go ahead, unless what was typed will not do."""
-        values = {one.id or "": one.value.strip() for one in self.query(Field)}
-        wrong = self.question.check(values)
-        if wrong:
-            self.query_one("#wrong", Static).update(Content(f"✗ {clean(wrong, 200)}"))
+        """Confirm, unless a typed text is invalid."""
+        values = {field.id or "": field.value.strip() for field in self.query(Field)}
+        error = self.question.check(values)
+        if error:
+            self.query_one("#wrong", Static).update(Content(f"✗ {clean(error, 200)}"))
             return
         self.dismiss(Answer(values.pop("note"), values))

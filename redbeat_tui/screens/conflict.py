@@ -1,4 +1,4 @@
-"""Somebody changed the entry meanwhile: both versions, and what to do about it."""
+"""The dialog for a conflict: the entry changed since the operator saw it. Shows both versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .dialog import Dialog, button, labelled, plain
 
 
 class ConflictScreen(Dialog[bool]):
-    """Dismissed with True to do it all the same, on what is there now; with None to go back."""
+    """Dismissed with True to apply the change to the current version; with None to go back."""
 
     heading = "Changed meanwhile"
     danger = True
@@ -28,8 +28,10 @@ class ConflictScreen(Dialog[bool]):
 
     def __init__(self, seen: EntryView, current: EntryView, anyway: str, typed: str = "") -> None:
         """
-        :param anyway: what going ahead would do, on the button.
-        :param typed: what the operator typed; it is kept.
+        :param seen: the version that the operator saw.
+        :param current: the version that Redis holds now.
+        :param anyway: the label of the button that applies the change.
+        :param typed: the text that the operator typed, to show that it is kept.
         """
         super().__init__()
         self.seen = seen
@@ -69,5 +71,5 @@ class ConflictScreen(Dialog[bool]):
             self.action_cancel()
 
     def action_anyway(self) -> None:
-        """Go ahead on the version that is there now."""
+        """Apply the change to the current version."""
         self.dismiss(True)

@@ -1,4 +1,4 @@
-"""Everything about one entry: its state, its last run, its next runs, its definition."""
+"""The screen of one entry: its status, last run, next runs, events and definition."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from redbeat_core.entries.view import EntryView
 from redbeat_core.schedules import Outlook
 from redbeat_tui.console import Console, HeaderOutdated, console_of
 from redbeat_tui.live.model import Delta
-from redbeat_tui.live.row import Row
+from redbeat_tui.live.row import Row, outcome_status
 from redbeat_tui.text.event_text import clock, describe_event
 from redbeat_tui.text.format import ago, countdown, duration, status_text, timestamp
-from redbeat_tui.text.policy_text import counts_text, over_because, policy_lines
+from redbeat_tui.text.policy_text import counts_text, no_run_because, policy_lines
 from redbeat_tui.text.sanitize import clean, clean_lines
 from redbeat_tui.text.schedule_preview import next_runs, pace, schedule_text
 from redbeat_tui.threads import in_thread
 from redbeat_tui.widgets.header import ConsoleHeader
 from redbeat_tui.widgets.key_bar import KeyBar
 
-#: Events shown.
+#: The number of latest events that are shown.
 LATELY = 8
 #: Adds a line to the facts: label, text, style.
 _Line = Callable[..., None]
 
 
 class DetailScreen(Screen[None]):
-    """One entry, followed while it is shown."""
+    """The screen of one entry, which follows the entry's changes."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
     BINDINGS = [
@@ -73,17 +73,17 @@ class DetailScreen(Screen[None]):
 
     @property
     def row(self) -> Row | None:
-        """The entry; None once it was deleted."""
+        """The entry's row; None after the entry was deleted."""
         return self._row
 
     def follow(self, delta: Delta) -> None:
-        """Take in a change of the model."""
+        """Apply a change of the model."""
         if delta.all or self.entry_name in delta.changed or self.entry_name in delta.removed:
             self._row = self.console.model.rows.get(self.entry_name)
             self._draw()
 
     def tick(self) -> None:
-        """A second passed."""
+        """Update the texts that depend on the present, once a second."""
         if self._row is not None:
             self._draw_facts(self._row.view, self._row)
 
@@ -106,9 +106,9 @@ class DetailScreen(Screen[None]):
         key = f"{row.version} {view.next_run_at}"
         if self._runs is None or self._runs[0] != key:
             self._runs = (key, None)
-            self.run_worker(self._work_out(key, view), exit_on_error=False, group="runs")
+            self.run_worker(self._compute_runs(key, view), exit_on_error=False, group="runs")
 
-    async def _work_out(self, key: str, view: EntryView) -> None:
+    async def _compute_runs(self, key: str, view: EntryView) -> None:
         record = self._row.record if self._row is not None else None
         first = view.next_run_at
         if record is None or first is None:
@@ -117,7 +117,7 @@ class DetailScreen(Screen[None]):
         try:
             runs = await in_thread(lambda: next_runs(record, view, now))
         except Exception:
-            # The first is in Redis; what follows cannot be computed, and is left out.
+            # Redis holds the first run; the later ones cannot be computed, and are left out.
             runs = Outlook("", (first,), None, complete=True)
         if self._runs is not None and self._runs[0] == key:
             self._runs = (key, runs)
@@ -127,8 +127,10 @@ class DetailScreen(Screen[None]):
         self.query_one("#detail-facts", Static).update(self._facts(view, row))
 
     def _facts(self, view: EntryView, row: Row) -> Table:
-        zone, now, shown = self.console.zone, self.console.model.now(), self.console.judged
-        status = row.status_at(shown)
+        zone = self.console.zone
+        now = self.console.model.now()
+        judged = self.console.judged
+        status = row.status_at(judged)
         table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(width=10)
         table.add_column(ratio=1, overflow="fold")
@@ -138,7 +140,7 @@ class DetailScreen(Screen[None]):
 
         colour = self.console.status_style(status)
         line("status", status_text(status), colour)
-        reason = row.reason_at(shown) if view.pause is None else ""
+        reason = row.reason_at(judged) if view.pause is None else ""
         if reason:
             line("", clean(reason, 1000), colour)
         if view.schedule is not None:
@@ -146,8 +148,8 @@ class DetailScreen(Screen[None]):
             text = clean(schedule_text(view.schedule), 500)
             if text and text != row.facts.schedule:
                 line("", text, "dim")
-        if told := policy_lines(row.record.policy, zone):
-            line("policy", " · ".join(told))
+        if members := policy_lines(row.record.policy, zone):
+            line("policy", " · ".join(members))
         for warning in view.warnings:
             if warning.text != reason:
                 line("warning", clean(warning.text, 300), self.console.status_style("late"))
@@ -160,7 +162,7 @@ class DetailScreen(Screen[None]):
         if view.options:
             line("options", clean(_json(dict(view.options)), 500))
         if not view.enabled and view.pause is None:
-            line("enabled", "no: switched off in its definition")
+            line("enabled", "no: disabled in its definition")
         if view.pause is not None:
             when = f", {ago(view.pause.at.timestamp(), now)}" if view.pause.at else ""
             line("paused", f"by {clean(view.pause.by or 'somebody')}{when}")
@@ -169,75 +171,75 @@ class DetailScreen(Screen[None]):
         if view.override:
             line("override", _override(view.override, now))
         line("", "")
-        self._last(view, line, now, zone, told=reason)
+        self._last_run(view, line, now, zone, reason=reason)
         line("", "")
-        self._next(view, line, now, zone)
-        self._lately(line, zone)
+        self._next_runs(view, line, now, zone)
+        self._latest_events(line, zone)
         return table
 
-    def _lately(self, line: _Line, zone: tzinfo) -> None:
-        told = [event for event in self.console.model.recent if event.subject == self.entry_name]
-        if told:
+    def _latest_events(self, line: _Line, zone: tzinfo) -> None:
+        events = [event for event in self.console.model.recent if event.subject == self.entry_name]
+        if events:
             line("", "")
-        for index, event in enumerate(reversed(told[-LATELY:])):
-            words, weight = describe_event(event)
-            text = f"{clock(event.time.timestamp(), zone)}  {words}"
-            line("lately" if index == 0 else "", text, self.console.status_style(weight))
+        for index, event in enumerate(reversed(events[-LATELY:])):
+            description, severity = describe_event(event)
+            text = f"{clock(event.time.timestamp(), zone)}  {description}"
+            line("lately" if index == 0 else "", text, self.console.status_style(severity))
 
-    def _last(self, view: EntryView, line: _Line, now: float, zone: tzinfo, *, told: str) -> None:
+    def _last_run(
+        self, view: EntryView, line: _Line, now: float, zone: tzinfo, *, reason: str
+    ) -> None:
+        """Add the lines about the last run.
+
+        :param reason: already shown beside the status, so an equal error is not repeated.
+        """
         last = view.last_run_at.timestamp() if view.last_run_at and view.total_run_count else None
         if last is None:
             line("last run", "never")
         else:
             line("last run", f"{timestamp(last, zone)}  {ago(last, now)}")
             line("runs", f"{view.total_run_count:,} so far")
-        if left_out := counts_text(view.counts):
-            line("not run", left_out)
+        if counts := counts_text(view.counts):
+            line("not run", counts)
         outcome = view.outcome
         if outcome is None:
             if last is not None:
-                line("outcome", "not known: no worker reported it")
+                line("outcome", "unknown: no worker reported it")
             return
         took = f" in {_seconds(outcome.runtime)}" if outcome.runtime is not None else ""
         when = f", {ago(outcome.at.timestamp(), now)}" if outcome.at else ""
         where = f" on {clean(outcome.worker, 100)}" if outcome.worker else ""
-        style = self.console.status_style("failed") if outcome.status == "errored" else ""
-        line("outcome", f"{clean(outcome.status, 40)}{took}{when}{where}", style)
-        if outcome.error and outcome.error != told:
+        status = outcome_status(outcome)
+        style = self.console.status_style(status) if status == "failed" else ""
+        line("outcome", f"{clean(status, 40)}{took}{when}{where}", style)
+        if outcome.error and outcome.error != reason:
             line("", clean(outcome.error, 1000))
         if outcome.task_id:
             line("task id", clean(outcome.task_id, 100))
 
-    def _next(self, view: EntryView, line: _Line, now: float, zone: tzinfo) -> None:
-        if view.error:
-            line("next runs", "none: the scheduler cannot run it")
-        elif view.pause is not None:
-            line("next runs", "none while it is paused")
-        elif not view.enabled:
-            line("next runs", "none while it is switched off")
-        elif view.next_run_at is None:
-            why = "no date from now on matches"
-            line("next runs", f"none: {over_because(view, now) or why}")
-        else:
-            found = self._runs[1] if self._runs else None
-            runs = found.times if found is not None else ()
+    def _next_runs(self, view: EntryView, line: _Line, now: float, zone: tzinfo) -> None:
+        if why := no_run_because(view, now):
+            line("next runs", f"none: {why}")
+        elif view.next_run_at is not None:
+            computed = self._runs[1] if self._runs else None
+            runs = computed.times if computed is not None else ()
             for index, run in enumerate(runs or (view.next_run_at,)):
                 when = f"{timestamp(run, zone):<29} {countdown(run.timestamp(), now)}"
                 line("next runs" if index == 0 else "", when)
-            if found is not None and not found.complete:
-                line("", "… the others were not found in time", "dim")
-            elif found is not None and (told := pace(found)):
-                line("", told, "dim")
+            if computed is not None and not computed.complete:
+                line("", "… the others could not be computed in time", "dim")
+            elif computed is not None and (average := pace(computed)):
+                line("", average, "dim")
 
 
 def _override(override: Mapping[str, Any], now: float) -> str:
-    """Who replaced the schedule that the code gives, in a line."""
+    """Describe in a line who replaced the schedule of ``beat_schedule``, and when."""
     text = f"by {clean(str(override.get('by') or 'somebody'), 100)}"
     at = override.get("at")
     if isinstance(at, int | float) and not isinstance(at, bool) and abs(at) < 1e12:
         text += f", {ago(float(at), now)}"
     if replaced := override.get("replaced"):
-        # A recurrence rule is of two lines.
+        # A recurrence rule has two lines.
         text += f", was {clean(' '.join(str(replaced).split()), 200)}"
     if note := override.get("note"):
         text += f": {clean(str(note), 300)}"

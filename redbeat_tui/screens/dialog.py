@@ -1,4 +1,4 @@
-"""What all dialogs share: a box over the dimmed screen, buttons in a row, esc to leave."""
+"""The base of all dialogs: a box over the dimmed screen, a row of buttons, Esc to leave."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ Result = TypeVar("Result")
 
 
 def plain(text: str, *, id: str | None = None, classes: str | None = None) -> Static:
-    """A text that is drawn as it is: never markup."""
+    """Return a widget that draws *text* as it is, never as markup."""
     return Static(text, markup=False, id=id, classes=classes)
 
 
 def labelled(label: str, text: str) -> Horizontal:
-    """A label and its text, which may wrap."""
+    """Return a label with its text, which may wrap."""
     return Horizontal(
         plain(label, classes="label"), plain(text, classes="value"), classes="labelled"
     )
 
 
 def button(label: str, key: str, *, id: str, classes: str = "") -> Button:
-    """A button of one line that names its key."""
+    """Return a button of one line that names its key."""
     text = Content.assemble((label, "bold"), (f"  {key}", "dim"))
     return Button(text, id=id, classes=f"choice {classes}".strip(), compact=True)
 
 
 class Dialog(ModalScreen[Result | None]):
-    """A box over the screen; it is dismissed with None when it is left by esc."""
+    """A box over the screen; Esc dismisses it with None."""
 
     BINDINGS = [
         Binding("escape", "cancel", show=False),
@@ -49,41 +49,41 @@ class Dialog(ModalScreen[Result | None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]
 
-    #: In the box's border.
+    #: The title in the box's border.
     heading = ""
     #: Draws the box in the colour of danger.
     danger = False
 
     def on_screen_resume(self) -> None:
-        # What was said before is of before, and would lie over the box.
+        # Earlier notifications would cover the box.
         self.app.clear_notifications()
 
     def compose(self) -> ComposeResult:
         box = Vertical(id="box", classes="danger" if self.danger else "")
         box.border_title = Content(self.heading)
         with box:
-            # These two stay in view where the rest must be scrolled.
+            # Head and buttons stay in view where the body must be scrolled.
             yield Vertical(*self.head(), classes="head")
             yield from self.body()
             yield Horizontal(*self.buttons(), classes="buttons")
 
     def head(self) -> Iterable[Widget]:
-        """What is on top of the box: what it is about."""
+        """Return the widgets at the top of the box: the subject of the dialog."""
         return ()
 
     def buttons(self) -> Iterable[Widget]:
-        """The ways out."""
+        """Return the buttons, each of which leaves the dialog."""
         raise NotImplementedError
 
     def body(self) -> Iterable[Widget]:
-        """What is between them."""
+        """Return the widgets between the head and the buttons."""
         raise NotImplementedError
 
     def action_cancel(self) -> None:
-        """Leave without doing anything."""
+        """Leave the dialog without a change."""
         self.dismiss(None)
 
     def on_field_cancelled(self, event: Field.Cancelled) -> None:
-        """Esc in a field leaves the dialog too."""
+        """Leave the dialog when the operator presses Esc in a field."""
         event.stop()
         self.action_cancel()

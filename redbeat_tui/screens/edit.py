@@ -1,4 +1,4 @@
-"""The editor of a schedule: text, what it means, its next runs, and then saving it."""
+"""The dialog that edits a schedule as text, and shows its meaning and next runs before saving."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from redbeat_tui.widgets.field import Field
 
 from .dialog import Dialog, button, plain
 
-#: Seconds without a key before what was typed is worked out.
+#: Seconds without a key before the typed text is previewed.
 PAUSE = 0.15
 
 EXAMPLES = "every 30s  ·  0 9 * * mon-fri  ·  FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9"
 
-#: Writes it: the preview, the note and the entry that the operator saw -> empty when it is
-#: saved, else why it is not, in a sentence.
+#: Saves a schedule: the preview, the note and the entry that the operator saw -> empty when it is
+#: saved, else why it is not, as a sentence.
 Save = Callable[[Preview, str, EntryView], Awaitable[str]]
 
 
 class EditScreen(Dialog[bool]):
-    """Edits one entry's schedule; dismissed with True once it is saved."""
+    """Edits one entry's schedule; dismissed with True when the schedule is saved."""
 
     heading = "Edit the schedule"
     BINDINGS = [
-        # ctrl+s is taken by some terminals and by tmux: it is never the only key.
+        # Some terminals and tmux intercept ctrl+s, so it is never the only key.
         Binding("f2,ctrl+s", "save", show=False, priority=True),
         Binding("left,right", "nothing", show=False),
     ]
@@ -47,9 +47,10 @@ class EditScreen(Dialog[bool]):
         self, view: EntryView, app: Celery, zone: tzinfo, now: Callable[[], float], save: Save
     ) -> None:
         """
-        :param app: gives crontabs their time zone.
-        :param zone: that the next runs are shown in.
-        :param now: the present in Unix seconds.
+        :param app: its time zone applies to crontabs.
+        :param zone: the time zone of the next runs on the screen.
+        :param now: returns the present in Unix seconds.
+        :param save: see :data:`Save`.
         """
         super().__init__()
         self.view = view
@@ -58,8 +59,8 @@ class EditScreen(Dialog[bool]):
         self._now = now
         self._save = save
         self._preview: Preview | None = None
-        self._wanted = ""
-        self._working = False
+        self._wanted_text = ""
+        self._previewing = False
         self._saving = False
         self._notice = ""
         self._timer: Timer | None = None
@@ -85,14 +86,14 @@ class EditScreen(Dialog[bool]):
         field = self.query_one("#text", Field)
         field.focus()
         field.cursor_position = len(field.value)
-        self._work_out()
+        self._update_preview()
 
     @property
     def text(self) -> str:
         """The schedule as typed."""
         return self.query_one("#text", Field).value
 
-    # What it means
+    # The preview
 
     def on_input_changed(self, event: Field.Changed) -> None:
         event.stop()
@@ -102,80 +103,84 @@ class EditScreen(Dialog[bool]):
             self._timer.stop()
         self.query_one("#runs").set_class(True, "stale")
         self._say("")
-        self._timer = self.set_timer(PAUSE, self._work_out)
+        self._timer = self.set_timer(PAUSE, self._update_preview)
 
-    def _work_out(self) -> None:
-        """Work out what was typed, in a thread; what is typed meanwhile is next."""
-        self._wanted = self.text
-        if not self._working:
-            self._working = True
-            self.run_worker(self._work(), exit_on_error=False, group="preview")
+    def _update_preview(self) -> None:
+        """Preview the typed text in a thread; a text typed meanwhile is previewed next."""
+        self._wanted_text = self.text
+        if not self._previewing:
+            self._previewing = True
+            self.run_worker(self._preview_texts(), exit_on_error=False, group="preview")
 
-    async def _work(self) -> None:
+    async def _preview_texts(self) -> None:
         try:
-            while self._preview is None or self._preview.text != self._wanted:
-                text, now = self._wanted, datetime.fromtimestamp(self._now(), UTC)
-                last, dst = self.view.last_run_at, self.view.policy.dst
-                look = partial(preview, text, self._celery, last, now, dst)
-                found = await in_thread(look)
-                self._preview = found
-                if text == self._wanted:
-                    self._draw(found)
+            while self._preview is None or self._preview.text != self._wanted_text:
+                text = self._wanted_text
+                now = datetime.fromtimestamp(self._now(), UTC)
+                last_run_at = self.view.last_run_at
+                dst = self.view.policy.dst
+                call = partial(preview, text, self._celery, last_run_at, now, dst)
+                result = await in_thread(call)
+                self._preview = result
+                if text == self._wanted_text:
+                    self._draw(result)
         finally:
-            self._working = False
+            self._previewing = False
 
-    def _draw(self, found: Preview) -> None:
+    def _draw(self, result: Preview) -> None:
         runs = self.query_one("#runs", Static)
         runs.set_class(False, "stale")
-        runs.update(Content("") if found.error else self._runs(found))
+        runs.update(Content("") if result.error else self._runs(result))
         self._draw_problem()
 
     def _draw_problem(self) -> None:
-        """What the text means or what is wrong with it, and what there is to say besides."""
-        problem, found, notice = self.query_one("#problem", Static), self._preview, self._notice
-        problem.set_class(found is not None and bool(found.error), "error")
-        if found is None:
+        """Draw the meaning of the text or its error, and the notice about saving."""
+        problem = self.query_one("#problem", Static)
+        result = self._preview
+        notice = self._notice
+        problem.set_class(result is not None and bool(result.error), "error")
+        if result is None:
             problem.update(Content(notice))
-        elif found.error:
-            problem.update(Content(self._pointed(found, notice)))
+        elif result.error:
+            problem.update(Content(self._error_text(result, notice)))
         elif notice:
-            # The notice gets the room that it needs; the meaning is cut, or left out.
+            # The notice gets the cells that it needs; the description is cut, or left out.
             cells = problem.content_size.width
-            words = truncate("✓ " + clean(found.words, limit=300), cells) + "\n"
+            description = truncate("✓ " + clean(result.words, limit=300), cells) + "\n"
             if width(notice) > 2 * cells - 10:
-                words = ""
-            problem.update(Content.assemble(words, (notice, "$text-warning")))
+                description = ""
+            problem.update(Content.assemble(description, (notice, "$text-warning")))
         else:
-            problem.update(Content("✓ " + clean(found.words, limit=300)))
+            problem.update(Content("✓ " + clean(result.words, limit=300)))
 
-    def _pointed(self, found: Preview, notice: str) -> str:
-        """The error, under a caret at the column where it is."""
-        error = "✗ " + (f"{notice}: " if notice else "") + clean(found.error, limit=300)
-        if found.column is None:
+    def _error_text(self, result: Preview, notice: str) -> str:
+        """Return the error, under a caret at its column."""
+        error = "✗ " + (f"{notice}: " if notice else "") + clean(result.error, limit=300)
+        if result.column is None:
             return error
         field = self.query_one("#text", Field)
-        column = width(clean(found.text)[: found.column]) - field.scroll_offset.x
+        column = width(clean(result.text)[: result.column]) - field.scroll_offset.x
         if 0 <= column < max(1, field.content_size.width):
-            # One more: the field's own padding.
+            # One more cell for the field's padding.
             return " " * (column + 1) + "▲\n" + error
-        return f"\n{error} (at column {found.column + 1})"
+        return f"\n{error} (at column {result.column + 1})"
 
-    def _runs(self, found: Preview) -> Content:
+    def _runs(self, result: Preview) -> Content:
         now = self._now()
         lines = [
             (f"  {timestamp(run, self._zone):<31}", f"{countdown(run.timestamp(), now)}")
-            for run in found.runs
+            for run in result.runs
         ]
         count = len(lines)
         title = f"next {RUNS} runs" if count == RUNS else f"only {count} more to come"
-        if not found.complete:
-            title = f"no more than {count} of its runs were found in {BUDGET:g} s"
-        elif found.pace:
-            title += f" · {found.pace}"
+        if not result.complete:
+            title = f"only {count} of its runs could be computed in {BUDGET:g} s"
+        elif result.pace:
+            title += f" · {result.pace}"
         if self.view.pause is not None:
             title = "paused: none until it is resumed; then:"
         elif not self.view.enabled:
-            title = "switched off in its definition: none; if it were on:"
+            title = "disabled in its definition: none; if it were enabled:"
         parts: list[Content] = [Content.styled(title, "dim")]
         parts += [Content.assemble("\n", when, (until, "dim")) for when, until in lines]
         return Content("").join(parts)
@@ -194,32 +199,32 @@ class EditScreen(Dialog[bool]):
             self.action_cancel()
 
     def action_nothing(self) -> None:
-        """The arrows belong to the text."""
+        """Do nothing: the arrow keys move the cursor in the text."""
 
     def action_save(self) -> None:
-        """Save what was typed, if its meaning has been on the screen."""
-        found = self._preview
+        """Save the typed schedule, unless its preview has not been on the screen yet."""
+        result = self._preview
         if self._saving:
             return
-        if found is None or found.text != self.text:
+        if result is None or result.text != self.text:
             if self._timer is not None:
                 self._timer.stop()
-            self._work_out()
+            self._update_preview()
             self._say("Look at the next runs, then save again.")
-        elif found.error or found.schedule is None:
+        elif result.error or result.schedule is None:
             self._say("This cannot be saved")
             self.query_one("#text").focus()
         else:
             self._saving = True
             self._say("Saving…")
-            self.run_worker(self._write(found), exit_on_error=False, group="save")
+            self.run_worker(self._write(result), exit_on_error=False, group="save")
 
-    async def _write(self, found: Preview) -> None:
+    async def _write(self, result: Preview) -> None:
         try:
             note = self.query_one("#note", Field).value.strip()
-            # Always against what was there when the editor was opened: having been shown what
-            # somebody else wrote is not a decision to write over it.
-            problem = await self._save(found, note, self.view)
+            # Always compared with the version at the opening of the editor: an operator who has
+            # seen another version meanwhile has not decided to overwrite it.
+            problem = await self._save(result, note, self.view)
         finally:
             self._saving = False
         if not problem:

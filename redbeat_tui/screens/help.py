@@ -1,4 +1,4 @@
-"""The help: every action of the registry, the filter's language, what the signs mean."""
+"""The help dialog: every action of the registry, the filter's syntax, the statuses."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ MOVING = (
     ("home end", "the first, the last"),
 )
 STATUS = {
-    "ok": "the last run succeeded",
-    "failed": "the last run raised an error",
+    "succeeded": "the task of the last run returned",
+    "failed": "the task of the last run raised an error",
     "invalid": "the scheduler cannot run it; the detail says why",
-    "late": "due, and not dispatched yet",
+    "late": "due for 5 seconds or more, and not dispatched yet",
     "running": "a worker runs it now",
-    "retrying": "the task asked for another try",
-    "revoked": "the last run was revoked",
-    "sent": "dispatched; no worker has reported",
+    "retrying": "the task asked for a retry",
+    "revoked": "the last run was revoked, or expired",
+    "dispatched": "published to the broker; no worker has reported yet",
     "waiting": "has not run yet",
     "paused": "paused by an operator",
-    "disabled": "switched off in its definition",
-    "finished": "has no run to come",
+    "disabled": "its definition says that it is not enabled",
+    "finished": "no further run is scheduled",
 }
 
 
 class HelpScreen(Dialog[None]):
-    """All keys and signs."""
+    """The dialog with all keys and statuses."""
 
     heading = "Help"
     BINDINGS = [

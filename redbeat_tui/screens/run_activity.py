@@ -1,4 +1,4 @@
-"""The activity line: how the run that was asked for goes on, else the last event."""
+"""Feeds the activity line: the stage of the run that the operator requested, or the last event."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from redbeat_tui.text.sanitize import clean
 
 #: Seconds for which a run that has ended stays on the activity line.
 LINGER = 6.0
-#: Seconds after which a request that nobody took is remarked upon.
+#: Seconds after which the console warns that no beat has taken the request.
 PATIENCE = 10.0
 
-#: What becomes of a request that no beat takes.
+#: The sentence about a request while no beat leads.
 WAITS = f"The request waits for one, and expires after {duration(TRIGGER_EXPIRES)}."
 
 
 class RunActivity:
-    """Follows the runs that were asked for here, by the events of the model."""
+    """Follows the runs that this console requested, by the events of the model."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -30,11 +30,11 @@ class RunActivity:
         self._last_event: object = None
 
     def follow(self, trigger: str, name: str) -> None:
-        """Show how the run that was just asked for goes on."""
+        """Show the stages of the run that was just requested."""
         self._show(self._follower.request(trigger, name, self._console.model.now()))
 
     def apply_events(self) -> None:
-        """Take in the events that are new since the last time."""
+        """Apply the events that are new since the last call."""
         new = []
         for event in reversed(self._console.model.recent):
             if event is self._last_event:
@@ -52,7 +52,7 @@ class RunActivity:
             self._console.show_event(new[0])
 
     def age(self) -> None:
-        """Some time passed: let go of what was shown for long enough."""
+        """Stop showing a run after :data:`LINGER` or :data:`PATIENCE` seconds."""
         run = self._shown
         if run is None or time.monotonic() < self._shown_until:
             return
@@ -66,6 +66,6 @@ class RunActivity:
         self._shown_until = time.monotonic() + (LINGER if run.ended else PATIENCE)
         self._console.show_run(run)
         if run.ended:
-            severity = "error" if run.stage == "failed" else "information"
+            severity = "error" if run.unsuccessful else "information"
             detail = f": {clean(run.detail, 200)}" if run.detail else ""
             self._console.say(f"Run of {clean(run.name, 60)} {run.stage}{detail}.", severity)

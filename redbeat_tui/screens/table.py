@@ -1,4 +1,4 @@
-"""The main screen: the header, the table, what happens now, the keys."""
+"""The main screen: the header, the table, the activity line and the key bar."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from redbeat_tui.widgets.field import Field
 from redbeat_tui.widgets.header import ConsoleHeader
 from redbeat_tui.widgets.key_bar import KeyBar
 
-#: What ``s`` goes through, and what it is called.
+#: The orders that ``s`` selects in turn -> their labels.
 SORT_LABELS = {"next": "next run", "name": "name", "status": "status", "last": "last run"}
-#: Seconds without a key before the filter is applied: with 100,000 entries it takes a moment.
+#: Seconds without a key before the filter is applied: with 100,000 entries that takes time.
 PAUSE = 0.1
 
 
 class Entries(EntryTable):
-    """The table, in which enter on nothing is the app's to explain."""
+    """The table, which leaves Enter without an entry to the app, which says why."""
 
     def action_select(self) -> None:
-        """Open the entry, if there is one."""
+        """Open the entry under the cursor; without one the app handles the key."""
         if self.selected_name is None:
             raise SkipAction
         super().action_select()
 
 
 class TableScreen(Screen[None]):
-    """All entries."""
+    """The screen of all entries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,14 +85,14 @@ class TableScreen(Screen[None]):
     # Following the model
 
     def follow(self, delta: Delta) -> None:
-        """Take in a change of the model."""
+        """Apply a change of the model."""
         model = self.console.model
         if self.listing.update(model.rows, delta, self.console.judged):
             self._show_rows()
         self._show_empty()
 
     def tick(self) -> None:
-        """A second passed."""
+        """Update the texts that depend on the present, once a second."""
         if self.listing.filter.timed:
             self._list()
         self.table.tick(self.console.model.now(), live=self.console.live)
@@ -124,7 +124,7 @@ class TableScreen(Screen[None]):
         self._sort(names[(at + 1) % len(names)], reverse=False)
 
     def on_entry_table_header_clicked(self, event: EntryTable.HeaderClicked) -> None:
-        """A click sorts by that column; another one turns the order round."""
+        """Sort by the clicked column; a second click reverses the order."""
         event.stop()
         again = event.sort == self.listing.sort
         self._sort(event.sort, reverse=again and not self.listing.reverse)
@@ -142,10 +142,10 @@ class TableScreen(Screen[None]):
     # The filter
 
     def open_filter(self) -> None:
-        """Show the filter's field in the place of the activity line."""
+        """Show the filter's field in place of the activity line."""
         self.activity.display = False
         self.query_one("#filter-bar").display = True
-        # At once, and not with the next message: what is typed behind the key is for the field.
+        # At once and not with the next message: keys typed right after ``/`` belong to the field.
         self.set_focus(self.query_one("#filter", Field))
 
     def clear_filter(self) -> bool:
@@ -153,10 +153,10 @@ class TableScreen(Screen[None]):
 
         :returns: whether there was a filter.
         """
-        had = bool(self.listing.filter.text)
+        had_filter = bool(self.listing.filter.text)
         self.query_one("#filter", Field).value = ""
         self._apply()
-        return had
+        return had_filter
 
     def _close_filter(self) -> None:
         self.query_one("#filter-bar").display = False
@@ -164,20 +164,20 @@ class TableScreen(Screen[None]):
         self.table.focus()
 
     def on_input_changed(self, event: Field.Changed) -> None:
-        """The table follows while the filter is being typed."""
+        """Apply the filter while it is being typed."""
         event.stop()
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(PAUSE, self._apply)
 
     def on_input_submitted(self, event: Field.Submitted) -> None:
-        """Enter keeps the filter and goes back to the table."""
+        """Keep the filter and move the focus to the table."""
         event.stop()
         self._apply()
         self._close_filter()
 
     def on_field_cancelled(self, event: Field.Cancelled) -> None:
-        """Esc clears the filter."""
+        """Clear the filter."""
         event.stop()
         self.clear_filter()
         self._close_filter()
@@ -189,8 +189,8 @@ class TableScreen(Screen[None]):
         text = self.query_one("#filter", Field).value
         if text == self.listing.filter.text:
             return
-        found = parse_filter(text)
+        new_filter = parse_filter(text)
         error = self.query_one("#filter-error", Static)
-        error.update(f" {clean(found.error, 200)} " if found.error else "")
-        self._list(filter=found)
+        error.update(f" {clean(new_filter.error, 200)} " if new_filter.error else "")
+        self._list(filter=new_filter)
         self.post_message(HeaderOutdated())

@@ -1,4 +1,4 @@
-"""What differs between the entry that an operator saw and the entry that is there. Pure."""
+"""Compares the entry that an operator saw with the entry that Redis holds now. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from .schedule_preview import schedule_text
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing in two versions, in words. The texts are as Redis holds them."""
+    """One part of an entry in both versions, as text. Sanitize before drawing: the texts are as
+    Redis holds them.
+
+    :ivar what: the name of the part.
+    """
 
     what: str
     seen: str
@@ -23,7 +27,7 @@ class Difference:
 
 
 def differences(seen: EntryView, current: EntryView) -> list[Difference]:
-    """What differs; never empty, because somebody asked."""
+    """Return the differences, at least one: where no part differs, the versions do."""
     pairs = [
         Difference("schedule", _schedule(seen), _schedule(current)),
         Difference("pause", _pause(seen.pause), _pause(current.pause)),
@@ -35,10 +39,10 @@ def differences(seen: EntryView, current: EntryView) -> list[Difference]:
         if key != "schedule"
     ]
     pairs.append(Difference("problem", seen.error or "none", current.error or "none"))
-    found = [pair for pair in pairs if pair.seen != pair.current]
-    if not found and seen.definition != current.definition:
-        found = [Difference("definition", seen.definition or "-", current.definition or "-")]
-    return found or [
+    different = [pair for pair in pairs if pair.seen != pair.current]
+    if not different and seen.definition != current.definition:
+        different = [Difference("definition", seen.definition or "-", current.definition or "-")]
+    return different or [
         Difference("version", seen.version[:12], f"{current.version[:12]} (changed and back)")
     ]
 
@@ -47,8 +51,8 @@ def _schedule(view: EntryView) -> str:
     if view.schedule is None:
         return "unreadable"
     text = schedule_text(view.schedule)
-    words = describe(view.schedule)
-    return f"{text}  ({words})" if text else words
+    description = describe(view.schedule)
+    return f"{text}  ({description})" if text else description
 
 
 def _pause(pause: Pause | None) -> str:

@@ -1,4 +1,4 @@
-"""A length of time, typed as text. Pure."""
+"""Reads a length of time that was typed as text. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from redbeat_core.schedules.text.tokens import ScheduleError
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of ``5m``, ``1h30m``, ``90``.
+    """Return the seconds of ``5m``, ``1h30m`` or ``90``.
 
-    :raises ScheduleError: it is no length of time.
+    :raises ScheduleError: *text* is not a length of time.
     """
     try:
         return float(text)
@@ -23,7 +23,7 @@ def seconds_of(text: str) -> float:
         every: Any = parse_schedule(f"every {text}")
     except ScheduleError:
         every = None
-    # Nothing but a length: no start, and not by the clock.
+    # Only a plain interval is a length: one with a start or aligned to the clock is not.
     if type(every) is not schedule or every.relative:
         raise ScheduleError("write a length of time as in 90s, 5m, 1h30m, 2 days")
     return float(every.run_every.total_seconds())

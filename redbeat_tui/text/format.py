@@ -1,7 +1,7 @@
-"""Times, durations and texts as the console shows them. Pure.
+"""Formats times, durations and texts for the console and the command line. Pure.
 
-Every function takes the present as an argument (Unix seconds, by the clock that the scheduler
-goes by), and returns plain text without markup. Widths are terminal cells, not characters.
+Every function takes the present as an argument (Unix seconds, by the leader's clock), and returns
+plain text without markup. Widths are terminal cells, not characters.
 """
 
 from __future__ import annotations
@@ -20,35 +20,36 @@ NOTHING = "-"
 #: An entry that is due is late once it has not been dispatched for this long, in seconds.
 LATE_AFTER = 5.0
 
-#: The widest text of :func:`countdown`, :func:`ago` and :func:`at`, in cells.
+#: The widest text of :func:`countdown`, :func:`ago`, :func:`at` and :func:`status_text`, in cells.
 COUNTDOWN_WIDTH = 12
 AGO_WIDTH = 11
 AT_WIDTH = 16
+STATUS_WIDTH = 12
 
-#: One cell everywhere: none that a terminal may draw as a coloured picture of two.
+#: Each glyph takes one cell in every terminal: no terminal draws it as an emoji of two cells.
 GLYPHS: Mapping[str, str] = {
-    "ok": "✓",
+    "succeeded": "✓",
     "failed": "✗",
     "invalid": "!",
     "late": "▲",
     "running": "►",
     "retrying": "↻",
     "revoked": "⊘",
-    "sent": "→",
+    "dispatched": "→",
     "waiting": "·",
     "paused": "‖",
     "disabled": "○",
     "finished": "■",
 }
 ASCII_GLYPHS: Mapping[str, str] = {
-    "ok": "+",
+    "succeeded": "+",
     "failed": "x",
     "invalid": "!",
     "late": "^",
     "running": ">",
     "retrying": "~",
     "revoked": "/",
-    "sent": "-",
+    "dispatched": "-",
     "waiting": ".",
     "paused": "=",
     "disabled": "o",
@@ -57,15 +58,17 @@ ASCII_GLYPHS: Mapping[str, str] = {
 
 
 def status_text(status: str, *, ascii_only: bool = False) -> str:
-    """A status as glyph and word: ``✓ ok``. The word alone is enough to read it."""
+    """Return a status as glyph and word: ``✓ succeeded``. The word alone is enough to read it."""
     glyph = (ASCII_GLYPHS if ascii_only else GLYPHS).get(status, "?")
     return f"{glyph} {status}"
 
 
 def countdown(due: float | None, now: float) -> str:
-    """How long until *due*: ``in 3m 12s``, ``now``, ``late 12s``; ``-`` when there is no due time.
+    """Return the time until *due*: ``in 3m 12s``, ``now``, ``late 12s``; ``-`` without a due time.
 
     ``now`` lasts for :data:`LATE_AFTER` seconds: nothing is late before that.
+
+    :param due: Unix seconds.
     """
     if due is None or not isfinite(due):
         return NOTHING
@@ -77,11 +80,12 @@ def countdown(due: float | None, now: float) -> str:
 
 
 def ago(then: float | None, now: float) -> str:
-    """How long since *then*: ``12s ago``, ``3h 5m ago``; ``never`` when it is None."""
+    """Return the time since *then* (Unix seconds): ``12s ago``, ``3h 5m ago``; ``never`` for
+    None."""
     if then is None or not isfinite(then):
         return "never"
     passed = now - then
-    if passed < 1:  # also when the other machine's clock is ahead
+    if passed < 1:  # negative where the other machine's clock is ahead
         return "now"
     if passed < 60:
         return f"{floor(passed)}s ago"
@@ -91,7 +95,7 @@ def ago(then: float | None, now: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units: ``12s``, ``3m 12s``, ``2h 5m``, ``9d 4h``."""
+    """Return a length of time in its two largest units: ``12s``, ``3m 12s``, ``9d 4h``."""
     whole = max(0, floor(seconds))
     if whole < 60:
         return f"{whole}s"
@@ -114,41 +118,41 @@ def _pair(whole: int, large: int, large_name: str, small: int, small_name: str) 
 
 
 def at(when: float | None, now: float, zone: tzinfo = UTC) -> str:
-    """*when* on the clock of *zone*: ``14:05:00`` today, ``Mon 24 Nov 09:00`` on another day,
-    ``2027-11-24 09:00`` in another year."""
+    """Return *when* (Unix seconds) in the time zone *zone*: ``14:05:00`` for today,
+    ``Mon 24 Nov 09:00`` for another day, ``2027-11-24 09:00`` for another year."""
     if when is None or not isfinite(when):
         return NOTHING
     try:
-        moment, today = datetime.fromtimestamp(when, zone), datetime.fromtimestamp(now, zone)
+        local = datetime.fromtimestamp(when, zone)
+        today = datetime.fromtimestamp(now, zone)
     except (ValueError, OverflowError, OSError):
         return NOTHING
     # Names of days and months are spelled here: strftime would follow the process's locale.
-    clock = f"{moment.hour:02}:{moment.minute:02}"
-    if moment.date() == today.date():
-        return f"{clock}:{moment.second:02}"
-    day = f"{moment.day} {_MONTHS[moment.month - 1]}"
-    if moment.year == today.year:
-        return f"{_DAYS[moment.weekday()]} {day} {clock}"
-    return f"{moment.year:04}-{moment.month:02}-{moment.day:02} {clock}"
+    clock = f"{local.hour:02}:{local.minute:02}"
+    if local.date() == today.date():
+        return f"{clock}:{local.second:02}"
+    day = f"{local.day} {_MONTHS[local.month - 1]}"
+    if local.year == today.year:
+        return f"{_DAYS[local.weekday()]} {day} {clock}"
+    return f"{local.year:04}-{local.month:02}-{local.day:02} {clock}"
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def timestamp(
-    moment: datetime | float | None, zone: tzinfo = UTC, *, fraction: bool = False
-) -> str:
-    """A moment in full, for a details screen: ``Mon 2025-11-24 09:00:00 CET``.
+def timestamp(when: datetime | float | None, zone: tzinfo = UTC, *, fraction: bool = False) -> str:
+    """Return date, time and zone, for the detail screen: ``Mon 2025-11-24 09:00:00 CET``.
 
-    :param fraction: with the parts of a second, where there are any.
+    :param when: an aware datetime or Unix seconds.
+    :param fraction: add the fraction of the second, unless it is zero.
     """
-    if moment is None:
+    if when is None:
         return NOTHING
     try:
-        if not isinstance(moment, datetime):
-            moment = datetime.fromtimestamp(moment, zone)
-        local = moment.astimezone(zone)
+        if not isinstance(when, datetime):
+            when = datetime.fromtimestamp(when, zone)
+        local = when.astimezone(zone)
     except (ValueError, OverflowError, OSError):
         return NOTHING
     parts = f".{local.microsecond:06}".rstrip("0").rstrip(".") if fraction else ""
@@ -157,16 +161,16 @@ def timestamp(
 
 
 def width(text: str) -> int:
-    """Cells that *text* takes."""
+    """Return the number of cells that *text* takes."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 @lru_cache(maxsize=16384)
 def fit(text: str, cells: int, *, right: bool = False, tail: bool = False) -> str:
-    """*text* in exactly *cells* cells: cut with ``…`` or padded.
+    """Return *text* in exactly *cells* cells: cut with ``…`` or padded with spaces.
 
     :param right: align right.
-    :param tail: cut the beginning off, not the end.
+    :param tail: cut the beginning off instead of the end.
     """
     cut = truncate_head(text, cells) if tail else truncate(text, cells)
     padding = " " * (cells - width(cut))
@@ -174,7 +178,7 @@ def fit(text: str, cells: int, *, right: bool = False, tail: bool = False) -> st
 
 
 def truncate(text: str, cells: int) -> str:
-    """*text* in at most *cells* cells; what was cut ends in ``…``.
+    """Return *text* in at most *cells* cells; a text that was cut ends in ``…``.
 
     A wide character is never halved: the result may be one cell short.
     """
@@ -189,7 +193,7 @@ def truncate(text: str, cells: int) -> str:
     for index, char in enumerate(text):
         size = cell_len(char)
         if used + size > room:
-            # The rest may be nothing but marks on the last character, which take no cell.
+            # The rest may be only combining marks on the last character, which take no cell.
             rest = text[index:]
             if len(rest) <= 4 * cells and used + cell_len(rest) <= cells:
                 return text
@@ -199,7 +203,7 @@ def truncate(text: str, cells: int) -> str:
 
 
 def truncate_head(text: str, cells: int) -> str:
-    """*text* in at most *cells* cells; where the beginning was cut off, ``…`` stands."""
+    """Return *text* in at most *cells* cells; ``…`` replaces a beginning that was cut off."""
     if cells <= 0:
         return ""
     if len(text) <= 4 * cells and width(text) <= cells:
@@ -209,7 +213,7 @@ def truncate_head(text: str, cells: int) -> str:
     while start and used + width(text[start - 1]) <= cells:
         start -= 1
         used += width(text[start])
-    # Marks that stand on the last character that was cut off go with it.
+    # Combining marks belong to the character before them, which was cut off.
     while start < len(text) and not width(text[start]):
         start += 1
     return ELLIPSIS + text[start:]

@@ -1,4 +1,4 @@
-"""An entry's policy in words. Pure."""
+"""Describes an entry's policy, and why no run follows, in English. Pure."""
 
 from __future__ import annotations
 
@@ -16,25 +16,44 @@ from .sanitize import clean
 
 
 def policy_lines(text: str | None, zone: tzinfo) -> list[str]:
-    """What the field ``policy`` of an entry says, a line each; empty when it has none.
+    """Describe each member of the field ``policy`` of an entry in a line; no line when the entry
+    has no policy.
 
-    :param zone: whose clock times are told in.
+    :param zone: the time zone of the times in the text.
     """
     try:
         members = members_of(text)
     except PolicyError as exc:
         return [clean(str(exc), 300)]
-    return [_words(name, value, zone) for name, value in members.items()]
+    return [_describe(name, value, zone) for name, value in members.items()]
 
 
 def counts_text(counts: Counts) -> str:
-    """How many nominal times got no run; empty when all did."""
-    told = (("missed", counts.missed), ("skipped", counts.skipped))
-    return ", ".join(f"{number:,} {kind}" for kind, number in told if number)
+    """Return how many nominal times got no run; empty when all of them got one."""
+    numbers = (("missed", counts.missed), ("skipped", counts.skipped))
+    return ", ".join(f"{number:,} {kind}" for kind, number in numbers if number)
+
+
+def no_run_because(view: EntryView, now: float) -> str:
+    """Return why no run of *view* is scheduled, by the word of its status; empty when there is
+    a next run.
+
+    :param now: Unix seconds.
+    """
+    if view.error:
+        return "it is invalid"
+    if view.pause is not None:
+        return "it is paused"
+    if not view.enabled:
+        return "it is disabled"
+    if not view.finished:
+        return ""
+    limit = over_because(view, now)
+    return f"it is finished: {limit}" if limit else "it is finished"
 
 
 def over_because(view: EntryView, now: float) -> str:
-    """Which limit of the policy left no run to come; empty when none did.
+    """Return which limit of the policy allows no further run; empty when no limit does.
 
     :param now: Unix seconds.
     """
@@ -51,19 +70,19 @@ def _runs(number: int) -> str:
 
 
 def length(seconds: float) -> str:
-    """A length of time, exact, as it is typed: ``90s``, ``1h30m``."""
+    """Return the exact length of time as text that can be typed: ``90s``, ``1h30m``."""
     if not seconds:
         return "0s"
     every = schedule(timedelta(seconds=seconds))
     return format_schedule(every).removeprefix("every ")
 
 
-def _moment(seconds: float, zone: tzinfo) -> str:
+def _instant(seconds: float, zone: tzinfo) -> str:
     return timestamp(datetime.fromtimestamp(seconds, zone), zone)
 
 
-def _words(name: str, value: Any, zone: tzinfo) -> str:
-    """What a member of a policy says."""
+def _describe(name: str, value: Any, zone: tzinfo) -> str:
+    """Describe one member of a policy."""
     match name:
         case "catchup":
             return _CATCHUP[value]
@@ -76,9 +95,9 @@ def _words(name: str, value: Any, zone: tzinfo) -> str:
         case "jitter":
             return f"put off by up to {length(value)}" if value else "not put off"
         case "start":
-            return "from any time on" if value is None else f"from {_moment(value, zone)}"
+            return "from any time on" if value is None else f"from {_instant(value, zone)}"
         case "end":
-            return "without end" if value is None else f"until {_moment(value, zone)}"
+            return "without end" if value is None else f"until {_instant(value, zone)}"
         case "max_runs":
             return "any number of runs" if value is None else f"at most {_runs(value)}"
         case "keep_finished":

@@ -1,16 +1,17 @@
-"""Text from Redis, made fit to be drawn in a terminal. Pure.
+"""Makes text from Redis safe to draw in a terminal. Pure.
 
-Anybody who can write to the schedule can choose entry names, arguments and error texts. Whatever
-could move the cursor, talk to the terminal, reorder the line, hide or take another number of
-cells than it seems to is shown by a visible stand-in instead. Everything that comes from Redis
-passes :func:`clean` (a line) or :func:`clean_lines` (a text) before it is drawn.
+Anybody who can write to the schedule can choose entry names, arguments and error texts. A visible
+replacement is drawn for every character that could move the cursor, send a command to the
+terminal, reorder the line, stay invisible, or take another number of cells than it seems to.
+Everything that comes from Redis passes :func:`clean` (a line) or :func:`clean_lines` (a text)
+before it is drawn.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-#: Characters kept of a line unless the caller says otherwise.
+#: Characters kept of a line, unless the caller passes another limit.
 LIMIT = 2_000
 
 #: Combining marks kept on one character. Vietnamese, Hebrew and Thai need two, rarely three;
@@ -19,30 +20,30 @@ MARKS = 3
 
 ELLIPSIS = "…"
 
-#: Letters and symbols that draw nothing: by category they look harmless.
+#: Letters and symbols that draw nothing, although their Unicode category is that of visible ones.
 _BLANK = frozenset((0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800, 0x17B4, 0x17B5))
 _SELECTORS = frozenset((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x180B, 0x180E)))
-#: U+FE0E and U+FE0F choose between the plain and the coloured form of a symbol, which terminals
-#: disagree about; without them the symbol itself is still seen.
+#: U+FE0E and U+FE0F choose between the plain and the coloured form of a symbol. Terminals disagree
+#: about its width then; without them the symbol itself is still drawn.
 _PRESENTATION = "\ufe0e\ufe0f"
 
 
 def clean(text: str, limit: int = LIMIT) -> str:
-    """*text* as one line that is safe to draw.
+    """Return *text* as one line that is safe to draw.
 
-    Control characters become control pictures (``␛``, ``␊``), bytes that were no UTF-8
+    Control characters become control pictures (``␛``, ``␊``), bytes that are not UTF-8 become
     ``⟨xE9⟩``, bidirectional and zero-width controls and other invisible or unassigned characters
-    ``⟨202E⟩``, a pile of combining marks ``⟨+12⟩``.
+    become ``⟨202E⟩``, and too many combining marks on one character become ``⟨+12⟩``.
 
-    :param limit: characters of the result at most; what was cut ends in ``…``.
+    :param limit: the most characters of the result; a text that was cut ends in ``…``.
     """
     if len(text) <= limit:
         if text.isascii() and text.isprintable():
             return text
         shown = _shown(text)
     else:
-        # Read no more than can be shown: a value may be many megabytes. One more than the
-        # limit, so that the cut below sees that there was more.
+        # Process no more than can be drawn: a value may have many megabytes. The one character
+        # beyond the limit makes the cut below happen.
         shown = _shown(text[: limit + 1])
     if len(shown) <= limit:
         return shown
@@ -50,12 +51,12 @@ def clean(text: str, limit: int = LIMIT) -> str:
 
 
 def clean_lines(text: str, limit: int = 20_000, lines: int = 500) -> list[str]:
-    """*text* as lines that are safe to draw, for a definition or a traceback.
+    """Return *text* as lines that are safe to draw, for a definition or a traceback.
 
     A tab becomes spaces; everything else is as in :func:`clean`.
 
-    :param limit: characters of all lines together, about.
-    :param lines: lines at most; a last line ``…`` says that there were more.
+    :param limit: characters of all lines together, approximately.
+    :param lines: the most lines; a last line ``…`` stands for those that were cut.
     """
     cut = text[: limit + 1]
     result = [clean(line.expandtabs(4), limit) for line in cut.replace("\r\n", "\n").split("\n")]
@@ -65,7 +66,7 @@ def clean_lines(text: str, limit: int = 20_000, lines: int = 500) -> list[str]:
 
 
 class _Replacements(dict[int, str]):
-    """Code point -> what is shown for it, worked out when first met."""
+    """Code point -> the text drawn for it, computed at the first use."""
 
     def __missing__(self, code: int) -> str:
         shown = self[code] = _replacement(code)
@@ -79,7 +80,7 @@ def _replacement(code: int) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "␡"
-    if 0xDC80 <= code <= 0xDCFF:  # a byte, kept by "surrogateescape"
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was decoded with "surrogateescape"
         return f"⟨x{code - 0xDC00:02X}⟩"
     if category == "Cs":
         return "�"
@@ -95,8 +96,8 @@ def _replacement(code: int) -> str:
 
 
 def _joins(code: int) -> bool:
-    """Whether it is a Hangul vowel or tail: no cell of its own in some terminals, one in others.
-    Those that belong to a syllable were composed into it before."""
+    """Whether the character is a Hangul vowel or tail: some terminals give it no cell of its own,
+    others give it one. Those that belong to a syllable were composed into it before."""
     return 0x1160 <= code <= 0x11FF or 0xD7B0 <= code <= 0xD7FF
 
 
@@ -105,8 +106,8 @@ _REPLACEMENTS = _Replacements()
 
 def _shown(text: str) -> str:
     if not text.isascii():
-        # Composed, a letter and its accent are one character everywhere; terminals differ about
-        # two.
+        # A composed letter and accent are one character in every terminal; terminals differ in
+        # how they draw two.
         text = unicodedata.normalize("NFC", text)
         text = _without_presentation(text)
     text = text.translate(_REPLACEMENTS)
@@ -118,6 +119,7 @@ def _shown(text: str) -> str:
 def _without_presentation(text: str) -> str:
     if "\ufe0e" not in text and "\ufe0f" not in text:
         return text
+    """Drop U+FE0E and U+FE0F behind symbols."""
     kept: list[str] = []
     for char in text:
         if char in _PRESENTATION and kept and unicodedata.category(kept[-1]) in ("So", "Sm"):
@@ -127,6 +129,7 @@ def _without_presentation(text: str) -> str:
 
 
 def _with_few_marks(text: str) -> str:
+    """Replace all but the first :data:`MARKS` combining marks on a character by their number."""
     shown: list[str] = []
     run = 0
     for char in text:

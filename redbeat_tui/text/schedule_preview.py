@@ -1,6 +1,6 @@
-"""What a schedule typed as text means: in words, with its next runs, or what is wrong with it.
+"""Previews a schedule that was typed as text: its description and next runs, or its error.
 
-Pure, but it may take long: call it from a thread.
+Pure, but it may take seconds: call it from a thread.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from redbeat_core.schedules import (
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST
 from redbeat_core.schedules.text.english import duration
 
-#: Put in place of a schedule that cannot be read, to see whether the rest can.
+#: Replaces an invalid schedule to check whether the rest of the entry is valid.
 _ANY_SCHEDULE = {"__type__": "interval", "every": 60.0, "relative": False}
-#: Next runs that are shown before a schedule is saved.
+#: The number of next runs that are shown before a schedule is saved.
 RUNS = 5
-#: Seconds that working them out may take while somebody waits for them.
+#: Seconds that computing them may take while an operator waits for them.
 BUDGET = 2.0
 
 
@@ -39,13 +39,14 @@ BUDGET = 2.0
 class Preview:
     """The meaning of *text*.
 
-    :ivar schedule: None when the text is no schedule.
-    :ivar words: the schedule in plain English.
+    :ivar schedule: the parsed schedule; None when the text is not one.
+    :ivar words: the description of the schedule in English.
     :ivar runs: the next runs (UTC).
-    :ivar pace: how far they are apart, in words; empty: there are fewer than two.
-    :ivar complete: there are so many, or no more; False: the others were not found in time.
-    :ivar error: what is wrong, in words; empty: nothing is.
-    :ivar column: where in the text, from 0; None: nowhere in particular.
+    :ivar pace: the average time between two runs, as text; empty when there are fewer than two.
+    :ivar complete: whether *runs* holds as many runs as asked for, or all there are; False when
+        the others could not be computed in time.
+    :ivar error: why the text is not a usable schedule; empty when it is.
+    :ivar column: the column of the error, from 0; None when it has none.
     """
 
     text: str
@@ -65,10 +66,12 @@ def preview(
     now: datetime,
     dst: DstPolicy = DEFAULT_DST,
 ) -> Preview:
-    """Read *text* as a schedule. Never raises.
+    """Parse *text* as a schedule and compute its next runs. Never raises.
 
-    :param app: gives the time zone.
-    :param last_run_at: of the entry that gets the schedule; intervals go on from it.
+    :param app: its time zone applies to the schedule.
+    :param last_run_at: the last run of the entry that gets the schedule; intervals continue from
+        it.
+    :param now: the present (aware).
     :param dst: that entry's policy for changes of the clock.
     """
     if not text.strip():
@@ -79,25 +82,26 @@ def preview(
         return Preview(text, error=str(exc), column=exc.column)
     schedule.app = app
     try:
-        found = outlook(schedule, now, RUNS, BUDGET, anchor=last_run_at, dst=dst)
+        runs = outlook(schedule, now, RUNS, BUDGET, anchor=last_run_at, dst=dst)
     except Exception as exc:
-        # Arithmetic at the edges of what a date can be; to the person it is one more wrong text.
+        # Date arithmetic fails at the limits of datetime; the operator typed an unusable text.
         return Preview(text, error=f"this schedule cannot be computed: {exc}")
     error = ""
-    if found.complete and not found.times:
+    if runs.complete and not runs.times:
         error = "this schedule never runs: no date from now on matches it"
-    words = found.words or text
-    return Preview(text, schedule, words, found.times, pace(found), found.complete, error)
+    description = runs.words or text
+    return Preview(text, schedule, description, runs.times, pace(runs), runs.complete, error)
 
 
-def pace(found: Outlook) -> str:
-    """How far the runs are apart: ``every 23 hours 30 minutes on average``; empty for one."""
-    gap = found.average_gap
-    if gap is None:
+def pace(runs: Outlook) -> str:
+    """Return the average time between *runs*: ``every 23 hours 30 minutes on average``; empty
+    when there are fewer than two."""
+    average = runs.average_gap
+    if average is None:
         return ""
-    # In two units or so: what follows says nothing.
-    unit = next((unit for least, unit in _UNITS if gap > least), gap)
-    return f"every {duration(round(gap / unit) * unit)} on average"
+    # Rounded to about two units: smaller ones have no meaning for an operator.
+    unit = next((unit for least, unit in _UNITS if average > least), average)
+    return f"every {duration(round(average / unit) * unit)} on average"
 
 
 _UNITS = (
@@ -109,8 +113,11 @@ _UNITS = (
 
 
 def next_runs(record: EntryRecord, view: EntryView, now: datetime) -> Outlook:
-    """When the next runs will be made, as far as the policy allows any; none when the scheduler
-    makes none."""
+    """Return the next runs of an entry that its policy allows; none when it is invalid, paused or
+    disabled.
+
+    :param now: the present (aware).
+    """
     if view.schedule is None or view.error or view.pause or not view.enabled:
         return Outlook("", (), None, complete=True)
     runs = upcoming(record, view.schedule, view.total_run_count, view.policy, now)
@@ -118,7 +125,7 @@ def next_runs(record: EntryRecord, view: EntryView, now: datetime) -> Outlook:
 
 
 def repairable(record: EntryRecord) -> bool:
-    """Whether *record* is an entry that runs once it is given a schedule that can be read."""
+    """Whether *record* becomes a valid entry when it gets a valid schedule."""
     if record.fault:
         return False
     loose = {**json_object(record.definition), "schedule": _ANY_SCHEDULE}
@@ -126,7 +133,7 @@ def repairable(record: EntryRecord) -> bool:
 
 
 def schedule_text(schedule: BaseSchedule | None) -> str:
-    """*schedule* as text that can be edited; empty when there is no such text."""
+    """Return *schedule* as text that can be edited; empty when it has no such text."""
     if schedule is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What a run on request may be given in place of the entry's own: as text, to be typed. Pure."""
+"""Reads the args, kwargs and queue that an operator types for one run on request. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from redbeat_core.entries.view import EntryView
 
 from .sanitize import clean
 
-#: Characters of a value that are offered to be changed; more is replaced as a whole.
+#: The most characters of a value that a field offers for editing; a longer value is only replaced.
 _EDITABLE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A field of the question.
+    """A field of the dialog.
 
     :ivar key: ``args``, ``kwargs`` or ``queue``.
-    :ivar text: what it holds at first.
-    :ivar hint: what it shows when it is empty.
+    :ivar text: its content at first.
+    :ivar hint: the text that it shows while it is empty.
     """
 
     key: str
@@ -31,46 +31,47 @@ class Typed:
 
 
 class TypedWrongError(ValueError):
-    """What was typed cannot be; the message says why."""
+    """The typed text is not a valid value; the message says why."""
 
 
 def fields_of(view: EntryView) -> tuple[Typed, ...]:
-    """The fields for a run of *view*, filled with the entry's own."""
+    """Return the fields for a run of *view*, filled with the entry's own values."""
     queue = view.options.get("queue")
-    known = queue if isinstance(queue, str) and clean(queue) == queue else ""
+    own_queue = queue if isinstance(queue, str) and clean(queue) == queue else ""
     return (
         _json("args", list(view.args or ()), 'a list, as in [1, "a"]'),
         _json("kwargs", dict(view.kwargs or {}), 'an object, as in {"key": 1}'),
-        Typed("queue", known, "where the entry's runs go"),
+        Typed("queue", own_queue, "where the entry's runs go"),
     )
 
 
 def _json(key: str, value: Any, form: str) -> Typed:
     for ascii_only in (False, True):
         text = json.dumps(value, cls=RedBeatJSONEncoder, ensure_ascii=ascii_only)
-        # What is shown otherwise than it is cannot be typed on.
+        # A text that sanitizing changes cannot be edited: the field would hold the replacement.
         if len(text) <= _EDITABLE and clean(text) == text:
             return Typed(key, text, f"the entry's own, or {form}")
     return Typed(key, "", f"the entry's own {len(text)} characters, or {form}")
 
 
 def overrides(fields: tuple[Typed, ...], typed: Mapping[str, str]) -> dict[str, Any]:
-    """What differs from the entry, for :meth:`redbeat_core.operations.Operations.trigger`.
+    """Return the values that differ from the entry's own, as keyword arguments for
+    :meth:`redbeat_core.operations.Operations.trigger`.
 
-    :param typed: by the fields' keys; what is as it was, or empty, is the entry's own.
+    :param typed: text by the fields' keys; unchanged or empty, it means the entry's own value.
     :raises TypedWrongError: with the reason.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for field in fields:
         text = typed.get(field.key, "").strip()
         if not text or text == field.text:
             continue
-        found[field.key] = text if field.key == "queue" else read_json(field.key, text)
-    return found
+        values[field.key] = text if field.key == "queue" else read_json(field.key, text)
+    return values
 
 
 def read_json(key: str, text: str) -> Any:
-    """The args (a list) or kwargs (an object) that were typed as *text*.
+    """Parse the args (a list) or kwargs (an object) that were typed as *text*.
 
     :raises TypedWrongError: with the reason.
     """

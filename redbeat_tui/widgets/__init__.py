@@ -1,1 +1,1 @@
-"""The widgets of the console, one a module, their messages nested in them."""
+"""The widgets of the console, one per module; the messages of a widget are nested in its class."""

@@ -1,4 +1,5 @@
-"""The line above the keys: what happens now. A run that was asked for stays until it has ended."""
+"""The line above the key bar: the last event, or the run that the operator requested, until that
+run has ended."""
 
 from __future__ import annotations
 
@@ -9,21 +10,33 @@ from textual.style import Style
 from textual.widget import Widget
 
 from redbeat_core.events import Event
-from redbeat_tui.live.requested_runs import DISPATCHED, FAILED, REQUESTED, RUNNING, SUCCEEDED, Run
+from redbeat_tui.live.requested_runs import (
+    DISPATCHED,
+    FAILED,
+    REQUESTED,
+    RETRYING,
+    REVOKED,
+    RUNNING,
+    SUCCEEDED,
+    Run,
+)
 from redbeat_tui.text.event_text import clock, describe_event
+from redbeat_tui.text.format import GLYPHS
 from redbeat_tui.text.sanitize import clean
 
 from .line import Part, fit
 
-#: Stage -> glyph, words, component class.
-_STAGES = {
-    REQUESTED: ("◌", "run requested, waiting for the leader", "activity--warn"),
-    DISPATCHED: ("→", "dispatched", "activity--active"),
-    RUNNING: ("▶", "running", "activity--active"),
-    SUCCEEDED: ("✓", "succeeded", "activity--good"),
-    FAILED: ("✗", "failed", "activity--bad"),
+#: Stage -> component class; every other stage is an end without success.
+_STAGE_STYLES = {
+    REQUESTED: "activity--warn",
+    DISPATCHED: "activity--active",
+    RUNNING: "activity--active",
+    RETRYING: "activity--warn",
+    SUCCEEDED: "activity--good",
+    REVOKED: "activity--warn",
 }
-_LOOKS = {
+#: Severity of an event -> component class.
+_EVENT_STYLES = {
     "quiet": "activity--dim",
     "good": "activity--dim",
     "warn": "activity--warn",
@@ -32,7 +45,7 @@ _LOOKS = {
 
 
 class Activity(Widget):
-    """Draws the run that an operator asked for, or the last event."""
+    """Draws the run that the operator requested, or the last event."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES = {
@@ -50,13 +63,22 @@ class Activity(Widget):
         self._cut = 0
 
     def show_run(self, run: Run, zone: tzinfo) -> None:
-        """Show how far *run* is."""
-        glyph, words, look = _STAGES[run.stage]
+        """Show the stage of *run*.
+
+        :param zone: the time zone of the time of day.
+        """
+        style = _STAGE_STYLES.get(run.stage, "activity--bad")
+        if run.stage == REQUESTED:
+            glyph = "◌"
+            text = "run requested, waiting for the leader"
+        else:
+            glyph = GLYPHS.get(run.stage, GLYPHS[FAILED])
+            text = run.stage
         parts = [
             (clock(run.at, zone), "activity--dim"),
-            (f" {glyph} ", look),
+            (f" {glyph} ", style),
             (clean(run.name, 200), ""),
-            (f"  {words}", look),
+            (f"  {text}", style),
         ]
         if run.detail:
             parts.append((f"  {clean(run.detail, 300)}", ""))
@@ -65,18 +87,21 @@ class Activity(Widget):
         self._show(parts)
 
     def show_event(self, event: Event, zone: tzinfo) -> None:
-        """Show the last thing that happened."""
-        words, weight = describe_event(event)
+        """Show the last event.
+
+        :param zone: the time zone of the time of day.
+        """
+        text, severity = describe_event(event)
         parts = [
             (clock(event.time.timestamp(), zone), "activity--dim"),
             ("   ", ""),
             (clean(event.subject, 200), ""),
-            (f"  {words}", _LOOKS[weight]),
+            (f"  {text}", _EVENT_STYLES[severity]),
         ]
         self._show(parts)
 
     def show_right(self, text: str) -> None:
-        """Show *text* at the right end."""
+        """Show *text* at the right end of the line."""
         if text != self._right:
             self._right = text
             self.refresh()
@@ -88,13 +113,13 @@ class Activity(Widget):
 
     def render(self) -> Content:
         left = [
-            Part(text, self._look(look), keep=12 if index == 2 else None)
-            for index, (text, look) in enumerate(self._left)
+            Part(text, self._style(style), keep=12 if index == 2 else None)
+            for index, (text, style) in enumerate(self._left)
         ]
         if len(left) > 3:
             left[-1] = Part(left[-1].text, left[-1].style, keep=8)
-        right = [Part(self._right + " ", self._look("activity--dim"))]
+        right = [Part(self._right + " ", self._style("activity--dim"))]
         return fit([Part(" "), *left], right, self.size.width)
 
-    def _look(self, name: str) -> Style:
+    def _style(self, name: str) -> Style:
         return self.get_visual_style(name, partial=True) if name else Style()

@@ -1,7 +1,7 @@
-"""The columns of the table: which fit into a width, and the text of each cell.
+"""The columns of the table: chooses those that fit into a width, and makes the text of each cell.
 
-Widths depend on the width of the table alone, never on what is in it, so nothing moves sideways
-when data changes.
+Widths depend only on the width of the table, never on its content, so no column moves when data
+changes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from redbeat_tui.text.format import (
     AT_WIDTH,
     COUNTDOWN_WIDTH,
     NOTHING,
+    STATUS_WIDTH,
     ago,
     at,
     countdown,
@@ -27,18 +28,18 @@ from redbeat_tui.text.sanitize import clean
 
 #: Cells between two columns.
 GAP = 2
-#: Cells in front of the first column, where the cursor's marker is.
+#: Cells in front of the first column, for the cursor's marker.
 MARGIN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What a cell's text depends on besides its row.
+    """The values beside the row that a cell's text depends on.
 
     :ivar now: Unix seconds, by the leader's clock.
-    :ivar live: whether the rows are known to be as they are; if not, nothing is called late.
-    :ivar zone: whose clock absolute times are told in.
-    :ivar ascii_only: draw with ASCII where there is a choice.
+    :ivar live: whether the rows are up to date with Redis; if not, no entry is drawn as late.
+    :ivar zone: the time zone of absolute times.
+    :ivar ascii_only: use the ASCII glyphs.
     """
 
     now: float
@@ -48,19 +49,19 @@ class Present:
 
     @property
     def judged(self) -> float | None:
-        """The time at which lateness is judged: None while not live."""
+        """The present for deciding which entries are late; None while not live."""
         return self.now if self.live else None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A kind of cell.
+    """A column of the table.
 
     :ivar key: its name; where the table can be sorted by it, the name in ``listing.SORTS``.
-    :ivar least: cells without which it is not worth showing.
-    :ivar want: cells that it gets before a column of lower priority appears.
-    :ivar most: cells beyond which more are of no use.
-    :ivar tail: what is too long is cut at its beginning: the end tells more.
+    :ivar least: the cells below which the column is not shown.
+    :ivar want: the cells that it gets before a column of lower priority appears.
+    :ivar most: the cells beyond which the column is not widened.
+    :ivar tail: a text that is too long is cut at its beginning, because the end says more.
     """
 
     key: str
@@ -74,7 +75,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A column at its place.
+    """A column at its position in the table.
 
     :ivar x: its first cell, from the left edge of the table.
     """
@@ -99,7 +100,7 @@ def _schedule(row: Row, _: Present) -> str:
 def _due(row: Row, present: Present) -> str:
     due = row.facts.due
     if due is not None and due <= present.now and not present.live:
-        return "unknown"  # it may have run: nobody told
+        return "unknown"  # it may have run: no event arrives while not live
     return countdown(due, present.now)
 
 
@@ -121,35 +122,37 @@ def _reason(row: Row, present: Present) -> str:
 
 _NAME = Column("name", "Name", _name, 10, 16, 44)
 _TASK = Column("task", "Task", _task, 12, 12, 36, tail=True)
-_SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 18, 44)
+_SCHEDULE = Column("schedule", "Schedule", _schedule, 12, 16, 44)
 _AT = Column("at", "Next run", _next, AT_WIDTH, AT_WIDTH, AT_WIDTH)
 _DUE = Column("next", "Due", _due, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH, COUNTDOWN_WIDTH)
 _LAST = Column("last", "Last run", _last, AGO_WIDTH, AGO_WIDTH, AGO_WIDTH)
-_STATUS = Column("status", "Status", _status, 10, 10, 10)
+_STATUS = Column("status", "Status", _status, STATUS_WIDTH - 1, STATUS_WIDTH, STATUS_WIDTH)
 _REASON = Column("reason", "Reason", _reason, 16, 20, 10_000)
 
 #: From left to right.
 COLUMNS = (_NAME, _TASK, _SCHEDULE, _AT, _DUE, _LAST, _STATUS, _REASON)
-#: What an operator needs, the most needed first; shown as soon as the least of each fits.
+#: The columns that an operator needs, the most needed first; shown as soon as the least fits.
 _NEEDED = (_NAME, _DUE, _STATUS, _SCHEDULE)
-#: What appears when there is room, in this order.
-_WELCOME = (_LAST, _AT, _TASK)
-#: Cells that these get before the reasons appear, which say at length what the status says.
+#: The columns that are added in this order when they fit.
+_OPTIONAL = (_LAST, _AT, _TASK)
+#: Cells that these columns get before the reason appears, since the status summarises the reason.
 _AMPLE: Mapping[str, int] = {"name": 24, "task": 20, "schedule": 24}
-#: Which columns share the cells that are left over, and in what proportion.
+#: The columns that share the cells that are left over -> each one's part.
 _GROW: Mapping[str, int] = {"name": 3, "task": 3, "schedule": 3, "reason": 4}
 
 
 def arrange(cells: int) -> tuple[Placed, ...]:
-    """The columns that fit into *cells* cells, at their places."""
+    """Return the columns that fit into *cells* cells, at their positions."""
     widths: dict[str, int] = {}
     for column in _NEEDED:
         if not widths or _total(widths) + GAP + column.least <= cells:
             widths[column.key] = column.least
+    if _STATUS.key in widths and _total(widths) < cells:
+        widths[_STATUS.key] += 1
     wanted = {column.key: column.want for column in _NEEDED if column.key in widths}
     if len(wanted) == len(_NEEDED) and _total(wanted) <= cells:
         widths = wanted
-        for column in _WELCOME:
+        for column in _OPTIONAL:
             if _total(widths) + GAP + column.want > cells:
                 break
             widths[column.key] = column.want
@@ -173,7 +176,7 @@ def _total(widths: Mapping[str, int]) -> int:
 
 
 def _share(widths: dict[str, int], left: int) -> None:
-    """Give the columns *left* more cells, in proportion, none more than it can use."""
+    """Widen the columns by *left* cells in proportion, none beyond its most."""
     most = {column.key: column.most for column in COLUMNS}
     while left > 0:
         growing = {key: _GROW[key] for key in widths if key in _GROW and widths[key] < most[key]}
@@ -184,14 +187,14 @@ def _share(widths: dict[str, int], left: int) -> None:
             more = min(before * part // whole, most[key] - widths[key], left)
             widths[key] += more
             left -= more
-        if left == before:  # too few to divide: one each
+        if left == before:  # too few cells to divide: one for each column
             for key in list(growing)[:left]:
                 widths[key] += 1
                 left -= 1
 
 
 def texts(row: Row, placed: tuple[Placed, ...], present: Present) -> tuple[str, ...]:
-    """The cells of *row*, each in exactly the width of its column."""
+    """Return the cells of *row*, each in exactly the width of its column."""
     return tuple(
         fit(place.column.text(row, present), place.width, tail=place.column.tail)
         for place in placed
@@ -199,7 +202,7 @@ def texts(row: Row, placed: tuple[Placed, ...], present: Present) -> tuple[str, 
 
 
 def titles(placed: tuple[Placed, ...], sort: str, arrow: str) -> tuple[str, ...]:
-    """The header's cells; the column that the table is sorted by has *arrow* behind its title."""
+    """Return the header's cells; the title of the column *sort* is followed by *arrow*."""
     shown: list[str] = []
     for place in placed:
         title = place.column.title
@@ -210,7 +213,7 @@ def titles(placed: tuple[Placed, ...], sort: str, arrow: str) -> tuple[str, ...]
 
 
 def column_at(placed: tuple[Placed, ...], x: int) -> Column | None:
-    """The column at cell *x*."""
+    """Return the column at cell *x*; None left of the first column."""
     for place in reversed(placed):
         if x >= place.x:
             return place.column

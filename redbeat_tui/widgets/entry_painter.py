@@ -1,6 +1,6 @@
-"""From a row's cells to a styled line of the table.
+"""Draws a row's cells as a styled line of the table.
 
-Status is told by glyph and word, and the cursor by a marker, so that nothing is lost without
+A glyph and a word show the status, and a marker shows the cursor, so that nothing is lost without
 colour. Text is always a segment of its own and never markup.
 """
 
@@ -22,10 +22,10 @@ from .entry_columns import GAP, MARGIN, Placed, Present, texts, titles
 if TYPE_CHECKING:
     from textual.widget import Widget
 
-#: Drawn lines that are kept: a screen has fewer, and scrolling back and forth stays cheap.
+#: The most drawn lines in the cache: more than a screen has, so that scrolling back is cheap.
 _KEPT = 600
 
-#: The table's component classes: what a theme may restyle.
+#: The table's component classes, which a theme may restyle.
 COMPONENTS = {
     "entry-table--header",
     "entry-table--cursor",
@@ -77,16 +77,16 @@ EntryTable {
 }
 """
 
-#: The component class that a status is drawn in.
+#: Status -> the component class that it is drawn in.
 LOOKS: Mapping[str, str] = {
-    "ok": "good",
+    "succeeded": "good",
     "failed": "bad",
     "invalid": "bad",
     "late": "warning",
     "retrying": "warning",
     "revoked": "warning",
     "running": "active",
-    "sent": "muted",
+    "dispatched": "muted",
     "paused": "warning",
     "waiting": "muted",
     "disabled": "muted",
@@ -96,9 +96,9 @@ LOOKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """All that decides how a line looks.
+    """The values that decide how a line looks; lines that are equal are drawn equally.
 
-    :ivar texts: the cells; None: there is no row here.
+    :ivar texts: the cells; None for a line without a row.
     """
 
     texts: tuple[str, ...] | None = None
@@ -107,12 +107,12 @@ class Line:
 
 
 def line_of(row: Row, placed: tuple[Placed, ...], present: Present, cursor: bool) -> Line:
-    """What is to be drawn of *row*."""
+    """Return the line of *row*."""
     return Line(texts(row, placed, present), row.status_at(present.judged), cursor)
 
 
 class Painter:
-    """Draws lines in the styles of a widget, and keeps what it has drawn."""
+    """Draws lines in the styles of a widget, and caches them."""
 
     def __init__(self, widget: Widget) -> None:
         self._widget = widget
@@ -120,12 +120,12 @@ class Painter:
         self._styles: dict[str, Style] = {}
 
     def forget(self) -> None:
-        """The styles or the columns are others now."""
+        """Clear the caches, after a change of the styles or the columns."""
         self._strips.clear()
         self._styles.clear()
 
     def line(self, line: Line, placed: tuple[Placed, ...], present: Present, cells: int) -> Strip:
-        """The line of a row, exactly *cells* wide."""
+        """Return the drawn line of a row, exactly *cells* wide."""
         key = (line, present.live, cells)
         strip = self._strips.get(key)
         if strip is None:
@@ -139,7 +139,7 @@ class Painter:
         status = muted = base
         if not present.live:
             status = muted = base = base + self._ink("stale")
-        elif not base.reverse:  # where it is, a colour would be the background's
+        elif not base.reverse:  # in reverse video a colour would become the background
             status = base + self._ink(LOOKS.get(line.status, "muted"))
             muted = base if line.cursor else base + self._ink("muted")
         marker = (">" if present.ascii_only else "▌") if line.cursor else ""
@@ -160,7 +160,7 @@ class Painter:
         return Strip(segments).adjust_cell_length(cells, base)
 
     def header(self, placed: tuple[Placed, ...], sort: str, arrow: str, cells: int) -> Strip:
-        """The line of the columns' titles."""
+        """Return the line of the columns' titles."""
         style = self._style("header")
         segments = [Segment(" " * MARGIN, style)]
         for place, text in zip(placed, titles(placed, sort, arrow), strict=True):
@@ -170,24 +170,25 @@ class Painter:
         return Strip(segments).adjust_cell_length(cells, style)
 
     def message(self, text: str, cells: int) -> Strip:
-        """A line with *text* in its middle."""
+        """Return a line with *text* in its middle."""
         style = self._style("") + self._ink("muted")
         indent = " " * max(MARGIN, (cells - width(text)) // 2) if text else ""
         return Strip([Segment(indent + text, style)]).adjust_cell_length(cells, style)
 
     def selected(self, strip: Strip, span: tuple[int, int]) -> Strip:
-        """*strip* with the characters of *span* marked; -1 is the end of the line."""
+        """Return *strip* with the characters of *span* in the style of selected text; -1 is the end
+        of the line."""
         text = strip.text
         start = width(text[: span[0]])
         end = strip.cell_length if span[1] == -1 else width(text[: span[1]])
         style = self._widget.screen.get_component_rich_style("screen--selection")
-        marked = [
-            Segment(part, (was or Style()) + style) for part, was, _ in strip.crop(start, end)
+        selected = [
+            Segment(part, (before or Style()) + style) for part, before, _ in strip.crop(start, end)
         ]
-        return Strip.join([strip.crop(0, start), Strip(marked), strip.crop(end)])
+        return Strip.join([strip.crop(0, start), Strip(selected), strip.crop(end)])
 
     def _style(self, look: str) -> Style:
-        """A component's style on its own background; the widget's own for an empty name."""
+        """Return a component's style with its background; the widget's own for an empty name."""
         style = self._styles.get(look)
         if style is None:
             widget = self._widget
@@ -199,7 +200,7 @@ class Painter:
         return style
 
     def _ink(self, look: str) -> Style:
-        """A component's colour and weight, for any background."""
+        """Return a component's colour and weight without its background."""
         style = self._styles.get(f"ink {look}")
         if style is None:
             full = self._widget.get_component_rich_style(f"entry-table--{look}")

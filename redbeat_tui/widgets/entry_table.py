@@ -1,12 +1,12 @@
-"""The table of entries: it draws the lines that are visible, and repaints the cells that changed.
+"""The table of entries: draws the visible lines, and repaints only the cells that changed.
 
-How an app uses it, for example on each drain of its feed, and on each second::
+An app uses it like this, for example on each drain of its feed, and each second::
 
     if listing.update(model.rows, delta):
-        table.set_rows(listing.rows)     # repaints the lines that are other than before
-    table.tick(model.now(), live=model.live)   # repaints countdowns whose text is another now
+        table.set_rows(listing.rows)     # repaints the lines that changed
+    table.tick(model.now(), live=model.live)   # repaints the countdowns whose text changed
 
-The rows are drawn as they are in the sequence that was handed over, which is not copied.
+The table draws the sequence of rows that it gets, and does not copy it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from redbeat_tui.live.row import Row
 from .entry_columns import GAP, MARGIN, Placed, Present, arrange, column_at, texts
 from .entry_painter import COMPONENTS, CSS, Line, Painter, line_of
 
-#: Lines that can be copied at a time.
+#: The most lines that can be copied at a time.
 _COPIED = 10_000
 
 
 class EntryTable(ScrollView, can_focus=True):
     """A virtual table of :class:`~redbeat_tui.live.row.Row`.
 
-    :ivar cursor: index of the row that the cursor is on. It stays on its entry when others move.
-    :ivar zone: whose clock next runs are shown in.
-    :ivar ascii_only: draw with ASCII only.
-    :ivar empty_text: what is drawn when there are no rows.
+    :ivar cursor: index of the row under the cursor. The cursor stays on its entry when rows move.
+    :ivar zone: the time zone of the next runs.
+    :ivar ascii_only: draw with ASCII characters only.
+    :ivar empty_text: the text that is drawn when there are no rows.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,9 +64,9 @@ class EntryTable(ScrollView, can_focus=True):
 
     @dataclass
     class Highlighted(Message):
-        """The cursor came to another entry.
+        """The cursor moved to another entry.
 
-        :ivar name: the entry's; None when there are no rows.
+        :ivar name: the entry's name; None when there are no rows.
         """
 
         table: EntryTable
@@ -77,12 +77,12 @@ class EntryTable(ScrollView, can_focus=True):
             return self.table
 
         def can_replace(self, message: Message) -> bool:
-            """Only the last one matters."""
+            """Whether a later message of this type makes this one useless: always."""
             return isinstance(message, EntryTable.Highlighted)
 
     @dataclass
     class Selected(Message):
-        """Enter was pressed on an entry, or it was clicked twice."""
+        """The operator pressed Enter on an entry, or clicked it twice."""
 
         table: EntryTable
         name: str
@@ -93,9 +93,9 @@ class EntryTable(ScrollView, can_focus=True):
 
     @dataclass
     class HeaderClicked(Message):
-        """A column's title was clicked.
+        """The operator clicked a column's title.
 
-        :ivar sort: the column's name, as in ``listing.SORTS``.
+        :ivar sort: the column's name in ``listing.SORTS``.
         """
 
         table: EntryTable
@@ -120,37 +120,38 @@ class EntryTable(ScrollView, can_focus=True):
         self._rows: Sequence[Row] = ()
         self._now = 0.0
         self._live = True
-        self._sort, self._reverse = "next", False
+        self._sort = "next"
+        self._reverse = False
         self._cursor_name: str | None = None
-        # Until somebody moves the cursor the top of the table stays in view, whatever runs.
+        # Until the operator moves the cursor, the top of the table stays in view.
         self._moved = False
         self._placed: tuple[Placed, ...] = ()
         self._drawn: dict[int, Line] = {}
         self._painter = Painter(self)
 
-    # What an app calls
+    # For the app
 
     @property
     def rows(self) -> Sequence[Row]:
-        """The rows that are shown, in their order."""
+        """The rows of the table, in their order."""
         return self._rows
 
     @property
     def selected_name(self) -> str | None:
-        """The name of the entry that the cursor is on."""
+        """The name of the entry under the cursor."""
         return self._cursor_name
 
     @property
     def selected_row(self) -> Row | None:
-        """The row that the cursor is on."""
+        """The row under the cursor."""
         return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
 
     def set_rows(self, rows: Sequence[Row], now: float | None = None) -> None:
-        """Show *rows*, filtered and in order already. Repaints the lines that are other now.
+        """Show *rows*, which are already filtered and sorted. Repaints the lines that changed.
 
         The sequence is not copied; call this again after changing it.
 
-        :param now: Unix seconds; else as at the last :meth:`tick`.
+        :param now: Unix seconds; None: the time of the last :meth:`tick`.
         """
         if now is not None:
             self._now = now
@@ -171,9 +172,10 @@ class EntryTable(ScrollView, can_focus=True):
         self._repaint()
 
     def tick(self, now: float, *, live: bool | None = None) -> None:
-        """The time is *now* (Unix seconds): repaint the cells whose text is another.
+        """Set the present, and repaint the cells whose text depends on it and changed.
 
-        :param live: whether the rows are known to be true; if not, nothing is called late.
+        :param now: Unix seconds.
+        :param live: whether the rows are up to date with Redis; if not, no entry is drawn as late.
         """
         self._now = now
         if live is not None and live != self._live:
@@ -183,12 +185,12 @@ class EntryTable(ScrollView, can_focus=True):
         self._repaint()
 
     def show_sort(self, sort: str, *, reverse: bool = False) -> None:
-        """Mark the column that the rows are sorted by. The sorting itself is the caller's."""
+        """Draw the arrow at the column that the rows are sorted by. The caller sorts the rows."""
         self._sort, self._reverse = sort, reverse
         self.refresh(Region(0, 0, self.size.width, 1))
 
     def move_to(self, name: str) -> bool:
-        """Put the cursor on the entry *name*, if it is there."""
+        """Move the cursor to the entry *name*; returns False when no row has that name."""
         index = self._find(name, self.cursor)
         if index is None:
             return False
@@ -231,8 +233,8 @@ class EntryTable(ScrollView, can_focus=True):
         self._set_cursor(before if index is None else index)
 
     def _show_cursor_if_lost(self, before: int, top: int) -> None:
-        """Where the cursor was in view and its entry moved out of it, follow it: on the line of
-        the screen where it was."""
+        """Scroll to the cursor where its entry moved out of view, so that it stays on its line of
+        the screen."""
         page = self._page
         if top <= before < top + page:
             shown = self.scroll_offset.y if top == 0 else self.scroll_target_y
@@ -240,7 +242,8 @@ class EntryTable(ScrollView, can_focus=True):
                 self.scroll_to(y=self.cursor - (before - top), animate=False, force=True)
 
     def _anchor(self, top: int) -> tuple[str | None, int]:
-        """The entry that stays on its line of the screen when rows above it come and go."""
+        """Return name and index of the entry that stays on its line of the screen when rows above
+        it are added or removed."""
         rows = self._rows
         if top <= self.cursor < top + self._page and self.cursor < len(rows):
             return rows[self.cursor].name, self.cursor
@@ -277,7 +280,7 @@ class EntryTable(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         event.stop()
         if event.chain > 1:
-            event.prevent_default()  # which would mark the whole table as selected text
+            event.prevent_default()  # Textual would select the whole table as text
         if event.y == 0:
             column = column_at(self._placed, event.x)
             sort = column.key if column is not None else ""
@@ -294,8 +297,8 @@ class EntryTable(ScrollView, can_focus=True):
     # Drawing
 
     def on_resize(self) -> None:
-        # The first frame in the new size is drawn before this is called, and _repaint() does not
-        # look at the titles: without a refresh they would stay above columns that are gone.
+        # Textual draws the first frame in the new size before it calls this, and _repaint() does
+        # not check the titles: without a refresh the titles of the old columns would stay.
         self._placed = arrange(self.size.width)
         self._forget()
         self.refresh()
@@ -328,24 +331,25 @@ class EntryTable(ScrollView, can_focus=True):
         return line_of(self._rows[index], self._placed, present, index == self.cursor)
 
     def _repaint(self) -> None:
-        """Mark what is other than it was drawn."""
+        """Refresh the regions whose text differs from the drawn one."""
         present = self._present()
         size = self.size
         for y in range(1, size.height):
             line, drawn = self._line(y, present), self._drawn.get(y)
             if line == drawn:
                 continue
-            cells, were = line.texts, drawn.texts if drawn is not None else None
+            cells = line.texts
+            drawn_cells = drawn.texts if drawn is not None else None
             if (
                 drawn is None
                 or cells is None
-                or were is None
+                or drawn_cells is None
                 or (line.status, line.cursor) != (drawn.status, drawn.cursor)
             ):
                 self.refresh(Region(0, y, size.width, 1))
                 continue
-            for place, text, was in zip(self._placed, cells, were, strict=False):
-                if text != was:
+            for place, text, before in zip(self._placed, cells, drawn_cells, strict=False):
+                if text != before:
                     self.refresh(Region(place.x, y, place.width, 1))
 
     def render_line(self, y: int) -> Strip:
@@ -370,11 +374,12 @@ class EntryTable(ScrollView, can_focus=True):
 
     @property
     def allow_select(self) -> bool:
-        """Also where this Textual takes what scrolls for a mere container."""
+        """Whether text can be selected, also where Textual treats a scrolling widget as a mere
+        container."""
         return self.ALLOW_SELECT
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The selected lines as they are drawn now."""
+        """Return the selected lines as they are drawn now."""
         start = selection.start.y if selection.start is not None else 0
         end = selection.end.y if selection.end is not None else len(self._rows) - 1
         present = self._present()

@@ -1,4 +1,4 @@
-"""A text field of one line that never draws what it was not typed to draw."""
+"""A text field of one line, safe against control characters in what is pasted."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from textual.widgets import Input
 
 from redbeat_tui.text.sanitize import clean
 
-#: More than a person types; a paste of a whole file is cut here.
+#: More characters than an operator types; a pasted file is cut here.
 MAX_LENGTH = 4000
 
 
 class Field(Input):
-    """An input whose content is plain text, pasted control characters included.
+    """An input that holds only plain text: pasted control characters are replaced.
 
-    Several pasted lines become one, separated by spaces, instead of being lost after the
+    Several pasted lines become one line, separated by spaces; Textual's input would keep only the
     first.
     """
 
     BINDINGS = [Binding("escape", "cancel", show=False)]
 
     class Cancelled(Message):
-        """Escape was pressed in the field."""
+        """The operator pressed Escape in the field."""
 
         def __init__(self, field: Field) -> None:
             super().__init__()
@@ -54,12 +54,12 @@ class Field(Input):
         )
 
     def action_cancel(self) -> None:
-        """Tell the parent."""
+        """Post :class:`Cancelled`."""
         self.post_message(self.Cancelled(self))
 
     async def _on_key(self, event: events.Key) -> None:
-        # Textual lets a binding's key travel to the app and back, so that what was typed behind
-        # it arrives before it is obeyed: over a slow line ctrl+u would delete that too.
+        # Textual sends a binding's key to the app and back, and keys typed behind it arrive before
+        # its action runs: over a slow line ctrl+u would delete those too.
         if event.is_printable:
             return
         for binding in self._bindings.key_to_bindings.get(event.key, ()):

@@ -1,6 +1,6 @@
-"""The two lines on top: which server, who leads, is this live, how many of what.
+"""The header of two lines: the server, the connection, the leader, and the counts of entries.
 
-Two lines always, whatever there is to say, so that nothing below them ever moves.
+It always has two lines, so that nothing below it moves.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ _LINKS = {
 
 @dataclass(frozen=True, slots=True)
 class HeaderFacts:
-    """What the header says.
+    """The values that the header shows.
 
     :ivar server: the URL without its password.
     :ivar link: ``connecting``, ``catching-up``, ``live`` or ``disconnected``.
-    :ivar reason: why it is not live, in words.
-    :ivar since: the time of day at which it came to that.
-    :ivar leader: who leads, in words; empty: not known yet.
-    :ivar warning: the leader is missing or a stranger: draw it so.
-    :ivar standbys: beats that wait; None: not known.
-    :ivar entries: all entries.
-    :ivar shown: entries that the filter lets through.
-    :ivar filter_text: the filter in force; empty: none.
-    :ivar filter_error: what of it cannot be read, and so is left out; empty: nothing.
-    :ivar troubles: word -> how many, in the order to show; zeros are left out.
+    :ivar reason: why the connection is not live, as text.
+    :ivar since: the time of day at which the connection entered that state.
+    :ivar leader: the leader, as text; empty while unknown.
+    :ivar warning: draw the leader as a warning: it is missing, or its clock is wrong.
+    :ivar standbys: the number of standby beats; None when unknown.
+    :ivar entries: the number of all entries.
+    :ivar shown: the number of entries that match the filter.
+    :ivar filter_text: the filter in force; empty without one.
+    :ivar filter_error: why a term of the filter is invalid, and so ignored; empty when all are
+        valid.
+    :ivar troubles: status and number, in the order to show; zeros are left out.
     """
 
     server: str
@@ -91,7 +92,7 @@ class ConsoleHeader(Widget):
             Part(" " + clean(facts.server), keep=8),
         ]
         if facts.link == "disconnected" and facts.since:
-            # What the table shows is as it was then.
+            # The rows of the table are of that time.
             word += f" since {facts.since}"
         right = [Part(f"{glyph} {word} ", self._style(style))]
         if facts.read_only:
@@ -149,7 +150,7 @@ class ConsoleHeader(Widget):
         for word, count in facts.troubles:
             if count:
                 style = self._style(colours[word]) if word in colours else dim
-                # What is filtered for is what matters then.
+                # With a filter its result is more important than the counts.
                 spare = bool(facts.filter_text)
                 parts.append(Part(f" · {count:,} {word}", style, optional=spare))
         parts.append(Part(" "))

@@ -1,4 +1,4 @@
-"""What the header says, from what the model and the health know. Pure."""
+"""Makes the header's values from the model and the health. Pure."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def header_facts(
     troubles: tuple[tuple[str, int], ...] = (),
     asked: bool = False,
 ) -> HeaderFacts:
-    """The header's facts.
+    """Return the values that the header shows.
 
+    :param health: as last read; None before the first read, or when it is out of date.
     :param server: the URL without its password.
-    :param zone: whose clock times are told in.
-    :param health: as last read; None: not yet, or not any more.
-    :param asked: it was read before.
-    :param shown: entries that the filter lets through.
-    :param filter_error: what is wrong with the filter.
+    :param zone: the time zone of the times in the header.
+    :param shown: the number of entries that match the filter.
+    :param filter_error: why a term of the filter is invalid; empty when all are valid.
+    :param asked: whether the health was read before.
     """
     leader, warning = leader_words(health)
     if asked and health is None:
@@ -40,7 +40,7 @@ def header_facts(
     return HeaderFacts(
         server=server,
         link=model.link.state,
-        # Where the server is stands in the line above.
+        # The line above names the server already.
         reason=model.link.reason.replace(f" at {server}", ""),
         since=clock(model.link_since, zone),
         leader=leader,
@@ -57,7 +57,7 @@ def header_facts(
 
 
 def leader_words(health: Health | None) -> tuple[str, bool]:
-    """Who leads, in words, and whether that deserves a second look. Empty: not known yet."""
+    """Return the leader as text, and whether to draw it as a warning. Empty while unknown."""
     if health is None:
         return "", False
     leader = health.leader
@@ -66,26 +66,26 @@ def leader_words(health: Health | None) -> tuple[str, bool]:
     if leader.foreign:
         where = _where(leader)
         return "celery-redbeat" + (f" ({where})" if where else ""), False
-    words = _where(leader) or leader.token
+    text = _where(leader) or leader.token
     for beat in health.wrong_clocks:
         if beat.token == leader.token:
             seconds = abs(beat.skew or 0.0)
-            # It goes by Redis's clock; what else runs on its machine does not.
-            words += f", clock {duration(seconds)} {'ahead' if (beat.skew or 0) > 0 else 'behind'}"
-            return words, True
-    return words, False
+            # Beat uses Redis's clock; other programs on its machine do not.
+            text += f", clock {duration(seconds)} {'ahead' if (beat.skew or 0) > 0 else 'behind'}"
+            return text, True
+    return text, False
 
 
 def _standbys(health: Health | None) -> int | None:
-    """How many beats wait; None where that is not known, or goes without saying."""
+    """Return the number of standby beats; None when it is unknown, or no beat leads."""
     if health is None:
         return None
     leader = health.leader
     token = leader.token if leader is not None else ""
-    waiting = sum(beat.role == "standby" and beat.token != token for beat in health.beats)
-    # Without a leader nobody waits; celery-redbeat's own beats do not tell that they do.
-    known = leader is not None and not leader.foreign
-    return waiting if known or waiting else None
+    standbys = sum(beat.role == "standby" and beat.token != token for beat in health.beats)
+    # Without a leader there is no standby; celery-redbeat's beats do not report their role.
+    reported = leader is not None and not leader.foreign
+    return standbys if reported or standbys else None
 
 
 def _where(leader: Leader) -> str:

@@ -1,4 +1,4 @@
-"""The bottom line: the keys that work here, as many as fit."""
+"""The key bar at the bottom: the keys that work on this screen, as many as fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = {
 
 
 def key_text(key: str) -> str:
-    """A key as people read it: ``/`` for ``slash``."""
+    """Return the label of a key: ``/`` for ``slash``."""
     return _NAMES.get(key, key)
 
 
@@ -30,11 +30,11 @@ def key_text(key: str) -> str:
 class Key:
     """One key of the bar.
 
-    :ivar key: as people read it.
-    :ivar title: what it does, in a word.
+    :ivar key: its label.
+    :ivar title: its action, in one word.
     :ivar action: the Textual action of a click on it.
-    :ivar off: it does nothing but say why.
-    :ivar weight: the lightest are left out first where the terminal is narrow.
+    :ivar off: the key is refused, with the reason.
+    :ivar weight: in a narrow terminal the keys with the lowest weight are left out first.
     """
 
     key: str
@@ -45,10 +45,10 @@ class Key:
 
 
 class KeyBar(Widget):
-    """Draws the keys; a click on one is that key."""
+    """Draws the keys; a click on a key does the same as the key."""
 
     ALLOW_SELECT = False
-    # Not the style of links: these are keys.
+    # Textual would draw the clickable keys in the style of links.
     auto_links = False
     COMPONENT_CLASSES = {"key-bar--key", "key-bar--title", "key-bar--off"}
 

@@ -1,4 +1,4 @@
-"""One line of styled parts, fitted to a width: the left side, a gap, the right side. Pure."""
+"""Fits styled parts into a line of a given width: left parts, space, right parts. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PLAIN = Style()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some text in one style.
+    """A text in one style.
 
-    :ivar text: sanitized already.
-    :ivar keep: it may be cut down to this many cells when the line is too long; None: never.
-    :ivar optional: it is left out, instead, when the line is too long.
+    :ivar text: sanitized text.
+    :ivar keep: the least cells to which it is cut when the line is too long; None: it is not cut.
+    :ivar optional: it is left out when the line is too long.
     """
 
     text: str
@@ -30,9 +30,11 @@ class Part:
 
 
 def fit(left: Sequence[Part], right: Sequence[Part], width: int) -> Content:
-    """One line of *width* cells. What is optional goes first (the
-    last of a side before those in front of it), then the cuttable parts of the
-    left side are cut, then those of the right side, then whatever is left over."""
+    """Return a line of *width* cells.
+
+    Where the parts do not fit, the optional ones are left out first, from the last one of a side.
+    Then the parts with a *keep* are cut, those of the left side first, then the whole left side.
+    """
     sides = [list(left), list(right)]
     for side in sides:
         for part in [part for part in reversed(side) if part.optional]:
@@ -47,13 +49,13 @@ def fit(left: Sequence[Part], right: Sequence[Part], width: int) -> Content:
     over = _width(sides) - width
     if over > 0:
         sides[0] = _cut(sides[0], max(0, sum(cell_width(p.text) for p in sides[0]) - over))
-    gap = max(0, width - sum(cell_width(part.text) for side in sides for part in side))
-    line = [*sides[0], Part(" " * gap), *sides[1]]
+    space = max(0, width - sum(cell_width(part.text) for side in sides for part in side))
+    line = [*sides[0], Part(" " * space), *sides[1]]
     return Content.assemble(*((part.text, part.style) for part in line))
 
 
 def _width(sides: Sequence[Sequence[Part]]) -> int:
-    """Cells that both sides need, with a gap of two between them."""
+    """Return the cells that both sides need, with two spaces between them."""
     cells = sum(cell_width(part.text) for side in sides for part in side)
     return cells + (2 if all(sides) else 0)
 

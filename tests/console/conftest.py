@@ -1,8 +1,8 @@
 """The console inside the test, on a real server, driven by Textual's pilot.
 
 ``add``      writes an entry, as an application does
-``run``      ``redbeat-tui`` and words, in this process
-``opened``   an app on ``server``; use it as ``async with opened().run_test() as pilot``
+``run``      runs ``redbeat-tui`` with arguments in this process
+``opened``   makes an app on ``server``; use it as ``async with opened().run_test() as pilot``
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.delenv(f"REDBEAT_{name}", raising=False)
     monkeypatch.setenv("REDBEAT_REDIS_URL", url)
 
-    def run(*words: str) -> Result:
-        result = CliRunner().invoke(cli.cli, words)
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(cli.cli, arguments)
         assert "Traceback" not in result.output
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return result
@@ -68,22 +68,24 @@ def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     apps: list[ConsoleApp] = []
 
     def opened(**options: Any) -> ConsoleApp:
-        found = options_for(url=url, timezone="UTC", **options)
-        store = open_store(found)
-        operations = Operations(store, app=found.app, actor="lea@ops-1", read_only=found.read_only)
-        apps.append(ConsoleApp(found, store, operations))
+        resolved = options_for(url=url, timezone="UTC", **options)
+        store = open_store(resolved)
+        operations = Operations(
+            store, app=resolved.app, actor="lea@ops-1", read_only=resolved.read_only
+        )
+        apps.append(ConsoleApp(resolved, store, operations))
         return apps[-1]
 
     yield opened
     for app in apps:
-        # The pilot's way out is not that of `run_async`, which ends them.
+        # The pilot does not end an app through `run_async`, which would end the feed's threads.
         app.feed.stop()
 
 
 async def until(
     pilot: Pilot[int], condition: Callable[[], object], what: str, timeout: float = 15.0
 ) -> None:
-    """Let the app go on until *condition* is true."""
+    """Run the app until *condition* is true."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while not condition():
@@ -92,7 +94,7 @@ async def until(
 
 
 def shown(app: ConsoleApp) -> str:
-    """The text on the screen."""
+    """Return the text on the screen."""
     width = app.size.width
     lines = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in line)[:width].rstrip() for line in lines)

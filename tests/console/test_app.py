@@ -1,4 +1,4 @@
-"""The console as a whole: it follows the schedule, guards writes and says what it cannot do."""
+"""The whole console: it follows the schedule, guards writes and explains each refusal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .conftest import Add, Opened, shown, until
 pytestmark = pytest.mark.asyncio
 
 
-async def test_the_table_follows_what_others_do(
+async def test_the_table_follows_changes_by_others(
     opened: Opened, add: Add, store: ScheduleStore, app: Celery
 ) -> None:
     add("first")
@@ -69,7 +69,7 @@ async def test_the_filter_follows_the_typing_and_esc_clears_it(opened: Opened, a
         assert "beta" not in shown(console)
         await pilot.press("enter")
         assert "filter al" in shown(console)
-        # Letters are keys again.
+        # The field is closed, so letters are keys again.
         await pilot.press("s")
         await until(pilot, lambda: "by name" in shown(console), "the order")
         await pilot.press("escape")
@@ -80,7 +80,7 @@ async def test_the_filter_follows_the_typing_and_esc_clears_it(opened: Opened, a
         await until(pilot, lambda: "3 entries" in shown(console), "all entries")
 
 
-async def test_sorting_goes_round(opened: Opened, add: Add) -> None:
+async def test_s_selects_each_order_in_turn(opened: Opened, add: Add) -> None:
     add("first")
     console = opened()
     async with console.run_test(notifications=True) as pilot:
@@ -111,7 +111,7 @@ async def test_enter_shows_the_detail_which_follows_the_entry_until_it_is_delete
         await until(pilot, lambda: isinstance(console.screen, AskScreen), "the question")
         await pilot.press(*"hot", "enter")
         await until(pilot, lambda: "“hot”" in shown(console), "the pause")
-        assert "none while it is paused" in shown(console)
+        assert "none: it is paused" in shown(console)
         operations.delete("first")
         await until(pilot, lambda: "deleted: it is gone" in shown(console), "the deletion")
         await pilot.press("t")
@@ -120,7 +120,7 @@ async def test_enter_shows_the_detail_which_follows_the_entry_until_it_is_delete
         assert isinstance(console.screen, TableScreen)
 
 
-@pytest.mark.parametrize("action", [one for one in ACTIONS.values() if one.writes])
+@pytest.mark.parametrize("action", [action for action in ACTIONS.values() if action.writes])
 async def test_read_only_refuses_in_the_registry_and_in_the_operations(
     opened: Opened, add: Add, store: ScheduleStore, action: object
 ) -> None:
@@ -151,7 +151,7 @@ async def test_a_key_pressed_twice_opens_one_dialog(opened: Opened, add: Add) ->
         assert isinstance(console.screen, TableScreen)
 
 
-async def test_a_run_on_request_takes_what_is_typed_and_says_what_cannot_be(
+async def test_a_run_on_request_takes_typed_values_and_reports_invalid_ones(
     opened: Opened, add: Add, store: ScheduleStore
 ) -> None:
     add("first", args=["march"])
@@ -191,7 +191,7 @@ async def test_the_help_and_the_palette_know_the_whole_registry(opened: Opened) 
         }
 
 
-async def test_what_is_pasted_into_a_field_is_plain_text(opened: Opened) -> None:
+async def test_text_pasted_into_a_field_is_plain_text(opened: Opened) -> None:
     from textual import events
 
     console = opened()
@@ -204,7 +204,7 @@ async def test_what_is_pasted_into_a_field_is_plain_text(opened: Opened) -> None
         assert len(field.value) <= 4000
 
 
-async def test_a_crash_keeps_passwords_and_locals_to_itself(
+async def test_the_text_of_a_crash_has_no_passwords_and_no_local_variables(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = opened()
@@ -227,7 +227,7 @@ async def test_a_crash_keeps_passwords_and_locals_to_itself(
     assert "\x1b" not in console.crash
 
 
-async def test_a_server_that_hangs_leaves_nothing_known_of_leader_and_lateness(
+async def test_while_the_server_hangs_leader_and_lateness_are_unknown(
     opened: Opened, add: Add, server: Server, client: redis.Redis
 ) -> None:
     add("first", schedule(1))
@@ -236,7 +236,7 @@ async def test_a_server_that_hangs_leaves_nothing_known_of_leader_and_lateness(
     console.feed.silent_after = 2.5
     async with console.run_test(size=(120, 24)) as pilot:
         await until(pilot, lambda: "leader celery-redbeat" in shown(console), "the leader")
-        assert "standby" not in shown(console), "of another program's beats nothing is known"
+        assert "standby" not in shown(console), "beats of another program report nothing"
         await until(pilot, lambda: "1 late" in shown(console), "lateness")
         server.freeze()
         try:
@@ -266,7 +266,7 @@ async def test_the_schedule_is_read_again_once_at_a_time(opened: Opened, add: Ad
         assert console.feed is not again
 
 
-async def test_a_filter_that_cannot_be_read_says_so_as_long_as_it_is_there(
+async def test_an_invalid_filter_shows_its_error_until_it_is_changed(
     opened: Opened, add: Add
 ) -> None:
     add("first")
@@ -278,21 +278,21 @@ async def test_a_filter_that_cannot_be_read_says_so_as_long_as_it_is_there(
         assert "no status is named 'bo'" in shown(console).splitlines()[1]
 
 
-async def test_what_goes_wrong_behind_the_console_is_shown_once(opened: Opened) -> None:
+async def test_each_trouble_of_the_demo_is_shown_once(opened: Opened) -> None:
     console = opened()
-    told: list[str] = []
-    console._trouble = lambda: told
+    trouble: list[str] = []
+    console._trouble = lambda: trouble
     async with console.run_test(size=(100, 24), notifications=True) as pilot:
-        told.append("the demo's beat ended by itself")
-        words = "The demo's beat ended by itself."
-        await until(pilot, lambda: words in shown(console), "the news")
+        trouble.append("the demo's beat ended by itself")
+        message = "The demo's beat ended by itself."
+        await until(pilot, lambda: message in shown(console), "the news")
         console.clear_notifications()
-        await until(pilot, lambda: words not in shown(console), "the end")
+        await until(pilot, lambda: message not in shown(console), "the end")
         await pilot.pause(1.5)
-        assert words not in shown(console)
+        assert message not in shown(console)
 
 
-async def test_an_override_is_told_in_words(
+async def test_an_override_is_described_in_the_detail(
     opened: Opened, add: Add, store: ScheduleStore, app: Celery
 ) -> None:
     add("first")

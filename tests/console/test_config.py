@@ -1,4 +1,4 @@
-"""Options: one precedence for all of them, and a sentence for what cannot be used."""
+"""Options: all have the same precedence, and an invalid value gives a sentence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def project(**conf: object) -> Celery:
     return app
 
 
-def test_without_anything_there_are_defaults() -> None:
+def test_without_options_the_defaults_apply() -> None:
     options = resolve(Flags(), {})
     assert options.url == DEFAULT_URL
     assert options.key_prefix == "redbeat:"
@@ -70,7 +70,7 @@ def test_without_a_redis_of_its_own_the_apps_broker_is_used() -> None:
     assert options_for(app=project()).url == "redis://broker:3/3"
 
 
-def test_what_is_given_comes_before_the_app_also_when_the_app_has_a_client_already() -> None:
+def test_options_come_before_the_app_also_when_the_app_has_a_client_already() -> None:
     app = project(redbeat_redis_url="redis://app:4/4")
     app.redbeat_redis = object()
     options = options_for(app=app, url="redis://given:5/5", key_prefix="given:")
@@ -92,6 +92,8 @@ def test_what_is_given_comes_before_the_app_also_when_the_app_has_a_client_alrea
         (Flags(), {"REDBEAT_THEME": "plaid"}, "plaid"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named(flags: Flags, env: dict[str, str], part: str) -> None:
+def test_an_invalid_value_is_named_in_the_error(
+    flags: Flags, env: dict[str, str], part: str
+) -> None:
     with pytest.raises(OptionError, match=part.replace(".", r"\.").replace("/", "/")):
         resolve(flags, env)

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_for
 
 
 class Source:
-    """A stream that says what it is told to."""
+    """A stream that yields given items."""
 
     def __init__(self, *items: Item | Exception) -> None:
         self.items = items
@@ -64,7 +64,7 @@ def feed_of(store: ScheduleStore) -> Iterator[Callable[[Source], tuple[Feed, Mod
         feed.stop()
 
 
-def test_what_is_in_redis_is_in_the_model_and_stays_so(app: Celery, server: Server) -> None:
+def test_the_model_holds_what_redis_holds_and_follows_it(app: Celery, server: Server) -> None:
     store = store_for(app)
     store.client.hset("redbeat:a", "definition", definition("a"))
     store.client.zadd("redbeat::schedule", {"redbeat:a": NOW})
@@ -91,7 +91,7 @@ def test_what_is_in_redis_is_in_the_model_and_stays_so(app: Celery, server: Serv
         server.stop()
         wait_for(drained(lambda: model.link.state == "disconnected"))
         assert "Redis" in model.link.reason
-        assert "a" in model.rows, "what was known is still shown, though not as live"
+        assert "a" in model.rows, "the last rows are still shown, though not as live"
         wait_for(lambda: feed.health_error is not None)
         server.start()
         wait_for(drained(lambda: model.live))
@@ -152,7 +152,7 @@ def test_a_stream_that_breaks_is_a_lost_connection_and_is_followed_again(
     wait_for(lambda: source.followed > 2)
 
 
-def test_a_failing_look_at_the_health_is_told_and_repeated(
+def test_a_failing_read_of_the_health_is_reported_and_repeated(
     feed_of: Callable[[Source], tuple[Feed, Model]],
 ) -> None:
     feed, _ = feed_of(Source())
@@ -163,9 +163,9 @@ def test_a_failing_look_at_the_health_is_told_and_repeated(
 def test_a_flood_of_events_does_not_hold_up_the_screen(
     feed_of: Callable[[Source], tuple[Feed, Model]],
 ) -> None:
-    moment = datetime.fromtimestamp(NOW, UTC)
+    at = datetime.fromtimestamp(NOW, UTC)
     flood = tuple(
-        Event(f"i{n}", "/t", ENTRY_UPDATED, f"e{n % 50}", moment, n + 2, {"score": NOW + n})
+        Event(f"i{n}", "/t", ENTRY_UPDATED, f"e{n % 50}", at, n + 2, {"score": NOW + n})
         for n in range(20_000)
     )
     records = tuple(record(f"e{n}") for n in range(50))
@@ -185,7 +185,7 @@ def test_a_flood_of_events_does_not_hold_up_the_screen(
     assert model.rows["e49"].record.score == NOW + 19_999
 
 
-def test_a_large_schedule_is_there_at_once_and_decoded_behind_it(
+def test_a_large_schedule_is_shown_at_once_and_decoded_later(
     feed_of: Callable[[Source], tuple[Feed, Model]],
 ) -> None:
     records = tuple(record(f"e{n}", n) for n in range(LARGE + 500))
@@ -200,7 +200,7 @@ def test_a_large_schedule_is_there_at_once_and_decoded_behind_it(
     assert all(row.ready for row in model.rows.values())
 
 
-def test_a_password_is_in_no_reason(store: ScheduleStore) -> None:
+def test_no_reason_contains_a_password(store: ScheduleStore) -> None:
     url = "redis://:s3cret@127.0.0.1:1/0"
     source = Source(RuntimeError(json.dumps(url)))
     model = Model(time.time)
@@ -208,23 +208,23 @@ def test_a_password_is_in_no_reason(store: ScheduleStore) -> None:
     feed.start()
     try:
 
-        def told() -> bool:
+        def reported() -> bool:
             feed.drain()
             return bool(model.link.reason)
 
-        wait_for(told)
+        wait_for(reported)
         assert "s3cret" not in model.link.reason
     finally:
         feed.stop()
 
 
-def test_a_change_of_our_own_is_shown_before_its_event_comes(app: Celery) -> None:
-    """The next key may be a verb on the very entry that was just written."""
+def test_a_change_by_this_console_is_shown_before_its_event_arrives(app: Celery) -> None:
+    """The next key may act on the entry that was just written."""
     RedBeatSchedulerEntry("orders", "shop.record", 60.0, app=app).save()
     store = store_for(app)
     model = Model(time.time, app)
     feed = Feed(store, model)
-    # Never started: no event can come.
+    # The feed is not started, so no event arrives.
     before = store.get("orders")
     assert before is not None
     feed.tell(before)

@@ -1,4 +1,4 @@
-"""The benchmarks run, so that they cannot rot; nothing is said here about their figures."""
+"""Every benchmark still runs; their figures are not checked here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.peers import BOTH, OURS, THEIRS, Row
 from tests.support.rabbit import program
 
 FOLDER = Path(report.__file__).parent
-#: The runner, the console beside Textual's table, and those that it does not yet run.
+#: The runner, the comparison with Textual's table, and the modules that the runner does not run.
 APART = {"__main__", "table", "failover", "statics"}
 
 

@@ -1,4 +1,4 @@
-"""The demo runs for real, and leaves nothing behind, however it ends."""
+"""The demo runs real processes, and leaves no process, file or key, however it ends."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.support.processes import Process, Processes, alive, descendants
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 
-#: How a program may come to its end from outside.
+#: The signals that end a program from outside.
 ENDS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL]
 
 
-def start(processes: Processes, *words: str) -> Process:
+def start(processes: Processes, *arguments: str) -> Process:
     """A demo without a screen whose temporary files are all in the test's own directory."""
     temporary = processes.directory / "temporary"
     temporary.mkdir(exist_ok=True)
     return processes.console(
-        "demo", ["demo", "--headless", *words], environment={"TMPDIR": str(temporary)}
+        "demo", ["demo", "--headless", *arguments], environment={"TMPDIR": str(temporary)}
     )
 
 
@@ -33,7 +33,7 @@ def files(processes: Processes) -> list[Path]:
 
 
 def running(processes: Processes, demo: Process) -> set[int]:
-    """Wait until worker and beat are at work; returns the process ids of all of the demo's."""
+    """Wait until worker and beat work, and return the ids of all processes of the demo."""
     demo.wait_for_log("watching for")
 
     def at_work() -> bool:
@@ -45,7 +45,7 @@ def running(processes: Processes, demo: Process) -> set[int]:
     return {demo.pid, *descendants(demo.pid)}
 
 
-def test_the_headless_demo_dispatches_and_executes_and_says_so(processes: Processes) -> None:
+def test_the_headless_demo_reports_dispatched_and_executed_runs(processes: Processes) -> None:
     demo = start(processes, "--seconds", "12")
     assert demo.wait(60) == 0, demo.log
     sums = re.search(
@@ -129,7 +129,7 @@ def test_a_server_that_is_away_is_reported_in_a_sentence(processes: Processes) -
     assert "Traceback" not in demo.log
 
 
-def test_the_last_words_of_a_process_begin_at_a_line(tmp_path: Path) -> None:
+def test_the_end_of_a_log_begins_at_a_line(tmp_path: Path) -> None:
     log = tmp_path / "beat.log"
     log.write_text("first line\nsecond line\nlast words\n")
     assert last_lines(log) == "first line\nsecond line\nlast words\n"

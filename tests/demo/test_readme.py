@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""The code and the commands of the README work as they are."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A console on a real terminal, on a real server.
 
-``store``      the schedule on ``server``, for preparing it and for looking at what was written
+``store``      the schedule on ``server``, for preparing entries and for checking what was written
 ``add``        writes an entry that runs every hour, as an application does
 ``console``    opens ``redbeat-tui`` on a terminal; it is ended with the test
 """
@@ -41,8 +41,8 @@ def add(app: Celery) -> Add:
 def console(url: str, tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
 
-    def open_console(*words: str, **options: Any) -> Terminal:
-        line = [sys.executable, "-m", "redbeat_tui", *(words or ("--url", url))]
+    def open_console(*arguments: str, **options: Any) -> Terminal:
+        line = [sys.executable, "-m", "redbeat_tui", *(arguments or ("--url", url))]
         opened.append(Terminal(line, directory=tmp_path, **options))
         return opened[-1]
 

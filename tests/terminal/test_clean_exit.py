@@ -1,4 +1,4 @@
-"""However the console ends, the terminal is left as it was found."""
+"""The terminal is restored, however the console ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 
 from .conftest import Add, Open
 
-#: What was switched on -> what switches it off.
+#: The sequence that switches a mode on -> the sequence that switches it off.
 MODES = {
     b"\x1b[?1049h": b"\x1b[?1049l",  # alternate screen
     b"\x1b[?1000h": b"\x1b[?1000l",  # mouse

@@ -1,4 +1,4 @@
-"""A server that is away, comes back, or can never be used, as a person at a terminal sees it."""
+"""A server that does not answer, answers again, or can never be used, seen at a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import Add, Open
 NewServer = Callable[..., Server]
 
 
-def test_a_console_that_is_opened_before_redis_is_up_recovers_by_itself(
+def test_a_console_that_is_opened_before_redis_starts_recovers_by_itself(
     console: Open, new_server: NewServer
 ) -> None:
     server = new_server()
@@ -41,7 +41,7 @@ def test_redis_goes_away_and_comes_back_under_the_console(
     terminal.wait_for_text("● live")
     server.stop()
     terminal.wait_for_text("○ disconnected")
-    # What was known stays on the screen, below a header that says that it is old.
+    # The last rows stay on the screen, below a header that says that they are old.
     assert "daily report" in terminal.text
     terminal.press("p")
     terminal.wait_for_text("It will not run by its schedule")
@@ -76,7 +76,7 @@ def test_a_cluster_without_a_hash_tag_is_a_sentence_and_no_screen(
     assert b"\x1b[?1049h" not in terminal.output
 
 
-def test_a_server_that_answers_nothing_does_not_keep_the_console_from_opening(
+def test_the_console_opens_also_when_the_server_does_not_answer(
     console: Open, server: Server, add: Add
 ) -> None:
     add("daily report")
@@ -124,7 +124,7 @@ def test_a_foreign_leader_is_called_by_its_name(
     processes.original_beat()
     terminal = console()
     terminal.wait_for_text("leader celery-redbeat")
-    # It tells nobody of what it does: the reconciling scan finds it.
+    # It emits no events: the reconciling scan finds its changes.
     key = Keys().entry("added by hand")
     client.hset(key, "definition", str(client.hget(Keys().entry("daily report"), "definition")))
     client.zadd(Keys().schedule, {key: time.time() + 60})

@@ -1,4 +1,4 @@
-"""What anybody can write to Redis neither crashes the console nor reaches the terminal raw."""
+"""Hostile text in Redis neither crashes the console nor reaches the terminal unsanitized."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 
 from .conftest import Add, Open
 
-#: Each is dangerous, or awkward, in its own way; the mark makes it findable.
+#: Label -> a text that is dangerous or awkward in its own way.
 HOSTILE = {
     "escape": "\x1b[2J\x1b[31mred",
     "clipboard": "\x1b]52;c;ZXZpbA==\x07",
@@ -39,14 +39,14 @@ HOSTILE = {
     "quotes": 'it\'s "quoted" \\ / % {} $HOME',
     "colons": "a:b:c/d",
 }
-#: Below a name that says so there is what no scheduler can read.
+#: Label -> the definition of an invalid entry.
 BROKEN = {
     **{label: HOSTILE[label] for label in ("escape", "clipboard", "c1", "markup", "newlines")},
     "long": HOSTILE["long"],
     "bytes": "caf\udce9",
 }
-#: What only a program may send to a terminal. Textual's own output is known: colours, cursor
-#: positions, modes, and nothing of an operating system command.
+#: Sequences that no text may bring to the terminal. Textual's own output has colours, cursor
+#: positions and modes, and no operating system command.
 FORBIDDEN = re.compile(
     rb"\x1b\]|\x1bP|\x1b_|\x1b\^|\x07|\x1b\[2J|\x08|\x00"
     rb"|\xc2[\x80-\x9f]"  # C1 in UTF-8
@@ -56,30 +56,30 @@ FORBIDDEN = re.compile(
 
 #: The shape of the mouse pointer, the one such command that Textual itself sends.
 POINTER = re.compile(rb"\x1b\]22;[a-z-]*\x07")
-#: What only a dialog shows.
+#: A text that only a dialog shows.
 NOTE = "optional, everybody sees it"
-SIGNS = ("esc back", NOTE, "tells")  # one word: a message may wrap anywhere else
+SIGNS = ("esc back", NOTE, "shows")  # one word: a message may wrap anywhere else
 
 
 def assert_harmless(output: bytes) -> None:
     output = POINTER.sub(b"", output)
-    found = FORBIDDEN.search(output)
-    assert found is None, output[max(0, found.start() - 80) : found.end() + 80]
-    for mark in (b"owned", b"ZXZpbA"):
-        for place in re.finditer(mark, output):
+    match = FORBIDDEN.search(output)
+    assert match is None, output[max(0, match.start() - 80) : match.end() + 80]
+    for marker in (b"owned", b"ZXZpbA"):
+        for place in re.finditer(marker, output):
             before = output[max(0, place.start() - 12) : place.start()]
             assert b"\x1b]" not in before
 
 
 def together() -> dict[str, str]:
-    """The same in fewer entries, for what takes its time with each."""
+    """The same texts in fewer entries, for a test that takes long with each."""
     short = [text for label, text in HOSTILE.items() if label != "long"]
     mixed = {f"mixed {start}": "".join(short[start::4]) for start in range(4)}
     return {**mixed, "long": HOSTILE["long"]}
 
 
 def fill(store: ScheduleStore, add: Add, texts: Mapping[str, str] = HOSTILE) -> None:
-    """One entry for each, which is hostile in its name, task, arguments, note and error."""
+    """Write one entry for each text, which is in its name, task, arguments, note and error."""
     now = time.time()
     for label, text in texts.items():
         name = f"{label} {text}"
@@ -111,7 +111,7 @@ def test_hostile_text_is_shown_harmlessly_on_every_screen(
     terminal.wait_for_text("broken")
     for _ in range(len(together()) + 2):
         for key in "\rpted":
-            # A dialog or the detail; of what cannot run, why there is no dialog.
+            # A dialog or the detail; for an invalid entry, why there is no dialog.
             terminal.press(key)
             wait_for(lambda: any(sign in terminal.text for sign in SIGNS), what=f"{key!r}")
             terminal.press("\x1b")
@@ -129,7 +129,7 @@ def test_hostile_text_is_shown_harmlessly_on_every_screen(
     assert_harmless(terminal.output)
 
 
-def test_what_happens_to_hostile_entries_is_told_harmlessly(
+def test_events_of_hostile_entries_are_shown_harmlessly(
     console: Open, add: Add, store: ScheduleStore
 ) -> None:
     fill(store, add)
@@ -153,9 +153,9 @@ def test_the_command_line_shows_hostile_text_harmlessly(
     texts = together()
     fill(store, add, texts)
 
-    def run(*words: str) -> subprocess.CompletedProcess[bytes]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, "-m", "redbeat_tui", "--url", url, *words],
+            [sys.executable, "-m", "redbeat_tui", "--url", url, *arguments],
             cwd=tmp_path,
             env=clean_environment(),
             capture_output=True,
@@ -174,7 +174,7 @@ def test_the_command_line_shows_hostile_text_harmlessly(
         name = f"{label} {text}"
         if "\x00" in name:
             continue  # no argument of a program can hold it
-        for words in (("show",), ("show", "--json"), ("pause", "--note", text), ("delete",)):
-            done = run(*words, "--", name)
+        for arguments in (("show",), ("show", "--json"), ("pause", "--note", text), ("delete",)):
+            done = run(*arguments, "--", name)
             assert_harmless(done.stdout + done.stderr)
-            assert done.returncode == (1 if words == ("delete",) else 0), done.stderr
+            assert done.returncode == (1 if arguments == ("delete",) else 0), done.stderr

@@ -1,4 +1,4 @@
-"""What the console asks of a terminal: no colours where none are wanted, no mouse, little room."""
+"""The console adapts to the terminal: no colours, no mouse, any size."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_terminal_of_any_size_is_drawn(console: Open, add: Add) -> None:
     terminal.wait_for_text("weekly report")
 
 
-def test_where_nothing_happens_little_is_sent(console: Open, add: Add) -> None:
+def test_an_idle_console_writes_little_to_the_terminal(console: Open, add: Add) -> None:
     for number in range(50):
         add(f"entry {number:02}", every=86400 * 30)
     terminal = console(columns=80, lines=24)

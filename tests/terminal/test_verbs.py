@@ -1,4 +1,4 @@
-"""Each verb through its key, checked in Redis and by what a real worker ran."""
+"""Each action through its key, checked in Redis and by the runs of a real worker."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def view(store: ScheduleStore, name: str) -> EntryView:
 
 
 def every(store: ScheduleStore, name: str) -> float:
-    found = view(store, name).schedule
-    assert isinstance(found, schedule)
-    return float(found.run_every.total_seconds())
+    parsed = view(store, name).schedule
+    assert isinstance(parsed, schedule)
+    return float(parsed.run_every.total_seconds())
 
 
 def ready(terminal: Terminal, name: str) -> None:
-    """Wait until the console is live and the cursor is on *name*, the only entry that is shown."""
+    """Wait until the console is live and the cursor is on *name*, the only entry shown."""
     terminal.wait_for_text("● live")
     terminal.wait_for_text(name)
 
 
-def type_schedule(terminal: Terminal, text: str, words: str) -> None:
+def type_schedule(terminal: Terminal, text: str, meaning: str) -> None:
     """Replace the text in the editor, and wait until its meaning is shown."""
     terminal.wait_for_text("Edit the schedule")
     terminal.press("\x05\x15" + text)
-    terminal.wait_for_text(words)
+    terminal.wait_for_text(meaning)
     terminal.wait_for_text("next 5 runs")
 
 
@@ -144,7 +144,7 @@ def client_keys(store: ScheduleStore) -> list[str]:
     return [key for key in store.client.keys("*") if "old import" in key]
 
 
-def test_an_edit_of_what_somebody_changed_is_refused_and_loses_nothing(
+def test_an_edit_of_an_entry_that_changed_is_refused_and_keeps_the_text(
     console: Open, add: Add, app: Celery, store: ScheduleStore
 ) -> None:
     add("count stock", every=600)
@@ -165,7 +165,7 @@ def test_an_edit_of_what_somebody_changed_is_refused_and_loses_nothing(
     terminal.wait_for_text("Not saved")
     assert "every 5m" in terminal.text
     assert every(store, "count stock") == 420
-    # Enter alone, however often, never writes over it.
+    # Enter alone, however often, never overwrites it.
     for _ in range(3):
         terminal.press("\r")
         terminal.wait_for_text("Changed meanwhile")
@@ -179,7 +179,7 @@ def test_an_edit_of_what_somebody_changed_is_refused_and_loses_nothing(
     assert every(store, "count stock") == 300
 
 
-def test_a_pause_of_what_somebody_changed_shows_both_versions(
+def test_a_pause_of_an_entry_that_changed_shows_both_versions(
     console: Open, add: Add, app: Celery, store: ScheduleStore
 ) -> None:
     add("count stock", every=600)
@@ -213,7 +213,7 @@ def test_read_only_says_why_nothing_happens(
 
 
 @pytest.mark.parametrize("key", ["p", "t", "e", "d", "\r"])
-def test_without_an_entry_a_key_says_that_there_is_none(console: Open, key: str) -> None:
+def test_without_an_entry_a_key_says_that_none_is_selected(console: Open, key: str) -> None:
     terminal = console()
     terminal.wait_for_text("● live")
     terminal.press(key)
@@ -225,7 +225,7 @@ def test_the_verbs_work_against_the_demo(
 ) -> None:
     terminal = console("demo", "--url", server.url(), columns=100, lines=40)
     terminal.wait_for_text("ping payment provider", 60)
-    terminal.wait_for_text("✓ ok", 60)
+    terminal.wait_for_text("✓ succeeded", 60)
     (key,) = client.keys("*:schedule")
     prefix = str(key).removesuffix(":schedule")
 
@@ -292,7 +292,7 @@ def test_keys_that_come_in_one_piece_open_one_dialog_that_can_be_left(
     assert store.get("count stock") == before
 
 
-def test_what_is_typed_behind_the_key_of_the_filter_is_the_filter(
+def test_text_typed_right_after_the_filter_key_goes_into_the_filter(
     console: Open, add: Add, store: ScheduleStore
 ) -> None:
     add("depot")

@@ -1,4 +1,4 @@
-"""The command line: its verbs, its exit codes, its sentences."""
+"""The command line: its commands, its exit codes, its error sentences."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def test_options_work_before_and_behind_the_command(
 ) -> None:
     add("daily report")
     other = url.rpartition("/")[0] + "/5"
-    for words in (("--url", other, "list", "--json"), ("list", "--json", "--url", other)):
-        assert json.loads(run(*words).stdout) == []
-    # The last one on the line wins.
-    found = json.loads(run("--url", other, "list", "--json", "--url", url).stdout)
-    assert len(found) == 1
+    for arguments in (("--url", other, "list", "--json"), ("list", "--json", "--url", other)):
+        assert json.loads(run(*arguments).stdout) == []
+    # The last option on the line wins.
+    entries = json.loads(run("--url", other, "list", "--json", "--url", url).stdout)
+    assert len(entries) == 1
 
 
 def test_an_edit_shows_what_is_wrong_and_where(
@@ -107,15 +107,15 @@ def test_an_edit_shows_what_is_wrong_and_where(
     assert view(store, "daily report").schedule == schedule(3600)
 
 
-def test_if_version_refuses_what_was_changed_meanwhile(
+def test_if_version_refuses_an_entry_that_changed_meanwhile(
     run: Run, store: ScheduleStore, add: Callable[..., None]
 ) -> None:
     add("daily report")
     seen = json.loads(run("show", "daily report", "--json").stdout)["version"]
     assert run("edit", "daily report", "every 5m").exit_code == 0
-    for words in (("pause",), ("delete", "--yes"), ("trigger",)):
-        result = run(*words, "daily report", "--if-version", seen)
-        assert result.exit_code == 1, words
+    for arguments in (("pause",), ("delete", "--yes"), ("trigger",)):
+        result = run(*arguments, "daily report", "--if-version", seen)
+        assert result.exit_code == 1, arguments
         assert "was changed by somebody else" in result.stderr
     assert view(store, "daily report").pause is None
     now = view(store, "daily report").version
@@ -133,7 +133,7 @@ def test_delete_asks_and_without_a_terminal_refuses(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("pause", "x"),
         ("resume", "x"),
@@ -141,7 +141,7 @@ def test_delete_asks_and_without_a_terminal_refuses(
         ("edit", "x", "every 5m"),
         ("delete", "x"),
     ],
-    ids=lambda words: words[0],
+    ids=lambda arguments: arguments[0],
 )
 @pytest.mark.parametrize("how", ["before", "behind", "environment"])
 def test_read_only_refuses_every_change(
@@ -149,30 +149,32 @@ def test_read_only_refuses_every_change(
     store: ScheduleStore,
     add: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
+    arguments: tuple[str, ...],
     how: str,
 ) -> None:
     add("x")
     before = store.get("x")
     if how == "environment":
         monkeypatch.setenv("REDBEAT_READ_ONLY", "1")
-        result = run(*words)
+        result = run(*arguments)
     else:
-        result = run("--read-only", *words) if how == "before" else run(*words, "--read-only")
+        result = (
+            run("--read-only", *arguments) if how == "before" else run(*arguments, "--read-only")
+        )
     assert result.exit_code == 1
     assert "read-only" in result.stderr
     assert store.get("x") == before
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [("show",), ("pause",), ("resume",), ("trigger",), ("edit", "every 5m"), ("delete", "--yes")],
-    ids=lambda words: words[0],
+    ids=lambda arguments: arguments[0],
 )
-def test_a_name_that_is_not_there_or_cannot_be_is_a_sentence(
-    run: Run, words: tuple[str, ...]
+def test_an_unknown_or_invalid_name_is_refused_with_a_sentence(
+    run: Run, arguments: tuple[str, ...]
 ) -> None:
-    verb, *rest = words
+    verb, *rest = arguments
     for name, reason in (("nobody", "there is no entry"), (":schedule", "starts with ':'")):
         line = [verb, name, *rest]
         result = run(*line)
@@ -181,14 +183,16 @@ def test_a_name_that_is_not_there_or_cannot_be_is_a_sentence(
         assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_redis_that_is_away_is_a_sentence(run: Run) -> None:
+def test_a_redis_that_does_not_answer_is_reported_in_a_sentence(run: Run) -> None:
     result = run("list", "--url", f"redis://:s3cret@127.0.0.1:{free_port()}/0")
     assert result.exit_code == 1
     assert "cannot be reached" in result.stderr
     assert "s3cret" not in result.output
 
 
-def test_a_wrong_password_is_a_sentence(run: Run, new_server: Callable[..., Server]) -> None:
+def test_a_wrong_password_is_reported_in_a_sentence(
+    run: Run, new_server: Callable[..., Server]
+) -> None:
     server = new_server(password="right-one")
     for given in ("", ":wr0ng@"):
         url = server.url().replace(":right-one@", given)
@@ -198,13 +202,13 @@ def test_a_wrong_password_is_a_sentence(run: Run, new_server: Callable[..., Serv
         assert "wr0ng" not in result.output
 
 
-def test_a_wrong_database_is_a_sentence(run: Run, url: str) -> None:
+def test_a_wrong_database_is_reported_in_a_sentence(run: Run, url: str) -> None:
     result = run("list", "--url", url.rpartition("/")[0] + "/9999")
     assert result.exit_code == 1
     assert "no database of that number" in result.stderr
 
 
-def test_a_cluster_without_a_hash_tag_is_a_sentence(
+def test_a_cluster_without_a_hash_tag_is_reported_in_a_sentence(
     run: Run, new_server: Callable[..., Server]
 ) -> None:
     server = new_server(options={"cluster-enabled": "yes"})
@@ -216,15 +220,15 @@ def test_a_cluster_without_a_hash_tag_is_a_sentence(
 @pytest.mark.parametrize(
     "url", ["http://example.org", "localhost", "redis://h:port/0", "redis://["]
 )
-def test_a_url_that_is_none_is_a_sentence(run: Run, url: str) -> None:
+def test_an_invalid_url_is_reported_in_a_sentence(run: Run, url: str) -> None:
     result = run("list", "--url", url)
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_command_line_itself_being_wrong_is_exit_code_2(run: Run) -> None:
-    for words in (("nonsense",), ("pause",), ("list", "--nonsense"), ("edit", "x")):
-        assert run(*words).exit_code == 2
+def test_wrong_usage_of_the_command_line_is_exit_code_2(run: Run) -> None:
+    for arguments in (("nonsense",), ("pause",), ("list", "--nonsense"), ("edit", "x")):
+        assert run(*arguments).exit_code == 2
 
 
 def test_without_a_terminal_the_console_is_refused_in_a_sentence(run: Run) -> None:
@@ -268,7 +272,7 @@ def test_every_command_documents_itself(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "value", "expected"),
+    ("arguments", "value", "expected"),
     [
         ((), "true", True),
         ((), "1", True),
@@ -280,7 +284,7 @@ def test_every_command_documents_itself(run: Run) -> None:
 def test_the_demo_takes_read_only_as_every_command_does(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
+    arguments: tuple[str, ...],
     value: str,
     expected: bool,
 ) -> None:
@@ -292,7 +296,7 @@ def test_the_demo_takes_read_only_as_every_command_does(
         return 0
 
     monkeypatch.setattr("redbeat_tui.demo.run", opened)
-    assert run("demo", *words).exit_code == 0
+    assert run("demo", *arguments).exit_code == 0
     assert asked == [expected]
 
 
@@ -314,8 +318,8 @@ def test_an_output_that_is_full_is_not_blamed_on_redis(
     code = f"""
 import os, subprocess, sys
 with open("/dev/full", "w") as full:
-    words = [sys.executable, "-m", "redbeat_tui", "--url", {url!r}, "list"]
-    sys.exit(subprocess.run(words, stdout=full).returncode)
+    arguments = [sys.executable, "-m", "redbeat_tui", "--url", {url!r}, "list"]
+    sys.exit(subprocess.run(arguments, stdout=full).returncode)
 """
     listing = processes.python("listing", ["-c", code])
     assert listing.wait() != 0

@@ -20,19 +20,19 @@ from tests.console.conftest import Run
 def policy(store: ScheduleStore, name: str = "report") -> dict[str, Any]:
     record = store.get(name)
     assert record is not None
-    found: dict[str, Any] = json.loads(record.policy or "{}")
-    return found
+    policy: dict[str, Any] = json.loads(record.policy or "{}")
+    return policy
 
 
-def test_a_policy_is_typed_shown_and_taken_back(
+def test_a_policy_is_set_shown_and_reset(
     run: Run, store: ScheduleStore, add: Callable[..., None]
 ) -> None:
     add("report")
     assert "as the scheduler's settings say" in run("policy", "report").stdout
-    words = ["--catchup", "all", "--grace", "1h30m", "--jitter", "0.5", "--max-runs", "10"]
-    words += ["--end", "2099-12-24 18:00 Europe/Berlin", "--keep-finished", "2 days"]
-    words += ["--timezone", "Europe/Berlin"]
-    done = run("policy", "report", *words)
+    arguments = ["--catchup", "all", "--grace", "1h30m", "--jitter", "0.5", "--max-runs", "10"]
+    arguments += ["--end", "2099-12-24 18:00 Europe/Berlin", "--keep-finished", "2 days"]
+    arguments += ["--timezone", "Europe/Berlin"]
+    done = run("policy", "report", *arguments)
     assert done.exit_code == 0, done.stderr
     assert "report is saved; it runs at" in done.stdout
     end = datetime(2099, 12, 24, 17, 0, tzinfo=UTC).timestamp()
@@ -69,7 +69,7 @@ def test_a_policy_is_typed_shown_and_taken_back(
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("arguments", "reason"),
     [
         (("--grace", "soon"), "--grace 'soon' is refused: write a length of time"),
         (("--grace", "5m relative"), "'5m relative' is refused: write a length of time"),
@@ -88,26 +88,30 @@ def test_a_policy_is_typed_shown_and_taken_back(
         (("--keep-finished", "inf"), "'keep_finished' is inf"),
     ],
 )
-def test_a_policy_that_cannot_be_is_a_sentence(
-    run: Run, store: ScheduleStore, add: Callable[..., None], words: tuple[str, ...], reason: str
+def test_an_invalid_policy_is_refused_with_a_sentence(
+    run: Run,
+    store: ScheduleStore,
+    add: Callable[..., None],
+    arguments: tuple[str, ...],
+    reason: str,
 ) -> None:
     add("report")
-    refused = run("policy", "report", *words)
+    refused = run("policy", "report", *arguments)
     assert refused.exit_code == 1
     assert reason in refused.stderr
     assert policy(store) == {}
 
 
-def test_a_policy_that_leaves_no_run_to_come_says_why(
+def test_a_policy_that_allows_no_further_run_says_why(
     run: Run, store: ScheduleStore, add: Callable[..., None]
 ) -> None:
     add("report")
     ended = run("policy", "report", "--end", "2020-01-01 00:00").stdout
-    assert "report is saved; it has no run to come: its policy ended it " in ended
-    assert "none: its policy ended it " in run("show", "report").stdout
+    assert "report is saved; it is finished: its policy ended it " in ended
+    assert "none: it is finished: its policy ended it " in run("show", "report").stdout
     store.client.hset(store.keys.entry("report"), "meta", encode_meta(RAN_TWICE))
     limited = run("policy", "report", "--end", "none", "--max-runs", "2").stdout
-    assert "no run to come: it has made the 2 runs that its policy allows" in limited
+    assert "it is finished: it has made the 2 runs that its policy allows" in limited
 
 
 RAN_TWICE = {"last_run_at": datetime(2026, 1, 1, tzinfo=UTC), "total_run_count": 2}
@@ -128,7 +132,7 @@ def test_a_policy_is_changed_on_the_version_seen(
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_each_member_of_a_policy_has_words(name: str) -> None:
+def test_each_member_of_a_policy_has_a_description(name: str) -> None:
     values: list[Any] = [None, 0, 0.0, 1, 5, 7.5, 1e9, "one", "all", "skip", "shift"]
     values += ["first", "last", "both"]
     allowed = [value for value in values if ALLOWED[name][0](value)]
@@ -137,7 +141,7 @@ def test_each_member_of_a_policy_has_words(name: str) -> None:
     assert len(texts) >= 2
 
 
-def test_what_got_no_run_is_told() -> None:
+def test_the_counts_of_missed_and_skipped_runs_are_shown() -> None:
     assert counts_text(Counts()) == ""
     assert counts_text(Counts(1234, 5)) == "1,234 missed, 5 skipped"
 
@@ -145,5 +149,5 @@ def test_what_got_no_run_is_told() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (90, "1m30s"), (5400.0, "1h30m"), (0.25, "0.25s")]
 )
-def test_a_length_is_told_as_it_is_typed(seconds: float, text: str) -> None:
+def test_a_length_is_shown_as_it_is_typed(seconds: float, text: str) -> None:
     assert length(seconds) == text

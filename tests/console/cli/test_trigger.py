@@ -1,4 +1,4 @@
-"""``redbeat-tui trigger``: what a run on request may differ in, and what is said of it."""
+"""``redbeat-tui trigger``: values for one run, and the messages about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.console.conftest import Add, Run
 from tests.support.processes import Processes
 
 
-def test_trigger_wait_tells_that_it_was_dispatched(
+def test_trigger_wait_reports_that_the_run_was_dispatched(
     run: Run, add: Add, processes: Processes
 ) -> None:
     add("daily report")
@@ -24,13 +24,11 @@ def test_trigger_wait_tells_that_it_was_dispatched(
     assert "is dispatched, task" in result.stdout
 
 
-def test_trigger_takes_what_the_run_is_to_differ_in(
-    run: Run, add: Add, store: ScheduleStore
-) -> None:
+def test_trigger_takes_values_for_this_run_alone(run: Run, add: Add, store: ScheduleStore) -> None:
     add("daily report")
-    words = ["--args", '["march", 2]', "--kwargs", '{"dry": true}', "--queue", "slow"]
-    words += ["--expires", "60", "--count-run", "--note", "again"]
-    result = run("trigger", "daily report", *words)
+    arguments = ["--args", '["march", 2]', "--kwargs", '{"dry": true}', "--queue", "slow"]
+    arguments += ["--expires", "60", "--count-run", "--note", "again"]
+    result = run("trigger", "daily report", *arguments)
     assert result.exit_code == 0, result.stderr
     ((_, fields),) = store.client.xrange(store.keys.triggers)
     request = json.loads(fields["request"])
@@ -48,7 +46,7 @@ def test_trigger_takes_what_the_run_is_to_differ_in(
 
 
 @pytest.mark.parametrize(
-    ("words", "exit_code", "reason"),
+    ("arguments", "exit_code", "reason"),
     [
         (("--args", "[1"), 2, "args is not JSON: Expecting ',' delimiter at character 3"),
         (("--args", '{"a": 1}'), 2, "args must be a list"),
@@ -61,16 +59,16 @@ def test_trigger_takes_what_the_run_is_to_differ_in(
         (("--args", "[NaN]"), 1, "args cannot be written as JSON"),
     ],
 )
-def test_trigger_says_what_is_wrong_with_what_was_asked(
+def test_trigger_reports_an_invalid_value_and_writes_nothing(
     run: Run,
     add: Add,
     store: ScheduleStore,
-    words: tuple[str, ...],
+    arguments: tuple[str, ...],
     exit_code: int,
     reason: str,
 ) -> None:
     add("daily report")
-    result = run("trigger", "daily report", *words)
+    result = run("trigger", "daily report", *arguments)
     assert result.exit_code == exit_code
     assert reason in result.stderr
     assert "Traceback" not in result.output

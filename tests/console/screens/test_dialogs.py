@@ -1,4 +1,4 @@
-"""The dialogs: what they ask, what they show, and what they never lose."""
+"""The dialogs: their questions, their previews, and that they never lose typed text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stored(store: ScheduleStore, name: str) -> str:
     return str(record.definition)
 
 
-async def test_the_editor_points_at_what_is_wrong(opened: Opened, add: Add) -> None:
+async def test_the_editor_points_at_the_column_of_the_error(opened: Opened, add: Add) -> None:
     add("first")
     console = opened()
     async with console.run_test(size=(80, 24)) as pilot:
@@ -39,7 +39,7 @@ async def test_the_editor_points_at_what_is_wrong(opened: Opened, add: Add) -> N
         await until(pilot, lambda: "cannot be saved" in shown(console), "the refusal")
 
 
-async def test_nothing_is_saved_whose_next_runs_were_not_on_the_screen(
+async def test_no_schedule_is_saved_before_its_next_runs_were_on_the_screen(
     opened: Opened, add: Add, store: ScheduleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edit, "PAUSE", 3600)

@@ -1,4 +1,4 @@
-"""The editor of a schedule: what it never writes over, and what it says."""
+"""The editor of a schedule never overwrites the change of another operator."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from redbeat_tui.screens.table import TableScreen
 from tests.console.conftest import Add, Opened, shown, until
 
 
-async def edited(console: ConsoleApp, pilot: Pilot[int], text: str, words: str) -> None:
+async def edited(console: ConsoleApp, pilot: Pilot[int], text: str, meaning: str) -> None:
     """Open the editor on the only entry, and type *text*."""
     await until(pilot, lambda: console.selected_row() is not None, "the entry")
     await pilot.press("e")
     await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
     await pilot.press("end", "ctrl+u", *text)
-    await until(pilot, lambda: words in shown(console), "the meaning")
+    await until(pilot, lambda: meaning in shown(console), "the meaning")
 
 
 def every(store: ScheduleStore, name: str) -> float:
@@ -33,7 +33,7 @@ def every(store: ScheduleStore, name: str) -> float:
     return float(json.loads(str(record.definition))["schedule"]["every"])
 
 
-async def test_enter_however_often_does_not_write_over_what_somebody_else_saved(
+async def test_enter_however_often_does_not_overwrite_the_change_of_another_operator(
     opened: Opened, add: Add, store: ScheduleStore, app: Celery
 ) -> None:
     add("first")
@@ -56,7 +56,7 @@ async def test_enter_however_often_does_not_write_over_what_somebody_else_saved(
         assert every(store, "first") == 300
 
 
-async def test_a_saved_schedule_is_told_in_words(opened: Opened, add: Add) -> None:
+async def test_a_saved_schedule_is_described(opened: Opened, add: Add) -> None:
     add("first")
     console = opened()
     async with console.run_test(size=(120, 30), notifications=True) as pilot:
@@ -81,7 +81,7 @@ async def test_the_editor_of_a_paused_entry_promises_no_run(
         assert "next 5 runs" not in shown(console)
 
 
-async def test_the_editor_is_offered_where_another_schedule_is_the_cure_and_not_elsewhere(
+async def test_the_editor_opens_only_where_another_schedule_makes_the_entry_valid(
     opened: Opened, store: ScheduleStore
 ) -> None:
     odd = {"name": "odd", "task": "shop.record", "schedule": {"__type__": "lunar"}}
@@ -94,10 +94,10 @@ async def test_the_editor_is_offered_where_another_schedule_is_the_cure_and_not_
         console.table_screen.table.move_to("no hash")
         for key in ("e", "p", "t"):
             await pilot.press(key)
-            await until(pilot, lambda: "no hash cannot run" in shown(console), "the refusal")
+            await until(pilot, lambda: "no hash is invalid" in shown(console), "the refusal")
             assert isinstance(console.screen, TableScreen)
             console.clear_notifications()
-            await until(pilot, lambda: "no hash cannot run" not in shown(console), "quiet")
+            await until(pilot, lambda: "no hash is invalid" not in shown(console), "quiet")
         console.table_screen.table.move_to("odd")
         await pilot.press("e")
         await until(pilot, lambda: isinstance(console.screen, EditScreen), "the editor")

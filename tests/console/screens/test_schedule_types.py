@@ -1,4 +1,4 @@
-"""Every type of schedule through the console, and what is said about old ones."""
+"""Every type of schedule through the console, and the warnings about old rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.text import schedule_preview
 from tests.console.conftest import Add, Opened, Run, shown, until
 
-#: Not over before long, and typed in the zone of the console.
+#: Schedules with further runs for a long time, typed in the time zone of the console.
 TYPES = (
     "every 5m from 2026-01-01 00:00",
     "0 9 * * * Europe/Berlin",
@@ -40,9 +40,9 @@ def test_every_type_is_typed_stored_and_shown(
     assert view.schedule == parse_schedule(text)
     assert view.next_run_at is not None
     assert view.next_run_at > datetime.now(UTC)
-    found = json.loads(run("show", "first", "--json").stdout)
-    assert parse_schedule(found["schedule"]) == view.schedule
-    assert found["next_runs"]
+    entry = json.loads(run("show", "first", "--json").stdout)
+    assert parse_schedule(entry["schedule"]) == view.schedule
+    assert entry["next_runs"]
 
 
 async def test_the_editor_takes_the_new_types(opened: Opened, add: Add) -> None:
@@ -53,7 +53,9 @@ async def test_the_editor_takes_the_new_types(opened: Opened, add: Add) -> None:
         await pilot.press("e")
         await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
         await pilot.press("end", "ctrl+u", *"at 2990-12-24 18:00 Europe/Berlin")
-        await until(pilot, lambda: "once, on 24 Dec 2990 at 18:00" in shown(console), "the words")
+        await until(
+            pilot, lambda: "once, on 24 Dec 2990 at 18:00" in shown(console), "the description"
+        )
         assert "only 1 more to come" in shown(console)
         await pilot.press("ctrl+u", *"at 2020-12-24 18:00")
         await until(pilot, lambda: "is in the past" in shown(console), "the reason")
@@ -69,8 +71,8 @@ def test_an_old_rule_is_flagged_and_repaired_by_an_ordinary_edit(
     TheirEntry("old", "shop.record", their_rrule("DAILY", dtstart=offset), app=app).save()
     zone = ("--timezone", "Europe/Berlin")
     assert "fixed offset +01:00" in run("list", *zone).stdout
-    told = run("show", "old", *zone).stdout
-    assert "to repair: redbeat-tui edit old" in told
+    shown_entry = run("show", "old", *zone).stdout
+    assert "to repair: redbeat-tui edit old" in shown_entry
     (warning,) = json.loads(run("show", "old", "--json", *zone).stdout)["warnings"]
     assert warning["text"].startswith("fixed offset +01:00")
     assert run("edit", "old", warning["proposal"], *zone).exit_code == 0
@@ -85,13 +87,13 @@ def warned(run: Run, name: str) -> list[str]:
     return [warning["text"] for warning in shown["warnings"]]
 
 
-def test_a_rule_meant_in_utc_is_not_flagged_for_ever(run: Run, app: Celery, url: str) -> None:
+def test_a_rule_confirmed_as_utc_is_not_flagged_again(run: Run, app: Celery, url: str) -> None:
     app.conf.timezone = "UTC"
     app.conf.redbeat_redis_url = url
     start = datetime(2026, 1, 5, 9, tzinfo=UTC)
     TheirEntry("old", "shop.record", their_rrule("DAILY", dtstart=start), app=app).save()
     assert "if Europe/London was meant" in warned(run, "old")[0]
-    # Read and written again by a program that knows no more about it than we do.
+    # A program that cannot know more about the rule reads and writes it again.
     entry = RedBeatSchedulerEntry.from_key("redbeat:old", app=app)
     entry.args = ["other"]
     entry.save()
@@ -99,7 +101,7 @@ def test_a_rule_meant_in_utc_is_not_flagged_for_ever(run: Run, app: Celery, url:
     text = json.loads(run("show", "old", "--json").stdout)["schedule"]
     assert run("edit", "old", text, "--timezone", "Europe/London").exit_code == 0
     assert warned(run, "old") == []
-    # What celery-redbeat makes of it later is flagged anew.
+    # A rule that celery-redbeat writes later is flagged again.
     other = their_rrule("DAILY", dtstart=start.replace(hour=10))
     TheirEntry("old", "shop.record", other, app=app).save()
     assert "if Europe/London was meant" in warned(run, "old")[0]
@@ -107,9 +109,9 @@ def test_a_rule_meant_in_utc_is_not_flagged_for_ever(run: Run, app: Celery, url:
     assert warned(run, "new") == []
 
 
-def test_preview_marks_what_a_change_of_the_clock_touches(run: Run) -> None:
-    words = ("preview", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28 12:00")
-    done = run(*words, "--count", "2")
+def test_preview_marks_the_runs_that_a_clock_change_affects(run: Run) -> None:
+    arguments = ("preview", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28 12:00")
+    done = run(*arguments, "--count", "2")
     assert done.exit_code == 0
     head, first, second, gap = done.stdout.splitlines()
     assert head == "daily at 02:30"
@@ -117,14 +119,14 @@ def test_preview_marks_what_a_change_of_the_clock_touches(run: Run) -> None:
     assert "02:30 does not exist: shifted by 1 h" in first
     assert "· Mon 2026-03-30 02:30:00 CEST" in second
     assert "on average" in gap
-    skipped = run(*words, "--nonexistent", "skip", "--json")
+    skipped = run(*arguments, "--nonexistent", "skip", "--json")
     times = json.loads(skipped.stdout)["times"]
     assert times[0]["runs"] is False
     assert times[0]["notes"] == ["02:30 does not exist: skipped"]
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("arguments", "reason"),
     [
         (("30 2 x * *",), "is no number: 1-31 (at column 6)"),
         (("every 5m", "--tz", "Europe/Belin"), "did you mean Europe/Berlin"),
@@ -132,8 +134,10 @@ def test_preview_marks_what_a_change_of_the_clock_touches(run: Run) -> None:
         (("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",), "never runs"),
     ],
 )
-def test_preview_says_what_is_wrong(run: Run, words: tuple[str, ...], reason: str) -> None:
-    done = run("preview", *words)
+def test_preview_reports_an_invalid_schedule(
+    run: Run, arguments: tuple[str, ...], reason: str
+) -> None:
+    done = run("preview", *arguments)
     assert done.exit_code == 1
     assert reason in done.stderr
 
@@ -146,7 +150,7 @@ def test_preview_asks_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert schedule_preview.BUDGET <= 5
 
 
-def test_preview_tells_parts_of_a_second(run: Run) -> None:
+def test_preview_shows_fractions_of_a_second(run: Run) -> None:
     done = run("preview", "every 0.25s", "--from", "2026-03-28 12:00", "--count", "2")
     assert [line.split()[2:4] for line in done.stdout.splitlines()[1:3]] == [
         ["2026-03-28", "12:00:00.25"],
@@ -154,7 +158,7 @@ def test_preview_tells_parts_of_a_second(run: Run) -> None:
     ]
 
 
-async def test_the_editor_tells_how_far_the_next_runs_are_apart(opened: Opened, add: Add) -> None:
+async def test_the_editor_shows_the_average_time_between_runs(opened: Opened, add: Add) -> None:
     add("first")
     console = opened()
     async with console.run_test(size=(80, 24)) as pilot:
@@ -165,15 +169,15 @@ async def test_the_editor_tells_how_far_the_next_runs_are_apart(opened: Opened, 
         await until(pilot, lambda: "every hour on average" in shown(console), "the details")
 
 
-async def test_the_editor_says_when_it_did_not_find_the_next_runs_in_time(
+async def test_the_editor_says_when_it_could_not_compute_the_next_runs_in_time(
     opened: Opened, add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add("first")
-    # More than can be found in that time.
+    # More runs than can be computed in that time.
     monkeypatch.setattr(schedule_preview, "RUNS", 10**9)
     monkeypatch.setattr(schedule_preview, "BUDGET", 0.05)
     console = opened()
     async with console.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: console.selected_row() is not None, "the entry")
         await pilot.press("e")
-        await until(pilot, lambda: "of its runs were found" in shown(console), "the bound")
+        await until(pilot, lambda: "of its runs could be computed" in shown(console), "the bound")

@@ -1,4 +1,4 @@
-"""Dialogs and messages where there is little room: what they must never hide."""
+"""Dialogs and messages in a small terminal never hide the subject or the buttons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTE = "points were counted twice on Friday; wait for the fix, and ask Nadia"
         ("e", "Edit the schedule", ("Cancel  esc", "Save  ⏎ or F2")),
     ],
 )
-async def test_a_dialog_shows_what_it_is_about_and_the_ways_out(
+async def test_a_dialog_shows_its_subject_and_its_buttons(
     opened: Opened,
     add: Add,
     store: ScheduleStore,
@@ -52,7 +52,7 @@ async def test_a_dialog_shows_what_it_is_about_and_the_ways_out(
             assert way in "".join(box[-3:])
 
 
-async def test_the_conflict_shows_the_ways_out_in_a_small_terminal(
+async def test_the_conflict_dialog_shows_its_buttons_in_a_small_terminal(
     opened: Opened, add: Add, store: ScheduleStore, app: Celery
 ) -> None:
     add("first")

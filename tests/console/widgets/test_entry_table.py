@@ -1,4 +1,4 @@
-"""The table of entries: what it draws, and how little it repaints."""
+"""The table of entries: its lines, and that it repaints only what changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_eighty_columns_show_what_an_operator_needs() -> None:
         assert "late 2m 10s" in late
         assert "▲ late" in late
         assert "in 4s" in cache
-        assert "✓ ok" in cache
+        assert "✓ succeeded" in cache
         assert "✗ failed" in sales
 
 
@@ -76,17 +76,17 @@ async def test_nothing_from_redis_reaches_the_terminal_as_a_control() -> None:
         assert "xxx…" in everything
 
 
-async def test_status_is_told_without_colour() -> None:
+async def test_the_status_is_readable_without_colour() -> None:
     async with console(SHOP) as (table, pilot):
         table.ascii_only = True
         await pilot.pause()
         text = "\n".join(drawn(table))
-        for status in ("^ late", "+ ok", "x failed", "> running", "= paused", "o disabled"):
+        for status in ("^ late", "+ succeeded", "x failed", "> running", "= paused", "o disabled"):
             assert status in text
         assert any(line.startswith("> ") for line in text.splitlines())
 
 
-async def test_what_is_not_live_is_not_called_late() -> None:
+async def test_no_entry_is_late_while_not_live() -> None:
     async with console(SHOP, live=False) as (table, _):
         late = drawn(table)[1]
         assert "late-one" in late

@@ -1,4 +1,4 @@
-"""The cursor of the table: keys, mouse, and staying on its entry while others move."""
+"""The cursor of the table: keys and mouse move it, and it stays on its entry."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ async def test_a_cursor_whose_entry_is_gone_is_on_the_next_one() -> None:
         assert pilot.app.told[-1] == ("highlighted", "entry-00001")  # type: ignore[attr-defined]
 
 
-async def test_an_entry_that_runs_takes_the_cursor_with_it_out_of_view() -> None:
-    """Whoever was about to press a key on it still sees it, on the line where it was."""
+async def test_the_view_follows_the_cursor_when_its_entry_runs_and_moves_down() -> None:
+    """An operator about to press a key still sees the entry, on the same line."""
     rows = many(1000)
     async with console(rows) as (table, pilot):
         await pilot.press("down", "down")
@@ -122,7 +122,7 @@ async def test_until_somebody_moves_the_cursor_the_top_stays_in_view() -> None:
         assert cursor_line(table) == 1
 
 
-async def test_rows_that_come_and_go_above_do_not_move_what_is_read() -> None:
+async def test_rows_added_and_removed_above_do_not_move_the_cursors_line() -> None:
     rows = many(1000)
     async with console(rows) as (table, pilot):
         await pilot.press("end", "pageup", "pageup", "up")
@@ -147,7 +147,7 @@ async def test_rows_above_do_not_move_the_view_when_the_cursor_is_elsewhere() ->
         assert drawn(table) == before
 
 
-async def test_an_entry_can_be_gone_to_by_name() -> None:
+async def test_the_cursor_moves_to_an_entry_by_name() -> None:
     async with console(many(1000)) as (table, pilot):
         assert table.move_to("entry-00777")
         await pilot.pause()

@@ -1,4 +1,4 @@
-"""What the header says of the leader."""
+"""The leader in the header."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def health(skew: float | None, token: str = TOKEN) -> Health:
     return Health(Leader(TOKEN, "ops-1", 42), (beat,), ServerInfo(), 0, 0.001)
 
 
-def test_a_leader_whose_clock_is_wrong_is_worth_a_second_look() -> None:
+def test_a_leader_whose_clock_is_wrong_is_drawn_as_a_warning() -> None:
     assert leader_words(health(0.9)) == ("ops-1:42", False)
     assert leader_words(health(None)) == ("ops-1:42", False)
     assert leader_words(health(3700.0)) == ("ops-1:42, clock 1h 1m ahead", True)

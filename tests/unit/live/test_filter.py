@@ -1,4 +1,4 @@
-"""What is typed behind ``/``."""
+"""The filter that is typed behind ``/``."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ ALL = [entry.name for entry in ROWS]
         ("status:p", ["cache[1]"]),
         ("!status:waiting,late", ["sync/stock", "cache[1]"]),
         ("status:late", ["überweisung"]),
+        ("status:errored", ["sync/stock"]),
+        ("status:err", ["sync/stock"]),
         ("status:/^(late|failed)$/", ["sync/stock", "überweisung"]),
         ("status:", ALL),
         ("!", ALL),
@@ -94,12 +96,30 @@ def test_a_broken_expression_is_reported_and_hides_nothing(text: str) -> None:
     assert shown(text) == ALL
 
 
-def test_an_unknown_status_names_those_there_are() -> None:
+def test_the_error_for_an_unknown_status_lists_all_statuses() -> None:
     chosen = parse_filter("status:broken report")
     assert chosen.error is not None
     assert "'broken'" in chosen.error
     assert "failed" in chosen.error
     assert shown("status:broken report") == ["Report Daily", "report:weekly"], "the rest holds"
+
+
+@pytest.mark.parametrize(
+    ("alias", "status"),
+    [
+        ("ok", "succeeded"),
+        ("sent", "dispatched"),
+        ("errored", "failed"),
+        ("started", "running"),
+        ("retried", "retrying"),
+    ],
+)
+def test_an_earlier_word_for_a_status_filters_as_the_status_does(alias: str, status: str) -> None:
+    outcomes = ("started", "succeeded", "errored", "retried", "revoked", "of a newer version")
+    rows = [row(word, 9, meta=meta(NOW), outcome=outcome(word)) for word in outcomes]
+    by_alias = parse_filter(f"status:{alias}").select(rows, NOW)
+    assert [entry.status for entry in by_alias] == [status]
+    assert by_alias == parse_filter(f"status:{status}").select(rows, NOW)
 
 
 def test_a_filter_knows_whether_time_alone_can_change_what_it_shows() -> None:
@@ -110,7 +130,7 @@ def test_a_filter_knows_whether_time_alone_can_change_what_it_shows() -> None:
 
 
 @given(st.text(st.characters() | st.sampled_from('!/"\\:()[]{}*+?^$|,.'), max_size=20))
-def test_whatever_is_typed_is_no_crash(text: str) -> None:
+def test_no_typed_filter_raises(text: str) -> None:
     chosen = parse_filter(text)
     assert chosen.text == text
     for entry in ROWS:
@@ -118,7 +138,7 @@ def test_whatever_is_typed_is_no_crash(text: str) -> None:
 
 
 def test_entries_that_are_still_being_decoded_appear_when_they_are() -> None:
-    """A filter never makes the screen wait for the decoding of everything."""
+    """A filter never makes the screen wait until all entries are decoded."""
     model = Model(lambda: NOW)
     records = tuple(record(f"e{n}", n, task=f"task-{n % 3}") for n in range(LARGE + 1))
     model.apply(model.prepare(Snapshot(records, 1, NOW), defer=True))
@@ -132,7 +152,7 @@ def test_entries_that_are_still_being_decoded_appear_when_they_are() -> None:
     assert [entry.name for entry in listing.rows[:2]] == ["e1", "e4"]
 
 
-def test_what_is_not_decoded_is_sorted_last() -> None:
+def test_rows_that_are_not_decoded_are_sorted_last() -> None:
     cold, warm = Row(record("cold"), deferred=True), row("warm", meta=meta(NOW))
     for sort in ("task", "schedule", "last", "status"):
         listing = Listing()

@@ -1,4 +1,4 @@
-"""What the console says of an entry, and how it follows the events."""
+"""The model: the status and the reason of each entry, and how events change them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redbeat_tui.live.row import Row
 from tests.support.rows import NOW, definition, meta, outcome, paused, record, row
 
 
-def model(*records: EntryRecord, seq: int = 10) -> Model:
+def model_with(*records: EntryRecord, seq: int = 10) -> Model:
     made = Model(lambda: NOW)
     made.apply(Snapshot(records, seq, NOW))
     made.apply(Link("live"))
@@ -37,13 +37,13 @@ def changes(*some: Event) -> Changes:
     [
         (row("a"), "waiting", ""),
         (row("a", meta=meta(NOW - 60, runs=0)), "waiting", ""),
-        (row("a", meta=meta(NOW - 60)), "sent", ""),
+        (row("a", meta=meta(NOW - 60)), "dispatched", ""),
         (row("a", meta=meta(NOW), outcome=outcome("started")), "running", ""),
-        (row("a", meta=meta(NOW), outcome=outcome("succeeded")), "ok", ""),
+        (row("a", meta=meta(NOW), outcome=outcome("succeeded")), "succeeded", ""),
         (row("a", meta=meta(NOW), outcome=outcome("errored", error="E: x")), "failed", "E: x"),
         (row("a", meta=meta(NOW), outcome=outcome("retried", error="E: y")), "retrying", "E: y"),
         (row("a", meta=meta(NOW), outcome=outcome("revoked")), "revoked", ""),
-        (row("a", meta=meta(NOW), outcome=outcome("brand-new")), "sent", ""),
+        (row("a", meta=meta(NOW), outcome=outcome("brand-new")), "dispatched", ""),
         (row("a", enabled=False), "disabled", ""),
         (row("a", state=paused("migration")), "paused", "migration by anna@ops"),
         (row("a", state=paused(by="")), "paused", ""),
@@ -54,7 +54,7 @@ def changes(*some: Event) -> Changes:
         (row("a", None, meta=meta(NOW), outcome=outcome("started")), "running", ""),
     ],
 )
-def test_a_row_has_the_status_that_its_record_tells(entry: Row, status: str, reason: str) -> None:
+def test_a_row_has_the_status_of_its_record(entry: Row, status: str, reason: str) -> None:
     assert (entry.status, entry.facts.reason) == (status, reason)
 
 
@@ -65,36 +65,36 @@ def test_an_entry_that_cannot_run_is_invalid_whatever_else_it_is() -> None:
     assert broken.facts.due is None
 
 
-def test_the_outcome_of_an_earlier_run_is_not_told_as_that_of_the_last() -> None:
-    """The run at NOW was sent, and nobody has heard of it yet."""
-    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 60)).status == "sent"
-    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 1)).status == "ok"
+def test_the_outcome_of_an_earlier_run_is_not_shown_for_the_last() -> None:
+    """The run at NOW is dispatched, and no worker has reported it yet."""
+    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 60)).status == "dispatched"
+    assert row("a", meta=meta(NOW), outcome=outcome("succeeded", NOW - 1)).status == "succeeded"
 
 
-def test_what_is_due_and_was_not_dispatched_is_late_once_it_has_been_for_seconds() -> None:
+def test_an_entry_is_late_after_being_due_for_five_seconds() -> None:
     entry = row("a", 0, meta=meta(NOW - 60), outcome=outcome("succeeded", NOW - 59))
-    assert entry.status_at(NOW + 4) == "ok"
+    assert entry.status_at(NOW + 4) == "succeeded"
     assert entry.status_at(NOW + 5) == "late"
     assert entry.reason_at(NOW + 5) == "not dispatched yet"
 
 
-def test_nothing_is_called_late_while_the_data_may_be_old() -> None:
+def test_no_entry_is_late_while_the_data_may_be_old() -> None:
     assert row("a", -3600).status_at(None) == "waiting"
 
 
 @pytest.mark.parametrize("entry", [row("a", -99, state=paused()), row("a", -99, enabled=False)])
-def test_what_does_not_run_is_not_late(entry: Row) -> None:
+def test_an_entry_that_is_not_scheduled_is_not_late(entry: Row) -> None:
     assert entry.status_at(NOW) == entry.status
     assert entry.waits_until == float("inf")
 
 
 def test_a_snapshot_replaces_everything() -> None:
-    known = model(record("old"))
-    rows = known.rows
-    delta = known.apply(Snapshot((record("new"),), 99, NOW))
+    model = model_with(record("old"))
+    rows = model.rows
+    delta = model.apply(Snapshot((record("new"),), 99, NOW))
     assert delta.all
-    assert list(known.rows) == list(rows) == ["new"], "whoever holds the rows sees them change"
-    assert known.seq == 99
+    assert list(model.rows) == list(rows) == ["new"], "whoever holds the rows sees them change"
+    assert model.seq == 99
 
 
 def test_the_rows_of_a_snapshot_come_the_soonest_first() -> None:
@@ -105,40 +105,40 @@ def test_the_rows_of_a_snapshot_come_the_soonest_first() -> None:
 
 
 def test_an_event_touches_only_its_own_row() -> None:
-    known = model(record("a"), record("b"))
-    before = known.rows["b"]
+    model = model_with(record("a"), record("b"))
+    before = model.rows["b"]
     fields = {"meta": meta(NOW)}
-    delta = known.apply(changes(event(events.RUN_DISPATCHED, "a", fields=fields, score=NOW + 120)))
+    delta = model.apply(changes(event(events.RUN_DISPATCHED, "a", fields=fields, score=NOW + 120)))
     assert delta.changed == {"a"}
     assert not delta.all
-    assert known.rows["a"].facts.due == NOW + 120
-    assert known.rows["a"].facts.last_run == NOW
-    assert known.rows["b"] is before
+    assert model.rows["a"].facts.due == NOW + 120
+    assert model.rows["a"].facts.last_run == NOW
+    assert model.rows["b"] is before
 
 
 def test_an_event_of_an_unknown_type_is_applied_by_its_fields() -> None:
-    known = model(record("a"))
-    known.apply(changes(event("redbeat.entry.renumbered", "a", fields={"state": paused("why")})))
-    assert known.rows["a"].status == "paused"
-    assert known.rows["a"].record.score == NOW + 60, "what an event does not name stays"
+    model = model_with(record("a"))
+    model.apply(changes(event("redbeat.entry.renumbered", "a", fields={"state": paused("why")})))
+    assert model.rows["a"].status == "paused"
+    assert model.rows["a"].record.score == NOW + 60, "what an event does not name stays"
 
 
 def test_a_created_entry_appears_and_a_deleted_one_is_gone() -> None:
-    known = model()
+    model = model_with()
     fields = {"definition": definition("a")}
-    assert known.apply(
+    assert model.apply(
         changes(event(events.ENTRY_CREATED, "a", fields=fields, score=NOW))
     ).changed == {"a"}
-    delta = known.apply(changes(event(events.ENTRY_DELETED, "a", 12)))
+    delta = model.apply(changes(event(events.ENTRY_DELETED, "a", 12)))
     assert delta.changed == set()
     assert delta.removed == {"a"}
-    assert not known.rows
-    assert not known.apply(changes(event(events.ENTRY_DELETED, "a", 13))).removed
+    assert not model.rows
+    assert not model.apply(changes(event(events.ENTRY_DELETED, "a", 13))).removed
 
 
-def test_deleted_and_made_again_in_one_go_is_a_change() -> None:
-    known = model(record("a"))
-    delta = known.apply(
+def test_an_entry_deleted_and_created_in_one_batch_is_a_change() -> None:
+    model = model_with(record("a"))
+    delta = model.apply(
         changes(
             event(events.ENTRY_DELETED, "a"),
             event(events.ENTRY_CREATED, "a", 12, fields={"definition": definition("a")}, score=NOW),
@@ -148,12 +148,12 @@ def test_deleted_and_made_again_in_one_go_is_a_change() -> None:
     assert delta.removed == set()
 
 
-def test_a_change_of_an_entry_that_is_not_there_makes_none() -> None:
-    known = model()
-    delta = known.apply(
+def test_an_event_about_an_unknown_entry_creates_none() -> None:
+    model = model_with()
+    delta = model.apply(
         changes(event(events.RUN_DISPATCHED, "ghost", fields={"meta": meta(NOW)}, score=NOW))
     )
-    assert not known.rows
+    assert not model.rows
     assert not delta.changed
 
 
@@ -169,72 +169,74 @@ def test_a_change_of_an_entry_that_is_not_there_makes_none() -> None:
         {"reason": {"x": 1}},
     ],
 )
-def test_an_event_that_makes_no_sense_changes_nothing(data: dict[str, Any]) -> None:
-    known = model(record("a"))
-    known.apply(changes(event(events.RUN_FAILED, "a", **data)))
-    assert known.rows["a"] == Row(record("a"))
-    assert known.rows["a"].reason_at(NOW)
+def test_an_event_with_invalid_data_changes_nothing(data: dict[str, Any]) -> None:
+    model = model_with(record("a"))
+    model.apply(changes(event(events.RUN_FAILED, "a", **data)))
+    assert model.rows["a"] == Row(record("a"))
+    assert model.rows["a"].reason_at(NOW)
 
 
-def test_events_twice_are_events_once() -> None:
-    told = changes(
+def test_events_that_arrive_twice_are_applied_once() -> None:
+    batch = changes(
         event(events.ENTRY_CREATED, "b", 11, fields={"definition": definition("b")}, score=NOW),
         event(events.ENTRY_PAUSED, "b", 12, fields={"state": paused()}),
         event(events.ENTRY_DELETED, "a", 13),
     )
-    known = model(record("a"))
-    known.apply(told)
-    once = dict(known.rows)
-    known.apply(told)
-    assert dict(known.rows) == once
+    model = model_with(record("a"))
+    model.apply(batch)
+    once = dict(model.rows)
+    model.apply(batch)
+    assert dict(model.rows) == once
 
 
-def test_what_another_program_did_is_found_by_reconciling() -> None:
-    known = model(record("a"), record("b"), record("same"))
-    same = known.rows["same"]
-    delta = known.apply(Reconciled((record("a", 5), record("c"), record("same")), ("b", "never")))
+def test_changes_by_another_program_are_applied_by_reconciling() -> None:
+    model = model_with(record("a"), record("b"), record("same"))
+    same = model.rows["same"]
+    delta = model.apply(Reconciled((record("a", 5), record("c"), record("same")), ("b", "never")))
     assert delta.changed == {"a", "c"}
     assert delta.removed == {"b"}
-    assert known.rows["a"].facts.due == NOW + 5
-    assert known.rows["same"] is same
+    assert model.rows["a"].facts.due == NOW + 5
+    assert model.rows["same"] is same
 
 
-def test_why_a_run_could_not_be_sent_is_shown_until_something_else_happens() -> None:
-    known = model(record("a", -60))
-    known.apply(changes(event(events.RUN_FAILED, "a", reason="no broker", nominal=NOW)))
-    assert known.rows["a"].reason_at(NOW) == "could not be sent: no broker"
-    known.apply(
+def test_the_reason_of_an_unpublished_run_is_shown_until_the_next_event() -> None:
+    model = model_with(record("a", -60))
+    model.apply(changes(event(events.RUN_FAILED, "a", reason="no broker", nominal=NOW)))
+    assert model.rows["a"].reason_at(NOW) == "not published: no broker"
+    model.apply(
         changes(event(events.RUN_DISPATCHED, "a", 12, fields={"meta": meta(NOW)}, score=NOW + 60))
     )
-    assert known.rows["a"].reason_at(NOW) == ""
+    assert model.rows["a"].reason_at(NOW) == ""
 
 
 def test_a_requested_run_shows_on_its_row() -> None:
-    known = model(record("a"))
+    model = model_with(record("a"))
     asked = event(events.RUN_REQUESTED, "a", trigger="t1", actor="anna@ops", note="")
-    delta = known.apply(changes(asked))
+    delta = model.apply(changes(asked))
     assert delta.changed == {"a"}
     assert delta.events == (asked,)
-    assert known.rows["a"].reason_at(NOW) == "run requested by anna@ops"
-    known.apply(changes(event(events.RUN_DISPATCHED, "a", 12, trigger="t1")))
-    assert known.rows["a"].reason_at(NOW) == "run now: sent"
+    assert model.rows["a"].reason_at(NOW) == "run requested by anna@ops"
+    model.apply(changes(event(events.RUN_DISPATCHED, "a", 12, trigger="t1")))
+    assert model.rows["a"].reason_at(NOW) == "dispatched on request"
 
 
 def test_the_last_events_are_kept_and_heartbeats_are_not() -> None:
-    known = model(record("a"))
+    model = model_with(record("a"))
     some = [event(events.RUN_MISSED, "a", 11 + n, count=n) for n in range(RECENT + 5)]
-    known.apply(Changes((*some, event(events.BEAT_HEARTBEAT, "t", token="t", role="standby"))))
-    assert list(known.recent) == some[-RECENT:]
-    assert known.seq == some[-1].seq
+    model.apply(Changes((*some, event(events.BEAT_HEARTBEAT, "t", token="t", role="standby"))))
+    assert list(model.recent) == some[-RECENT:]
+    assert model.seq == some[-1].seq
 
 
-def test_who_leads_is_known_from_the_events() -> None:
-    known = model()
-    assert known.leader is None
-    told = event(events.LEADER_CHANGED, "", leader="host:7:x", host="host", pid=7, reason="took it")
-    assert known.apply(changes(told)).facts
-    assert known.leader is not None
-    assert (known.leader.host, known.leader.pid) == ("host", 7)
+def test_the_leader_is_known_from_the_events() -> None:
+    model = model_with()
+    assert model.leader is None
+    event_ = event(
+        events.LEADER_CHANGED, "", leader="host:7:x", host="host", pid=7, reason="took it"
+    )
+    assert model.apply(changes(event_)).facts
+    assert model.leader is not None
+    assert (model.leader.host, model.leader.pid) == ("host", 7)
     beat = {
         "token": "host:7:x",
         "host": "host",
@@ -242,36 +244,36 @@ def test_who_leads_is_known_from_the_events() -> None:
         "role": "leader",
         "delivery": "exactly-once",
     }
-    assert known.apply(changes(event(events.BEAT_HEARTBEAT, "host:7:x", **beat))).facts
-    assert known.leader.delivery == "exactly-once"
-    assert not known.apply(changes(event(events.BEAT_HEARTBEAT, "host:7:x", **beat))).facts
-    known.apply(changes(event(events.LEADER_CHANGED, "", 12, leader=None, reason="stopped")))
-    assert known.leader is None
+    assert model.apply(changes(event(events.BEAT_HEARTBEAT, "host:7:x", **beat))).facts
+    assert model.leader.delivery == "exactly-once"
+    assert not model.apply(changes(event(events.BEAT_HEARTBEAT, "host:7:x", **beat))).facts
+    model.apply(changes(event(events.LEADER_CHANGED, "", 12, leader=None, reason="stopped")))
+    assert model.leader is None
 
 
-def test_the_present_is_told_by_the_leaders_clock_where_the_two_differ() -> None:
-    known = model()
+def test_the_present_follows_the_leaders_clock_where_the_two_differ() -> None:
+    model = model_with()
     ahead: dict[str, Any] = {"token": "t", "role": "leader"}
-    known.apply(changes(event(events.BEAT_HEARTBEAT, "t", at=NOW + 90, **ahead)))
-    assert known.now() == NOW + 90
-    known.apply(changes(event(events.BEAT_HEARTBEAT, "t", at=NOW - 0.5, **ahead)))
-    assert known.now() == NOW
+    model.apply(changes(event(events.BEAT_HEARTBEAT, "t", at=NOW + 90, **ahead)))
+    assert model.now() == NOW + 90
+    model.apply(changes(event(events.BEAT_HEARTBEAT, "t", at=NOW - 0.5, **ahead)))
+    assert model.now() == NOW
 
 
-def test_the_link_says_since_when() -> None:
+def test_the_model_keeps_the_time_of_the_links_last_change() -> None:
     now = NOW
-    known = Model(lambda: now)
-    assert not known.live
+    model = Model(lambda: now)
+    assert not model.live
     now += 5
-    assert known.apply(Link("live")).facts
-    assert known.live
-    assert known.link_since == NOW + 5
+    assert model.apply(Link("live")).facts
+    assert model.live
+    assert model.link_since == NOW + 5
     now += 5
-    assert not known.apply(Link("live"))
-    assert known.link_since == NOW + 5
+    assert not model.apply(Link("live"))
+    assert model.link_since == NOW + 5
 
 
-def test_two_changes_are_one_change_after_the_other() -> None:
+def test_two_changes_combine_in_their_order() -> None:
     first = Delta(changed=frozenset("ab"), removed=frozenset("c"))
     second = Delta(changed=frozenset("c"), removed=frozenset("a"), facts=True)
     assert first.then(second) == Delta(frozenset("bc"), frozenset("a"), facts=True)
@@ -283,23 +285,23 @@ def test_two_changes_are_one_change_after_the_other() -> None:
 
 def test_a_large_schedule_is_not_decoded_before_it_is_shown() -> None:
     records = tuple(record(f"e{n}", n) for n in range(LARGE + 1))
-    known = Model(lambda: NOW)
-    prepared = known.prepare(Snapshot(records, 1, NOW), defer=True)
-    known.apply(prepared)
-    entry = known.rows["e5"]
+    model = Model(lambda: NOW)
+    prepared = model.prepare(Snapshot(records, 1, NOW), defer=True)
+    model.apply(prepared)
+    entry = model.rows["e5"]
     assert not entry.ready
     entry.warm()
     assert entry.ready
-    delta = known.apply(Decoded(frozenset(["e5", "gone"])))
+    delta = model.apply(Decoded(frozenset(["e5", "gone"])))
     assert delta.decoded == {"e5"}
     assert delta.changed == set()
 
 
-def test_a_run_does_not_cost_the_description_of_the_schedule_again() -> None:
-    known = model(record("a"))
-    words = known.rows["a"].facts.schedule
-    known.apply(changes(event(events.RUN_DISPATCHED, "a", fields={"meta": meta(NOW)}, score=NOW)))
-    assert known.rows["a"].facts.schedule is words
+def test_a_run_does_not_describe_the_schedule_again() -> None:
+    model = model_with(record("a"))
+    words = model.rows["a"].facts.schedule
+    model.apply(changes(event(events.RUN_DISPATCHED, "a", fields={"meta": meta(NOW)}, score=NOW)))
+    assert model.rows["a"].facts.schedule is words
 
 
 def test_a_row_is_equal_to_another_of_the_same_record() -> None:

@@ -1,7 +1,7 @@
 """A snapshot and the events after it give the rows that a fresh snapshot would give.
 
-Against a reference that is as simple as can be: a dict of records and a log. Whatever is lost,
-doubled or out of order on the way, wherever the snapshot falls, also while it is being read.
+The reference is a dict of records and a log. Events are lost, doubled and reordered, and the
+snapshot is taken at any time, also while the records change.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NAMES = ("a", "b", "ç")
 
 @dataclass
 class Server:
-    """The schedule, its log, and everything that it ever was."""
+    """The schedule, its log, and its records after each event."""
 
     records: dict[str, EntryRecord] = field(default_factory=dict)
     log: list[Event] = field(default_factory=list)
-    #: What the records were after each event, the first before any.
+    #: The records after each event; the first item is before any event.
     was: list[dict[str, EntryRecord]] = field(default_factory=lambda: [{}])
     trimmed: int = 0
-    #: Names that another program wrote: no event tells of it.
+    #: Names that another program wrote, without an event.
     foreign: set[str] = field(default_factory=set)
 
     @property
@@ -43,19 +43,19 @@ class Server:
     def after(self, seq: int) -> list[Event]:
         return self.log[max(seq, self.trimmed) :]
 
-    def _tell(self, type_: str, name: str, **data: object) -> None:
+    def _emit(self, type_: str, name: str, **data: object) -> None:
         seq = self.seq + 1
-        moment = datetime.fromtimestamp(NOW + seq, UTC)
-        self.log.append(Event(f"id{seq}", "/test", type_, name, moment, seq, data))
+        at = datetime.fromtimestamp(NOW + seq, UTC)
+        self.log.append(Event(f"id{seq}", "/test", type_, name, at, seq, data))
         self.was.append(dict(self.records))
 
     def _patch(self, type_: str, name: str, score: float, **fields: str | None) -> None:
         if name in self.records:
             self.records[name] = self.records[name].patched(fields, score)
-            self._tell(type_, name, fields=fields, score=score)
+            self._emit(type_, name, fields=fields, score=score)
 
     def do(self, verb: str, name: str, number: int) -> None:
-        known = self.records.get(name)
+        record = self.records.get(name)
         score = NOW + number if number % 3 else -1.0
         match verb:
             case "create":
@@ -63,7 +63,7 @@ class Server:
                     "definition": definition(name, task=f"t{number}")
                 }
                 self.records[name] = EntryRecord(name).patched(fields, score)
-                self._tell(events.ENTRY_CREATED, name, fields=fields, score=score)
+                self._emit(events.ENTRY_CREATED, name, fields=fields, score=score)
             case "update":
                 self._patch(
                     events.ENTRY_UPDATED, name, score, definition=definition(name, args=[number])
@@ -75,16 +75,16 @@ class Server:
             case "dispatch":
                 meta = json.dumps({"last_run_at": None, "total_run_count": number})
                 self._patch(events.RUN_DISPATCHED, name, score, meta=meta)
-            case "outcome" if known is not None:
-                # No score: a worker does not change when the next run is.
+            case "outcome" if record is not None:
+                # No score, because a worker does not change the next run.
                 fields = {"outcome": outcome("errored", error=str(number))}
-                self.records[name] = known.patched(fields, known.score)
-                self._tell(events.RUN_ERRORED, name, fields=fields)
+                self.records[name] = record.patched(fields, record.score)
+                self._emit(events.RUN_ERRORED, name, fields=fields)
             case "invalid":
-                self._tell(events.ENTRY_INVALID, name, reason="broken")
-            case "delete" if known is not None:
+                self._emit(events.ENTRY_INVALID, name, reason="broken")
+            case "delete" if record is not None:
                 del self.records[name]
-                self._tell(events.ENTRY_DELETED, name)
+                self._emit(events.ENTRY_DELETED, name)
             case "write":
                 text = definition(name, task=f"foreign{number}") if number % 4 else "{"
                 self.records[name] = EntryRecord(name, score, text)
@@ -97,13 +97,13 @@ class Server:
 
 
 class Subscriber:
-    """A console, with a connection that loses, doubles and reorders what it is sent."""
+    """A console with a connection that loses, doubles and reorders messages."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.model = Model(lambda: NOW)
         self.sequencer = Sequencer()
-        self.heard = 0
+        self.received = 0
         self.listings = [
             Listing(sort, reverse=reverse) for sort in SORTS for reverse in (False, True)
         ]
@@ -115,23 +115,23 @@ class Subscriber:
             listing.update(self.model.rows, delta)
 
     def begin(self, number: int) -> None:
-        """A snapshot, its position read some events before its records, and those one by one."""
+        """Take a snapshot: first its position, some events later its records, one by one."""
         server = self.server
         seq = max(server.seq - number % 5, 0)
         records: list[EntryRecord] = []
         for index, name in enumerate(NAMES):
-            moment = seq + (number // 5 + index) % (server.seq - seq + 1)
-            known = server.was[moment] if moment < server.seq else server.records
-            if name in known:
-                records.append(known[name])
+            position = seq + (number // 5 + index) % (server.seq - seq + 1)
+            there = server.was[position] if position < server.seq else server.records
+            if name in there:
+                records.append(there[name])
         self.sequencer = Sequencer(seq)
         self.take(Snapshot(tuple(records), seq, NOW))
-        self.heard = seq
+        self.received = seq
 
-    def apply_events(self, number: int) -> None:
-        """Some of what was published since."""
-        news = self.server.log[self.heard : self.heard + 1 + number % 7]
-        self.heard += len(news)
+    def receive(self, number: int) -> None:
+        """Receive some of the events that were published since the last call."""
+        news = self.server.log[self.received : self.received + 1 + number % 7]
+        self.received += len(news)
         if number % 3 == 0:
             news = news[::-1]
         if number % 5 == 0:
@@ -144,9 +144,9 @@ class Subscriber:
             self.repair()
 
     def repair(self) -> None:
-        found = self.server.after(self.sequencer.seq)
-        ready, gap = self.sequencer.offer(found)
-        if gap or (not found and self.sequencer.seq < self.server.seq):
+        missing = self.server.after(self.sequencer.seq)
+        ready, gap = self.sequencer.offer(missing)
+        if gap or (not missing and self.sequencer.seq < self.server.seq):
             self.begin(0)
             return
         for event in ready:  # one by one: the pieces do not matter
@@ -155,18 +155,18 @@ class Subscriber:
     def finish(self) -> None:
         self.repair()
         names = self.server.foreign
-        known = self.server.records
+        records = self.server.records
         self.take(
             Reconciled(
-                tuple(known[name] for name in names if name in known),
-                tuple(name for name in names if name not in known),
+                tuple(records[name] for name in names if name in records),
+                tuple(name for name in names if name not in records),
             )
         )
 
 
 VERBS = (
     *("create", "update", "pause", "resume", "dispatch", "outcome", "invalid", "delete"),
-    *("write", "remove", "trim", "begin", "hear", "hear", "twice"),
+    *("write", "remove", "trim", "begin", "receive", "receive", "twice"),
 )
 STEPS = st.lists(
     st.tuples(st.sampled_from(VERBS), st.sampled_from(NAMES), st.integers(0, 60)), max_size=40
@@ -175,10 +175,18 @@ STEPS = st.lists(
 
 @settings(max_examples=400, deadline=None)
 @example(
-    [("create", "a", 0), ("create", "a", 1), ("trim", "a", 0), ("hear", "a", 3), ("twice", "a", 0)]
+    [
+        ("create", "a", 0),
+        ("create", "a", 1),
+        ("trim", "a", 0),
+        ("receive", "a", 3),
+        ("twice", "a", 0),
+    ]
 )
 @given(STEPS)
-def test_any_way_to_now_ends_in_the_rows_of_now(steps: list[tuple[str, str, int]]) -> None:
+def test_any_order_of_deliveries_ends_in_the_current_rows(
+    steps: list[tuple[str, str, int]],
+) -> None:
     server = Server()
     console = Subscriber(server)
     console.begin(0)
@@ -186,8 +194,8 @@ def test_any_way_to_now_ends_in_the_rows_of_now(steps: list[tuple[str, str, int]
         match verb:
             case "begin":
                 console.begin(number)
-            case "hear":
-                console.apply_events(number)
+            case "receive":
+                console.receive(number)
             case "twice":
                 console.take(Changes(tuple(console.model.recent)[-1:]))
                 console.repair()
@@ -234,9 +242,9 @@ def test_many_changes_in_one_pass_are_the_same_as_one_by_one(
                 if due is None
                 else Reconciled((EntryRecord(name, NOW + due, definition(name)),), ())
             )
-            one = model.apply(item)
-            single.update(model.rows, one)
-            delta = delta.then(one)
+            change = model.apply(item)
+            single.update(model.rows, change)
+            delta = delta.then(change)
         together.update(model.rows, delta)
         expected = sorted(model.rows.values(), key=lambda row: (row.waits_until, row.name))
         if reverse:

@@ -1,4 +1,4 @@
-"""The pure parts behind the screens: counting, following a run, words for events, lines."""
+"""The pure parts behind the screens: counting, following a run, texts of events, lines."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pytest
 
 from redbeat_core import events
 from redbeat_core.events import Event
+from redbeat_tui.cli.show import description, entry_json
 from redbeat_tui.live.model import Delta
 from redbeat_tui.live.requested_runs import TriggerFollower
 from redbeat_tui.live.row import Row
 from redbeat_tui.live.tally import Tally, count
+from redbeat_tui.screens.help import STATUS
 from redbeat_tui.text.event_text import describe_event
 from redbeat_tui.widgets.line import Part, fit
-from tests.support.rows import NOW, record
+from tests.support.rows import NOW, meta, outcome, record
 
 TYPES = [
     value for name, value in vars(events).items() if isinstance(value, str) and "redbeat." in value
@@ -30,7 +32,7 @@ def event(type_: str, name: str = "first", **data: Any) -> Event:
 
 @pytest.mark.parametrize("type_", [*TYPES, "redbeat.some.thing", "", "\x1b[2J"])
 @pytest.mark.parametrize("odd", ODD, ids=repr)
-def test_any_event_can_be_told(type_: str, odd: Any) -> None:
+def test_any_event_can_be_described(type_: str, odd: Any) -> None:
     keys = (
         "args",
         "kwargs",
@@ -47,20 +49,20 @@ def test_any_event_can_be_told(type_: str, odd: Any) -> None:
         "host",
         "pid",
     )
-    words, _ = describe_event(event(type_, **dict.fromkeys(keys, odd)))
-    assert "\x1b" not in words
-    assert "\x07" not in words
+    text, _ = describe_event(event(type_, **dict.fromkeys(keys, odd)))
+    assert "\x1b" not in text
+    assert "\x07" not in text
 
 
-def test_how_many_runs_were_missed_is_told() -> None:
+def test_the_number_of_missed_runs_is_shown() -> None:
     late = {"reason": "late by more than its grace of 60 s"}
     assert (
         describe_event(event(events.RUN_MISSED, count=1, **late))[0] == f"missed: {late['reason']}"
     )
-    words, _ = describe_event(event(events.RUN_MISSED, count=1440, **late))
-    assert words == f"1,440 runs missed: {late['reason']}"
-    words, _ = describe_event(event(events.RUN_SKIPPED, count=10101, more=True))
-    assert words == "more than 10,101 runs skipped"
+    text, _ = describe_event(event(events.RUN_MISSED, count=1440, **late))
+    assert text == f"1,440 runs missed: {late['reason']}"
+    text, _ = describe_event(event(events.RUN_SKIPPED, count=10101, more=True))
+    assert text == "more than 10,101 runs skipped"
 
 
 def test_a_run_is_followed_from_the_request_to_its_end() -> None:
@@ -77,11 +79,53 @@ def test_a_run_is_followed_from_the_request_to_its_end() -> None:
     assert run.ended
 
 
-def test_an_event_that_comes_before_the_answer_is_not_forgotten() -> None:
+def test_an_event_that_arrives_before_the_answer_to_the_request_is_kept() -> None:
     follower = TriggerFollower()
     follower.offer([event(events.RUN_DISPATCHED, trigger="t1", task_id="abc")])
     run = follower.request("t1", "first", NOW)
     assert (run.stage, run.task_id) == ("dispatched", "abc")
+
+
+@pytest.mark.parametrize(
+    ("type_", "word"),
+    [
+        (events.RUN_STARTED, "running"),
+        (events.RUN_SUCCEEDED, "succeeded"),
+        (events.RUN_ERRORED, "failed"),
+        (events.RUN_RETRIED, "retrying"),
+        (events.RUN_REVOKED, "revoked"),
+    ],
+)
+def test_every_surface_shows_the_same_word_for_an_outcome(type_: str, word: str) -> None:
+    row = Row(record("first", meta=meta(NOW), outcome=outcome(type_.rpartition(".")[2])))
+    shown = entry_json(row, NOW)
+    assert row.status == word
+    assert (shown["status"], shown["outcome"]["status"]) == (word, word)
+    assert word in STATUS, "the help explains it"
+    assert describe_event(event(type_))[0] == word
+    (run,) = TriggerFollower().offer([event(type_, trigger="t1")])
+    assert run.stage == word
+    assert f"  outcome     {word}" in description(row, NOW, UTC)
+
+
+@pytest.mark.parametrize(
+    ("type_", "word"),
+    [
+        (events.RUN_FAILED, "not published"),
+        (events.RUN_MISSED, "missed"),
+        (events.RUN_SKIPPED, "skipped"),
+        (events.RUN_DISPATCHED, "dispatched"),
+    ],
+)
+def test_every_surface_shows_the_same_word_for_a_run_without_an_outcome(
+    type_: str, word: str
+) -> None:
+    happened = event(type_, trigger="t1", reason="why")
+    assert describe_event(happened)[0].startswith(word)
+    assert word in Row(record("first"), event=happened).reason_at(NOW)
+    (run,) = TriggerFollower().offer([happened])
+    assert run.stage == word
+    assert run.unsuccessful is (type_ != events.RUN_DISPATCHED)
 
 
 def test_a_late_event_does_not_turn_a_run_back() -> None:
@@ -90,7 +134,7 @@ def test_a_late_event_does_not_turn_a_run_back() -> None:
     assert follower.offer([event(events.RUN_DISPATCHED, trigger="t1")]) == []
 
 
-def test_events_without_a_usable_trigger_are_nobodys() -> None:
+def test_events_without_a_valid_trigger_are_ignored() -> None:
     follower = TriggerFollower()
     for odd in ODD[:7]:
         assert follower.offer([event(events.RUN_DISPATCHED, trigger=odd)]) == []
@@ -104,7 +148,7 @@ def test_the_follower_does_not_grow_without_end() -> None:
     assert follower.run("t999") is not None
 
 
-def test_counting_one_by_one_is_counting_all() -> None:
+def test_counting_changes_one_by_one_gives_the_same_as_counting_all() -> None:
     rows = {f"e{n}": Row(record(f"e{n}", n - 50)) for n in range(100)}
     whole, stepwise = Tally(), Tally()
     whole.reset(count(rows))
@@ -132,14 +176,14 @@ def test_a_line_drops_what_is_optional_before_it_cuts() -> None:
     assert fit(left, [Part("9 entries")], 14).plain == "le…  9 entries"
 
 
-def test_a_request_tells_what_differs_from_the_entry() -> None:
+def test_a_request_shows_the_values_that_differ_from_the_entry() -> None:
     asked: dict[str, Any] = {
         "args": ["march\x1b[2J"],
         "queue": "slow",
         "actor": "ana@x",
         "note": "again",
     }
-    words, _ = describe_event(event(events.RUN_REQUESTED, trigger="t1", **asked))
-    assert words == 'run requested with args ["march\\u001b[2J"] in queue slow by ana@x: again'
-    words, _ = describe_event(event(events.RUN_REQUESTED, trigger="t1", kwargs="(5012 characters)"))
-    assert words == 'run requested with kwargs "(5012 characters)"'
+    text, _ = describe_event(event(events.RUN_REQUESTED, trigger="t1", **asked))
+    assert text == 'run requested with args ["march\\u001b[2J"] in queue slow by ana@x: again'
+    text, _ = describe_event(event(events.RUN_REQUESTED, trigger="t1", kwargs="(5012 characters)"))
+    assert text == 'run requested with kwargs "(5012 characters)"'

@@ -1,4 +1,4 @@
-"""Times and texts as the console shows them."""
+"""Formatting of times and texts for the console."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_countdown_says_how_long_it_takes(left: float, text: str) -> None:
     assert countdown(NOW + left, NOW) == text
 
 
-def test_nothing_to_wait_for_is_not_counted_down() -> None:
+def test_without_a_due_time_there_is_no_countdown() -> None:
     assert countdown(None, NOW) == "-"
     assert countdown(float("inf"), NOW) == "-"
     assert countdown(float("nan"), NOW) == "-"
@@ -63,15 +63,15 @@ def test_nothing_to_wait_for_is_not_counted_down() -> None:
     ("passed", "text"),
     [(0, "now"), (-30, "now"), (12.9, "12s ago"), (185, "3m ago"), (3 * 3600 + 300, "3h 5m ago")],
 )
-def test_the_past_is_told_by_how_long_ago_it_was(passed: float, text: str) -> None:
+def test_a_past_time_is_shown_as_the_time_since_then(passed: float, text: str) -> None:
     assert ago(NOW - passed, NOW) == text
 
 
-def test_what_never_was_is_told_so() -> None:
+def test_a_run_that_never_was_is_shown_as_never() -> None:
     assert ago(None, NOW) == "never"
 
 
-def test_a_time_today_is_a_clock_and_another_day_has_its_date() -> None:
+def test_a_time_today_has_no_date_and_another_day_has_one() -> None:
     paris = ZoneInfo("Europe/Paris")
     assert at(NOW + 65, NOW, paris) == "13:01:05"
     assert at(NOW + 86400, NOW, paris) == "Mon 24 Nov 13:00"
@@ -98,7 +98,7 @@ def test_no_time_is_wider_than_its_column(when: float, now: float) -> None:
 
 
 @given(st.floats(0, 1e9))
-def test_a_duration_never_says_more_than_it_is(seconds: float) -> None:
+def test_a_duration_is_never_rounded_up(seconds: float) -> None:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400, "y": 365 * 86400}
     said = sum(int(part[:-1]) * units[part[-1]] for part in duration(seconds).split())
     assert said <= seconds < max(said * 1.5, said + 60)

@@ -1,4 +1,4 @@
-"""Nothing that Redis holds reaches the terminal as anything but visible characters."""
+"""Text from Redis reaches the terminal only as visible characters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("text", "shown"), HOSTILE)
-def test_what_could_steer_a_terminal_is_shown_instead(text: str, shown: str) -> None:
+def test_characters_that_could_control_a_terminal_are_replaced(text: str, shown: str) -> None:
     assert clean(text) == shown
 
 
@@ -87,7 +87,7 @@ def test_megabytes_cost_what_a_line_costs() -> None:
     assert len(clean("\u202e" * 5_000_000)) == LIMIT
 
 
-def test_lines_are_lines_and_a_tab_is_spaces() -> None:
+def test_line_breaks_are_kept_and_a_tab_becomes_spaces() -> None:
     assert clean_lines("a\r\nb\tc\n\x1bd") == ["a", "b   c", "␛d"]
     assert clean_lines("x\n" * 1000)[-1] == "…"
     assert len(clean_lines("x\n" * 1000)) == 500
@@ -95,7 +95,7 @@ def test_lines_are_lines_and_a_tab_is_spaces() -> None:
 
 
 @given(st.text(st.characters(), max_size=300))
-def test_whatever_comes_in_only_visible_characters_come_out(text: str) -> None:
+def test_the_result_has_only_visible_characters(text: str) -> None:
     shown = clean(text)
     shown.encode("utf-8")
     for char in shown:
@@ -104,7 +104,7 @@ def test_whatever_comes_in_only_visible_characters_come_out(text: str) -> None:
 
 
 @given(st.text(st.characters(), max_size=50))
-def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
     once = clean(text)
     assert clean(once) == once
 
@@ -113,7 +113,7 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
 def test_the_cells_that_are_counted_are_the_cells_that_terminals_use(text: str) -> None:
     shown = clean(text)
     counted = sum(max(0, wcwidth(char)) for char in shown)
-    # The two tables are of different Unicode versions; where they know a character, they agree.
+    # The two tables have different Unicode versions; they agree on the characters of both.
     if all(_old(char) for char in shown):
         assert width(shown) == counted
 

@@ -1,4 +1,4 @@
-"""What is typed for a run on request: the entry's own unless it was changed, else a reason."""
+"""Typed values for a run on request: unchanged, valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def typed(view: EntryView, **changed: str) -> dict[str, str]:
     return {field.key: field.text for field in fields_of(view)} | changed
 
 
-def test_the_fields_hold_what_the_entry_has() -> None:
+def test_the_fields_hold_the_entrys_values() -> None:
     assert typed(VIEW) == {"args": '["märz", 1]', "kwargs": '{"dry": true}', "queue": "slow"}
     assert typed(EntryView("plain", "v")) == {"args": "[]", "kwargs": "{}", "queue": ""}
 
 
-def test_what_was_not_changed_is_the_entrys_own() -> None:
+def test_an_unchanged_field_means_the_entrys_own_value() -> None:
     assert overrides(fields_of(VIEW), typed(VIEW)) == {}
     assert overrides(fields_of(VIEW), typed(VIEW, args="", queue=" ")) == {}
 
 
-def test_what_was_changed_is_taken() -> None:
+def test_a_changed_field_overrides_the_entrys_value() -> None:
     changed = typed(VIEW, args="[]", kwargs='{"dry": false}', queue="fast")
     assert overrides(fields_of(VIEW), changed) == {
         "args": [],
@@ -47,13 +47,13 @@ def test_what_was_changed_is_taken() -> None:
         ("kwargs", "{1: 2}", "kwargs is not JSON"),
     ],
 )
-def test_what_cannot_be_is_said(key: str, text: str, reason: str) -> None:
+def test_an_invalid_value_is_refused_with_its_reason(key: str, text: str, reason: str) -> None:
     with pytest.raises(TypedWrongError, match=reason.replace("[", r"\[")):
         overrides(fields_of(VIEW), typed(VIEW, **{key: text}))
 
 
 @pytest.mark.parametrize("odd", ["\x1b]52;c;x\x07", "\u202eabc", "x" * 5000, "\ud800"])
-def test_what_cannot_be_shown_as_it_is_is_not_offered_to_be_changed(odd: str) -> None:
+def test_a_value_that_sanitizing_changes_is_not_offered_for_editing(odd: str) -> None:
     view = EntryView("odd", "v", args=[odd], options={"queue": odd})
     for field in fields_of(view):
         assert clean(field.text) == field.text

@@ -29,9 +29,9 @@ from redbeat_core.storage.schedule_store import score_text
 
 from .bulk_templates import MESSAGE_PLACES, BulkTemplates
 from .context import BeatContext
-from .due_entry import DueEntry
+from .due_entry import DueEntry, kind_of
 from .messages.learned import NO_TEMPLATE
-from .messages.template import EncodedArguments, MessageTemplate, kind_of
+from .messages.template import EncodedArguments, MessageTemplate
 from .messages.template_cache import TemplateCache
 from .runs import PendingRun, task_id_of
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from redbeat_core.entries.codec import DecodeError
 from redbeat_core.entries.record import EntryRecord, definition_of
 from redbeat_core.schedules.types.count_progress import counted_rules
 from redbeat_core.storage.commit_steps import ClaimedEntry
-
-from .messages.template import kind_of
 
 
 class DueEntry:
@@ -43,3 +42,9 @@ class DueEntry:
         self.counts = bool(counted_rules(definition["schedule"]))
         self.kind = kind_of(definition)
         self.definition = definition
+
+
+def kind_of(definition: Mapping[str, Any]) -> str:
+    """The kind of the messages of *definition*: task and options, which all of them share."""
+    options = definition.get("options")
+    return f"{definition['task']}\0{options!r}" if options else str(definition["task"])

@@ -32,7 +32,7 @@ class MessageRun:
     """What varies between the messages of one kind.
 
     :ivar text: the entry's definition as stored.
-    :ivar kind: see :func:`kind_of`.
+    :ivar kind: the kind of the message, see ``kind_of`` in ``due_entry.py``.
     :ivar nominal: Unix seconds.
     """
 
@@ -129,12 +129,6 @@ def make_template(
     pieces = tuple(piece for piece in re.split(pattern, _dumps(message)) if piece is not None)
     embed = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
     return MessageTemplate(database, queue, pieces, serializer, task, seconds, embed)
-
-
-def kind_of(definition: Mapping[str, Any]) -> str:
-    """The kind of the messages of *definition*: task and options, which all of them share."""
-    options = definition.get("options")
-    return f"{definition['task']}\0{options!r}" if options else str(definition["task"])
 
 
 def arguments_of(definition: Mapping[str, Any]) -> str:

@@ -1,26 +1,29 @@
--- Advance what was dispatched, each item only if nothing changed it since it was claimed; with
--- the broker's messages in the same step where the broker is this server.
+-- Commit a batch: advance each dispatched entry, unless it changed after its claim. Where the
+-- broker is this server, publish the messages in the same atomic step.
 --
 -- KEYS: 1 lock (the schedule where there is no lock), 2 schedule, 3 triggers, 4 log, 5 channel
 -- ARGV: 1 the caller's token; '' runs without a lock
 --       2 length of the log
 --       3 number of this connection's database
---       4 the run_id of the server that the broker's messages are meant for; '' any
+--       4 run_id of the server that must receive the broker's messages; '' any
 --       5 the items: JSON, a list of
 --           {'entry', broker commands, events, key, claimed score, version, new score,
 --             {field, value, ...}, claimed `due` field}
---           {'trigger', broker commands, events, stream id, key, version (key '': whatever has
---             become of the entry), meta, {field, value, ...} (empty leaves it as it is), new
+--           {'trigger', broker commands, events, stream id, key, version (key '': the entry is
+--             not checked), meta, {field, value, ...} (empty: no field changes), new
 --             score ('' leaves it)} or
 --           {'note', broker commands, events} or
---           {'filled', number of a form, key, claimed score, version, new score, value, ...}; with
---             number 0 the broker commands are in the place of the message's own values
---         a broker command is {database, words...}, an event JSON without its closing brace
---       6 the forms that 'filled' items are filled into: JSON, {meta, event, {database, list,
---         message}, ...}, each a text in pieces: texts, and numbers of values of the item
--- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or
---   {'ok', {number of an item, 'stale' | an error's text, ...}} for those not done. An item is done as a whole or
---   not at all. Where the server takes no writes at all, its error; nothing was done then, either.
+--           {'filled', number of a template, key, claimed score, version, new score, value, ...};
+--             number 0: the item holds its broker commands in place of the message's values
+--         a broker command is {database, command, argument, ...}; an event is JSON without its
+--         closing brace
+--       6 the templates of the 'filled' items: JSON, {meta, event, {database, list, message}, ...};
+--         meta, event and message are lists of pieces: a text, or the index of a value of the
+--         item
+-- Returns {'lost', holder}, {'moved'} (this is another server: nothing was committed) or
+--   {'ok', {number of an item, 'stale' | an error's text, ...}}, which lists the items that were
+--   not committed. Each item is committed as a whole or not at all. If the server refuses all
+--   writes, the script returns its error, and nothing was committed.
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -29,7 +32,7 @@ if ARGV[1] ~= '' then
   end
 end
 if ARGV[4] ~= '' then
-  -- After a failover this may be another server than the one that the workers read from.
+  -- After a failover the workers may read from another server than this one.
   local info = redis.pcall('INFO', 'server')
   if type(info) == 'string' and string.match(info, 'run_id:(%w+)') ~= ARGV[4] then
     return {'moved'}
@@ -37,8 +40,8 @@ if ARGV[4] ~= '' then
 end
 local maxlen, home = ARGV[2], ARGV[3]
 
--- The text of the error that a command gave, if it gave one; Redis 6 puts in front of some where
--- the script is.
+-- Return the error text of a reply, or nil. Redis 6 prefixes some errors with the position in the
+-- script, which is removed.
 local function failure(reply)
   local err = type(reply) == 'table' and reply.err
   return err and string.gsub(err, '^@user_script: ?%d+: ', '') or nil
@@ -56,7 +59,8 @@ local function execute(database, ...)
   return err
 end
 
--- Take back the first `count` of these commands. A list's head is still what was just put there.
+-- Undo the first `count` commands. The script is atomic, so the head of each list still is the
+-- message that it pushed.
 local function unsend(commands, count)
   for i = count, 1, -1 do
     local command = commands[i]
@@ -76,7 +80,8 @@ local function send(commands)
   end
 end
 
--- `due` tells the nominal time, which the score alone need not; false: never mind.
+-- Whether the entry still is as claimed. `due` is compared too, since the score alone need not
+-- determine the nominal time; false: do not compare it.
 local function is_as_seen(key, version, due)
   local content = redis.pcall('HMGET', key, 'definition', 'policy', 'state', 'due')
   return not content.err
@@ -96,7 +101,7 @@ local function advance(key, item)
   return err
 end
 
--- Take a request, and count its run as the entry's last one if it is to.
+-- Remove a run-now request and, if the item has fields, record its run as the entry's last one.
 local function take(stream_id, item)
   local key, before, fields, score = item[5], item[7], item[8], item[9]
   local err
@@ -117,13 +122,13 @@ local function take(stream_id, item)
   return err
 end
 
--- What a server says that takes no writes now, whoever asks.
+-- Errors of a server that refuses all writes at present, from every client.
 local REFUSES_ALL = {OOM = 1, READONLY = 1, MISCONF = 1, NOREPLICAS = 1, MASTERDOWN = 1}
 
-local forms = cjson.decode(ARGV[6])
+local templates = cjson.decode(ARGV[6])
 
--- Where in the pieces of a text the values come, found out once.
-local function prepared(pieces)
+-- Locate the places of the values in a template once, for all items.
+local function compile(pieces)
   local holes, values = {}, {}
   for i, piece in ipairs(pieces) do
     if type(piece) == 'number' then
@@ -132,36 +137,36 @@ local function prepared(pieces)
   end
   return {pieces, holes, values}
 end
-for i, form in ipairs(forms) do
+for i, template in ipairs(templates) do
   if i > 2 then
-    form[3] = prepared(form[3])
+    template[3] = compile(template[3])
   else
-    forms[i] = prepared(form)
+    templates[i] = compile(template)
   end
 end
 
-local function filled(form, item)
-  local pieces, holes, values = form[1], form[2], form[3]
+local function render(template, item)
+  local pieces, holes, values = template[1], template[2], template[3]
   for i = 1, #holes do
     pieces[holes[i]] = item[values[i]]
   end
   return table.concat(pieces)
 end
 
--- The item of an entry that a filled one stands for.
+-- Build the 'entry' item from a 'filled' one.
 local function entry_of(item)
   local commands = item[14]
-  local form = forms[item[2]]
-  if form then
-    commands = {{form[1], 'LPUSH', form[2], filled(form[3], item)}}
+  local template = templates[item[2]]
+  if template then
+    commands = {{template[1], 'LPUSH', template[2], render(template[3], item)}}
   end
-  local fields = {'due', item[6], 'meta', filled(forms[1], item)}
-  return {'entry', commands, {filled(forms[2], item)}, item[3], item[4], item[5], item[6], fields}
+  local fields = {'due', item[6], 'meta', render(templates[1], item)}
+  return {'entry', commands, {render(templates[2], item)}, item[3], item[4], item[5], item[6], fields}
 end
 
--- Before anything is written: a log that cannot be read ends the script here.
+-- Read the log before any write: if it is unreadable, the script ends here with no change.
 local seq = last_seq(log)
-local results, told, done = {}, {}, false
+local results, emitted, done = {}, {}, false
 for i, item in ipairs(cjson.decode(ARGV[5])) do
   if item[1] == 'filled' then
     item = entry_of(item)
@@ -200,7 +205,7 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
   if result == 'ok' then
     done = true
     for _, text in ipairs(events) do
-      told[#told + 1] = text
+      emitted[#emitted + 1] = text
     end
   end
   if result ~= 'ok' then
@@ -208,5 +213,5 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
     results[#results + 1] = result
   end
 end
-emit_all(log, channel, maxlen, told, seq)
+emit_all(log, channel, maxlen, emitted, seq)
 return {'ok', results}

@@ -180,9 +180,7 @@ def _client_options(config: RedBeatConfig) -> dict[str, Any]:
         shared = {key: value for key, value in options.items() if key in names}
     left_out = ", ".join(sorted(options.keys() - shared.keys()))
     if left_out:
-        logger.debug(
-            "beat: Options of broker_transport_options that the schedule ignores: %s", left_out
-        )
+        logger.debug("beat: Ignored for the schedule in broker_transport_options: %s", left_out)
     return shared
 
 

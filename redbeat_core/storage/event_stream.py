@@ -31,7 +31,7 @@ RECONCILE_LIVE = 30.0
 RECONCILE_FOREIGN = 1.0
 #: Seconds between comparisons of some entries field by field.
 COMPARE_EVERY = 1.0
-#: The most part of the time that comparing all scores takes: a large schedule is compared less often.
+#: Largest share of the time for comparing all scores: a large schedule is compared less often.
 RECONCILE_SHARE = 0.04
 #: Seconds without a heartbeat after which no beat of this project counts as running.
 SILENCE = 15.0

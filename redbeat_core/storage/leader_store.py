@@ -1,6 +1,6 @@
-"""The leader's two round trips: claim what is due, commit what was dispatched.
+"""Claims due entries and commits dispatched runs, each in one round trip.
 
-Only the scheduler uses this; everybody else needs no more than the store.
+Only the scheduler uses this; all other code uses :mod:`redbeat_core.storage.schedule_store`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from redbeat_core.entries.record import HASH_FIELDS, EntryRecord
+from redbeat_core.settings.keys import Keys
 
 from .connection import is_cluster
 from .schedule_store import (
@@ -28,11 +29,11 @@ from .scripts import ScriptPipeline
 
 
 class DueEntry:
-    """An entry that a claim found due.
+    """A due entry of a claim.
 
     :ivar name: the entry's name.
-    :ivar loaded: its score, whether it is well, and its fields, as the script gives them.
-    :ivar score: the score as Redis wrote it; the commit compares this very text.
+    :ivar loaded: score, ``ok`` or ``fault``, and the fields, as the script returns them.
+    :ivar score: the score as Redis wrote it; the commit compares exactly this text.
     """
 
     __slots__ = ("_record", "loaded", "name", "score")
@@ -45,7 +46,7 @@ class DueEntry:
 
     @property
     def record(self) -> EntryRecord:
-        """The entry; made when it is first asked for."""
+        """The entry, decoded at the first access."""
         if self._record is None:
             self._record = loaded_record(self.name, self.loaded)
         return self._record
@@ -53,12 +54,13 @@ class DueEntry:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTrigger:
-    """A run-now request that waits to be taken.
+    """A run-now request that waits in the triggers' stream.
 
-    :ivar stream_id: its place in the triggers' stream.
-    :ivar text: what was asked for, which may be anything; None: no request at all.
-    :ivar at: when it came there, Unix seconds by Redis's clock.
-    :ivar age: seconds since then, by the same clock: those of the other machines do not matter.
+    :ivar stream_id: its id in the stream.
+    :ivar text: the request, not yet validated; None: the stream's item holds no request.
+    :ivar at: when it was queued, Unix seconds by Redis's clock.
+    :ivar age: seconds since then, by the same clock, so that the other machines' clocks do not
+        matter.
     """
 
     stream_id: str
@@ -69,13 +71,13 @@ class ClaimedTrigger:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the leader has to do now.
+    """The due entries and waiting requests that the leader has claimed.
 
-    :ivar held: whether the caller still has the lease; if not, the rest is empty.
-    :ivar holder: who has it then.
-    :ivar next_score: when something is due next (Unix seconds), None when nothing is.
-    :ivar more: whether there may be more, due or asked for, than was claimed.
-    :ivar trouble: why the requests cannot be read at all; empty when they can.
+    :ivar held: whether the caller still holds the lease; if not, the rest is empty.
+    :ivar holder: the token of the other holder then.
+    :ivar next_score: when the next entry is due (Unix seconds); None: no entry is scheduled.
+    :ivar more: whether more entries may be due, or more requests wait, than were claimed.
+    :ivar trouble: the error if the requests cannot be read; else empty.
     """
 
     held: bool
@@ -91,16 +93,16 @@ class Claim:
 class CommitStep:
     """One step of a commit.
 
-    :ivar due: the entry it advances; None for a request or for a note.
-    :ivar request: the run-now request it takes.
-    :ivar seen: the entry that the request's message was made from: if it is no longer so, the
-        request is not taken. None: it makes none.
-    :ivar score: the entry's new score; for a request negative leaves it.
+    :ivar due: the entry that it advances; None for a request or a note.
+    :ivar request: the run-now request that it removes.
+    :ivar seen: the entry from which the request's message was made: if the entry has changed, the
+        request is not removed. None: the request has no message.
+    :ivar score: the entry's new score; for a request, a negative one leaves it.
     :ivar mark: the entry's new ``due`` field; empty: the score.
     :ivar meta: the entry's new meta; None leaves it.
     :ivar counts: the entry's new counts; empty leaves them.
-    :ivar progress: how far a rule with COUNT was counted; empty leaves it.
-    :ivar commands: broker commands of the same server: (database, words).
+    :ivar progress: the entry's new count of a rule with COUNT; empty leaves it.
+    :ivar commands: broker commands for the same server: (database, [command, argument, ...]).
     :ivar events: JSON texts without closing brace.
     """
 
@@ -118,11 +120,11 @@ class CommitStep:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entries in the order of a scan.
+    """Some entries of a scan.
 
-    :ivar after: the cursor to go on from; ``"0"``: that was the end.
-    :ivar cursor: the cursor that the entries were found at; None when nothing had changed.
-    :ivar digest: tells whether they changed since.
+    :ivar after: the cursor to continue from; ``"0"``: the scan ends here.
+    :ivar cursor: the cursor of these entries; None: no page has changed.
+    :ivar digest: the digest of these entries, to detect later changes.
     """
 
     after: str
@@ -131,17 +133,17 @@ class Page:
     records: Sequence[EntryRecord] = ()
 
 
-#: Up to how many entries that cannot run each claim looks whether they are as they were; and
-#: seconds between looks where there are more.
+#: Most invalid entries that every claim compares with their digests; and seconds between the claims
+#: that compare them if there are more.
 _COMPARED, _COMPARE_EVERY = 100, 1.0
-#: The place of the new score in a filled item.
+#: The index of the new score in a bulk item.
 _SCORE = 5
 
 
 class BulkRun:
-    """A run to commit that is given by the few texts that are its own.
+    """A run to commit whose meta, event and message the script renders from templates.
 
-    :ivar item: those, as the script takes them.
+    :ivar item: the values of this run, in the script's format.
     """
 
     __slots__ = ("due", "item")
@@ -157,16 +159,27 @@ class BulkRun:
 
 
 class ServerChangedError(Exception):
-    """The schedule is on another server than the broker's messages are meant for."""
+    """The schedule's Redis is no longer the server that must receive the broker's messages."""
 
 
 class LeaderStore(ScheduleStore):
-    """The store, with what only a leader does.
+    """The store with the operations of a leader.
 
-    :ivar last_size: characters of the last commit that was asked for.
+    :ivar last_size: number of characters of the last commit that was sent.
     """
 
-    last_size = 0
+    def __init__(
+        self,
+        client: Any,
+        keys: Keys | None = None,
+        *,
+        source: str = "/redbeat/client",
+        log_length: int = 10000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(client, keys, source=source, log_length=log_length, clock=clock)
+        self.last_size = 0
+        self._compared_at = -math.inf
 
     def claim(
         self,
@@ -174,93 +187,94 @@ class LeaderStore(ScheduleStore):
         lease: float,
         now: float,
         limit: int,
-        known: Mapping[str, str] | None = None,
+        skipped: Mapping[str, str] | None = None,
         lock: str | None = None,
         *,
         passing: int = 0,
         ahead: ScriptPipeline | None = None,
     ) -> Claim:
-        """What is due at *now*; keeps the lease of *lease* seconds.
+        """Claim the entries that are due at *now* and renew the lease of *lease* seconds.
 
-        :param token: the caller's; empty to run without a lock.
-        :param known: name and :func:`digest` of entries to pass over while they are like that;
-            where they are many, that is looked at once a second.
-        :param passing: how many that are due are passed over: they are being dispatched; and so
-            are the requests.
-        :param ahead: ask there, and read the answer later with :meth:`claimed`; then what is
-            returned means nothing.
+        :param token: the caller's token; empty: run without a lock.
+        :param skipped: name and :func:`digest` of invalid entries, which are skipped until their
+            content changes; if they are many, they are compared once a second.
+        :param passing: number of due entries to skip because they are being dispatched already;
+            if it is not 0, the requests are skipped too.
+        :param ahead: send the claim there; its reply is read later and parsed by
+            :meth:`claimed`. Then the returned claim is meaningless.
         """
-        marks = self._to_compare(known or {})
-        words = (word for name, mark in marks.items() for word in (self._key(name), mark))
+        digests = self._to_compare(skipped or {})
+        pairs = (text for name, digest in digests.items() for text in (self._key(name), digest))
         keys = [lock or self.keys.schedule, self.keys.schedule, self.keys.triggers]
         head = [token if lock else "", int(lease * 1000), score_text(now), limit, passing]
         if ahead is not None:
-            ahead.ask("claim", keys, [*head, *words])
+            ahead.ask("claim", keys, [*head, *pairs])
             return Claim(held=True)
-        reply = self.scripts.run("claim", keys, [*head, *words])
-        return self.claimed(reply, limit, len(known or ()))
+        reply = self.scripts.run("claim", keys, [*head, *pairs])
+        return self.claimed(reply, limit, len(skipped or ()))
 
-    _compared_at = -math.inf
-
-    def _to_compare(self, known: Mapping[str, str]) -> Mapping[str, str]:
-        """The same without the digests, if these are many and were compared a moment ago."""
-        if len(known) <= _COMPARED:
-            return known
+    def _to_compare(self, skipped: Mapping[str, str]) -> Mapping[str, str]:
+        """Drop the digests, which skips the comparison, if they are many and were compared less
+        than a second ago."""
+        if len(skipped) <= _COMPARED:
+            return skipped
         now = time.monotonic()
         if now - self._compared_at < _COMPARE_EVERY:
-            return dict.fromkeys(known, "")
+            return dict.fromkeys(skipped, "")
         self._compared_at = now
-        return known
+        return skipped
 
-    def claimed(self, reply: Any, limit: int, known: int = 0) -> Claim:
-        """What the answer to a claim of *limit* entries says.
+    def claimed(self, reply: Any, limit: int, skipped: int = 0) -> Claim:
+        """Parse the reply to a claim of *limit* entries.
 
-        :param known: how many more requests it takes than entries.
+        :param skipped: number of skipped entries: a claim returns so many more requests.
         """
         if reply[0] == "lost":
             return Claim(held=False, holder=reply[1] or "")
         entries, waiting = json.loads(reply[2])
         start = len(self.keys.prefix)
         due = tuple(DueEntry(key[start:], loaded) for key, loaded in entries)
-        requests = tuple(_request(*words) for words in waiting)
+        requests = tuple(_request(*item) for item in waiting)
         return Claim(
             held=True,
             due=due,
             requests=requests,
             next_score=float(reply[1]) if reply[1] else None,
-            more=len(due) >= limit or len(requests) >= limit + known,
+            more=len(due) >= limit or len(requests) >= limit + skipped,
             trouble=reply[3] if len(reply) > 3 else "",
         )
 
     def due_names(self, now: float) -> list[tuple[str, float]]:
-        """Name and score of all that is due at *now* (Unix seconds), the oldest first."""
+        """Return name and score of each entry due at *now* (Unix seconds), the oldest first."""
         schedule = self.keys.schedule
         due = self.client.zrangebyscore(schedule, 0, score_text(now), withscores=True)
         return [(self.keys.name(key), float(score)) for key, score in due]
 
     def changed_page(
-        self, cursor: str, count: int, pass_over: int, known: Mapping[str, str]
+        self, cursor: str, count: int, pass_over: int, digests: Mapping[str, str]
     ) -> Page:
-        """The next *count* entries (about) that are not as they were.
+        """Return the next page of *count* entries (about) that has changed.
 
-        :param cursor: where to go on; ``"0"`` begins.
-        :param pass_over: how many to look at, about, that are as they were.
-        :param known: cursor and digest of pages as they were.
+        :param cursor: the cursor to continue from; ``"0"`` begins.
+        :param pass_over: most unchanged entries to skip (about).
+        :param digests: cursor and digest of the pages at their last reading.
         """
-        words = (word for pair in known.items() for word in pair)
-        reply = self.scripts.run("audit", [self.keys.schedule], [cursor, count, pass_over, *words])
+        pairs = (text for pair in digests.items() for text in pair)
+        reply = self.scripts.run("audit", [self.keys.schedule], [cursor, count, pass_over, *pairs])
         if reply[1] is None:
             return Page(reply[0])
-        after, at, digest, text = reply
+        after, page_cursor, digest, text = reply
         entries = ((self.keys.name(key), loaded) for key, *loaded in json.loads(text))
-        return Page(after, at, digest, [loaded_record(name, loaded) for name, loaded in entries])
+        return Page(
+            after, page_cursor, digest, [loaded_record(name, loaded) for name, loaded in entries]
+        )
 
     def delete_unchanged(self, records: Sequence[EntryRecord], data: Mapping[str, Any]) -> None:
-        """Delete these entries, in one round trip, where nothing changed them since.
+        """Delete those of these entries that have not changed, in one round trip.
 
-        :param data: more of the events' data, such as who did it.
+        :param data: more of the events' data, such as who made the change.
         """
-        # The pipelines of a Cluster take no scripts.
+        # The pipelines of a Cluster do not support scripts.
         pipe = None if is_cluster(self.client) else self.client.pipeline(transaction=False)
         for record in records:
             with suppress(VersionConflict):
@@ -284,31 +298,32 @@ class LeaderStore(ScheduleStore):
         forms: Sequence[Any] = (),
         ahead: ScriptPipeline | None = None,
     ) -> list[str] | None:
-        """Advance what was dispatched.
+        """Commit dispatched runs: advance their entries, remove requests, emit events.
 
-        :param forms: what the :class:`BulkRun` ones of *steps* are filled into.
-        :param ahead: ask there, and read the answer later with :meth:`committed`.
         :param server: the ``run_id`` that the server must have; empty: any.
-        :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
-            done) or an error's text (nothing was done either); None when the lease is lost, and
-            nothing at all was done.
-        :raises ServerChangedError: it is another server; nothing at all was done.
+        :param forms: the templates of the :class:`BulkRun` steps.
+        :param ahead: send the commit there; its reply is read later and parsed by
+            :meth:`committed`.
+        :returns: for each step ``ok``, ``stale`` (its entry has changed: the step was not
+            committed) or an error's text (the step was not committed either); None if the lease
+            is lost: no step was committed.
+        :raises ServerChangedError: it is another server; no step was committed.
         """
         keys = self.keys
         items = [step.item if type(step) is BulkRun else self._item(step) for step in steps]
-        words = [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events]
+        names = [lock or keys.schedule, keys.schedule, keys.triggers, keys.log, keys.events]
         head = [token if lock else "", self.log_length, self.database, server]
         texts = [_encode(items), _encode(forms)]
         self.last_size = sum(map(len, texts))
         args = [*head, *texts]
         if ahead is not None:
-            ahead.ask("commit", words, args)
+            ahead.ask("commit", names, args)
             return None
-        return self.committed(self.scripts.run("commit", words, args), len(steps))
+        return self.committed(self.scripts.run("commit", names, args), len(steps))
 
     @staticmethod
     def committed(reply: Any, count: int) -> list[str] | None:
-        """What the answer to a commit of *count* steps says; see :meth:`commit`."""
+        """Parse the reply to a commit of *count* steps; see :meth:`commit`."""
         if reply[0] == "moved":
             raise ServerChangedError
         if reply[0] == "lost":
@@ -319,33 +334,34 @@ class LeaderStore(ScheduleStore):
         return results
 
     def _item(self, step: Any) -> list[Any]:
-        commands = [[str(database), *words] for database, words in step.commands]
-        notes = list(step.events)
+        commands = [[str(database), *command] for database, command in step.commands]
+        events = list(step.events)
         if step.due is not None:
             score = score_text(step.score)
             record = step.due.record
-            fields = ["due", step.mark or score, *self._counted(step)]
+            fields = ["due", step.mark or score, *self._meta_field(step)]
             if step.counts:
                 fields += ["counts", step.counts]
             if step.progress:
                 fields += ["progress", step.progress]
             key = self._key(record.name)
-            head = ["entry", commands, notes, key]
+            head = ["entry", commands, events, key]
             return [*head, step.due.score, record.version, score, fields, record.due or ""]
         if step.request is not None:
-            head = ["trigger", commands, notes, step.request.stream_id]
+            head = ["trigger", commands, events, step.request.stream_id]
             seen = step.seen
             if seen is None:
                 return [*head, "", "", "", [], ""]
-            fields, score = self._counted(step), ""
+            fields = self._meta_field(step)
+            score = ""
             if step.score >= 0:
                 score = score_text(step.score)
                 fields += ["due", score]
             return [*head, self._key(seen.name), seen.version, seen.meta or "", fields, score]
-        return ["note", commands, notes]
+        return ["note", commands, events]
 
     @staticmethod
-    def _counted(step: CommitStep) -> list[str]:
+    def _meta_field(step: CommitStep) -> list[str]:
         return [] if step.meta is None else ["meta", step.meta]
 
     def _key(self, name: str) -> str:
@@ -353,7 +369,7 @@ class LeaderStore(ScheduleStore):
 
 
 def digest(record: EntryRecord) -> str:
-    """What :meth:`ScheduleStore.claim` compares to pass over an entry that cannot run."""
+    """Return the digest by which :meth:`LeaderStore.claim` detects that an entry changed."""
     if record.fault and record.fault != MISSING:
         parts = ["fault", record.fault, *[""] * (len(HASH_FIELDS) - 1)]
     else:
@@ -362,11 +378,11 @@ def digest(record: EntryRecord) -> str:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
 
-#: Not with escapes: bytes that are no UTF-8 come back as the bytes that they were.
+#: Without escapes: bytes that are not UTF-8 reach Redis unchanged.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _request(stream_id: str, text: str | bool, age: float) -> ClaimedTrigger:
-    # In a script's JSON, what is not there is false.
+    # The scripts' JSON has false for a missing value.
     at = int(stream_id.partition("-")[0]) / 1000
     return ClaimedTrigger(stream_id, text if isinstance(text, str) else None, at, age / 1000)

@@ -109,7 +109,7 @@ class ScheduleStore:
         return events.Snapshot(tuple(self.records(names)), seq, self.server_time())
 
     def rank(self, name: str) -> int | None:
-        """Return the entry's position in the order of the next runs, from 0; None if it has none."""
+        """Return the entry's position in the order of the next runs, from 0; None: no position."""
         rank: int | None = self.client.zrank(self.keys.schedule, self.keys.entry(name))
         return rank
 

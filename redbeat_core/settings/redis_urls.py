@@ -53,7 +53,7 @@ def _masked(url: str) -> str:
             tail = f"{host[1]}:{_MASK}{tail[host.end() :]}"
         return f"{scheme}{separator}{tail}"
     user, colon, _ = login.partition(":")
-    # Another character than these in front of the colon: it is a user name, not a password.
+    # One of these characters before the colon suggests a part of a password, not a user name.
     shown = f"{user}:" if colon and not re.search(r"[/?#\[\]]", user) else ""
     return f"{scheme}{separator}{shown}{_MASK}@{tail}"
 

@@ -40,20 +40,20 @@ from .schedules import rrule
 
 #: The members of a definition, in celery-redbeat's order.
 DEFINITION = ("name", "task", "args", "kwargs", "options", "schedule", "enabled")
-#: How long after its making a rule with COUNT may be saved and still make its first run.
+#: How long after its creation a rule with COUNT may be saved and still make its first run.
 _JUST_MADE = timedelta(minutes=1)
 
 
 class RedBeatSchedulerEntry(ScheduleEntry):
     """One scheduled task, stored in Redis.
 
-    :param name: its name, unique below the key prefix.
-    :param task: the Celery task's name.
+    :param name: its name, unique under the key prefix.
+    :param task: the name of its Celery task.
     :param schedule: a Celery schedule, our ``rrule``, seconds or a timedelta.
-    :param enabled: False: it stays in Redis and does not run.
-    :param options: for ``apply_async``: queue, priority, expires, ...
-    :param policy: a :class:`redbeat_core.Policy`, or only some of its members by name, the others
-        are then as the settings say; None: what is stored stays.
+    :param enabled: False: it is stored in Redis and does not run.
+    :param options: options of ``apply_async``: queue, priority, expires, ...
+    :param policy: a :class:`redbeat_core.Policy`, or some of its members by name: the others then
+        have the default of the settings; None: saving keeps the stored policy.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         ensure_conf(self.app)
 
     def __iter__(self) -> Any:
-        # celery makes the next instance from these.
+        # celery creates the next instance from these attributes.
         return iter({k: v for k, v in vars(self).items() if not k.startswith("_")}.items())
 
     @property
@@ -97,10 +97,10 @@ class RedBeatSchedulerEntry(ScheduleEntry):
     def load_definition(
         key: str, app: Celery | None = None, definition: str | None = None
     ) -> dict[str, Any]:
-        """The decoded definition at *key*.
+        """Return the decoded definition at *key*.
 
-        :raises KeyError: there is none.
-        :raises DecodeError: it cannot run, with the reason.
+        :raises KeyError: there is no entry.
+        :raises DecodeError: the definition is invalid.
         """
         if definition is None:
             store = store_for(app)
@@ -112,24 +112,24 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     @staticmethod
     def decode_definition(definition: str) -> dict[str, Any]:
-        """Decode the JSON of a definition."""
+        """Return the definition decoded from JSON."""
         return decode_definition(definition)
 
     @staticmethod
     def load_meta(key: str, app: Celery | None = None) -> dict[str, Any]:
-        """The decoded meta at *key*; without one ``{'last_run_at': None, ...}``."""
+        """Return the decoded meta at *key*; ``{'last_run_at': None, ...}`` if it has none."""
         store = store_for(app)
         record = store.get(store.keys.name(key))
         return decode_meta(record.meta if record else None)
 
     @staticmethod
     def decode_meta(meta: str | None, app: Celery | None = None) -> dict[str, Any]:
-        """Decode the JSON of a meta."""
+        """Return the meta decoded from JSON."""
         return decode_meta(meta)
 
     @staticmethod
     def generate_key(app: Celery, name: str) -> str:
-        """The key of the entry of that name.
+        """Return the key of the entry with that name.
 
         :raises InvalidNameError: the name is empty or starts with ``:``.
         """
@@ -139,15 +139,15 @@ class RedBeatSchedulerEntry(ScheduleEntry):
     def from_key(cls, key: str, app: Celery | None = None) -> RedBeatSchedulerEntry:
         """Load the entry at *key*.
 
-        :raises KeyError: there is none.
-        :raises DecodeError: it cannot run, with the reason.
+        :raises KeyError: there is no entry.
+        :raises DecodeError: the entry is invalid.
         """
         store = store_for(app)
         record = store.get(store.keys.name(key))
         if record is None or (not record.definition and record.fault in (None, MISSING)):
             raise KeyError(key)
         entry = cls.from_record(record, app)
-        # The caller may change these; decoded definitions are shared.
+        # The caller may change these, and decoded definitions are shared.
         entry.args, entry.kwargs, entry.options = deepcopy(
             (entry.args, entry.kwargs, entry.options)
         )
@@ -157,20 +157,20 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     @classmethod
     def from_record(cls, record: EntryRecord, app: Celery | None = None) -> RedBeatSchedulerEntry:
-        """The entry that *record* holds; do not change the members of what it holds.
+        """Return the entry of *record*. Its schedule is shared: do not change it.
 
-        :raises DecodeError: it cannot run, with the reason.
+        :raises DecodeError: the record is invalid.
         """
-        known = definition_of(record)
+        stored = definition_of(record)
         if record.progress:
-            restore_progress(known["schedule"], record.progress)
+            restore_progress(stored["schedule"], record.progress)
         definition: dict[str, Any] = dict.fromkeys(DEFINITION)
         for name in DEFINITION:
-            definition[name] = known.get(name)
+            definition[name] = stored.get(name)
         for part in ("args", "kwargs", "options"):
-            # A receiver of a signal, or a task's own `apply_async`, may change what it is given.
+            # A receiver of a signal, or a task's own `apply_async`, may change its arguments.
             definition[part] = own_copy(definition[part])
-        definition["enabled"] = known.get("enabled", True)
+        definition["enabled"] = stored.get("enabled", True)
         meta = decode_meta(record.meta)
         entry = cls(
             app=app,
@@ -178,14 +178,14 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             last_run_at=meta["last_run_at"],
             total_run_count=meta["total_run_count"],
         )
-        # celery puts 'now' where no last run is known.
+        # celery replaces a missing last run by the present time.
         entry.last_run_at = meta["last_run_at"]
         entry._unsaved_and_never_run = False
         return entry
 
     @property
     def due_at(self) -> datetime | None:
-        """When it runs next; now when that time has passed; None when never again."""
+        """When the entry runs next: now if that time has passed; None if it never runs again."""
         if self.last_run_at is None:
             return self._now()
         due = next_look(self.schedule, self._aware(self.last_run_at))
@@ -194,7 +194,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         return max(due, self._now())
 
     def _has_only_its_making(self) -> bool:
-        """A rule whose whole COUNT was used up by the moment at which it was made."""
+        """Whether the schedule is a rule with COUNT whose only run is at its creation."""
         rule = self.schedule
         return bool(
             self._unsaved_and_never_run
@@ -204,7 +204,8 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         )
 
     def default_now(self) -> datetime:
-        """The present in its schedule's zone; of a beat, by the clock that decides what is due."""
+        """Return the present time in its schedule's zone; within a beat, by the beat's clock, which
+        decides what is due."""
         now: datetime = super().default_now()
         clock = getattr(self.app, "redbeat_clock", None)
         return clock.corrected(now) if isinstance(clock, Clock) else now
@@ -214,13 +215,13 @@ class RedBeatSchedulerEntry(ScheduleEntry):
     def _now(self) -> datetime:
         return self._aware(self.default_now())
 
-    def _aware(self, moment: datetime) -> datetime:
-        aware: datetime = self.schedule.maybe_make_aware(moment)
+    def _aware(self, instant: datetime) -> datetime:
+        aware: datetime = self.schedule.maybe_make_aware(instant)
         return aware.astimezone(UTC) if aware.tzinfo else aware.replace(tzinfo=UTC)
 
     @property
     def key(self) -> str:
-        """Its Redis key."""
+        """The key of its hash in Redis."""
         return self.generate_key(app=self.app, name=self.name)
 
     @property
@@ -231,20 +232,20 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     @property
     def rank(self) -> int | None:
-        """Its place in the order of the next runs, from 0; None when not stored."""
+        """Its position in the order of the next runs, from 0; None: it is not stored."""
         return self._store.rank(self.name)
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What is stored as ``definition``."""
+        """The members of the stored ``definition``."""
         return {name: getattr(self, name) for name in DEFINITION}
 
     def checked_definition(self) -> str:
-        """The JSON of the definition, read back once: what could not be read is not written.
+        """Return the JSON of the definition, after a test that it can be decoded again.
 
         :raises InvalidNameError: the name is empty or starts with ``:``.
-        :raises DecodeError: it could not run, with the reason.
-        :raises TypeError: something in it has no JSON form.
+        :raises DecodeError: the definition is invalid.
+        :raises TypeError: one of its values has no JSON form.
         """
         check_name(self.name)
         text = encode_definition(self.definition)
@@ -252,34 +253,34 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         return text
 
     def checked_policy(self) -> str | None:
-        """The JSON of the policy; None: it has none.
+        """Return the JSON of the policy; None: the entry has no policy.
 
-        :raises PolicyError: it cannot be used, with the reason.
+        :raises PolicyError: the policy is invalid.
         """
         given = self.policy
         members = as_members(given) if isinstance(given, Policy) else given
         return encode_policy(members) if members else None
 
     def save(self) -> RedBeatSchedulerEntry:
-        """Store it: the definition is replaced, what is known of its runs is kept.
+        """Store the entry: replace its definition, and keep the record of its runs.
 
         :raises InvalidNameError: the name is empty or starts with ``:``.
-        :raises DecodeError: it could not run, with the reason.
-        :raises TypeError: something in it has no JSON form.
+        :raises DecodeError: the definition is invalid.
+        :raises TypeError: one of its values has no JSON form.
         """
         self._store.change(**self.save_change())
         self._unsaved_and_never_run = False
         return self
 
     def save_change(self) -> dict[str, Any]:
-        """The arguments of :meth:`ScheduleStore.change` that save this entry."""
+        """Return the arguments of :meth:`ScheduleStore.change` that save this entry."""
         text = self.checked_definition()
-        score, mark, over = self.place()
+        score, due_field, extra = self.place()
         meta = {"last_run_at": self.last_run_at}
         steps = [
             ("set", "definition", text),
             ("setnx", "meta", encode_meta(meta)),
-            ("set", "due", mark),
+            ("set", "due", due_field),
         ]
         if (policy := self.checked_policy()) is not None:
             steps.append(("set", "policy", policy))
@@ -288,10 +289,10 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         if self.enabled:
             # Enabling it in code ends an operator's pause.
             steps.append(("drop", "state", "paused"))
-        return {"name": self.name, "steps": steps, "score": score, **over}
+        return {"name": self.name, "steps": steps, "score": score, **extra}
 
     def delete(self) -> None:
-        """Delete it."""
+        """Delete the entry from Redis."""
         self._store.delete(self.name)
 
     def _next_instance(
@@ -307,40 +308,41 @@ class RedBeatSchedulerEntry(ScheduleEntry):
     __next__ = next = _next_instance
 
     def reschedule(self, last_run_at: datetime | None = None) -> None:
-        """Count as run at *last_run_at* (default: now) and schedule the next run from there."""
+        """Record a run at *last_run_at* (default: now) and schedule the next run after it."""
         self.last_run_at = last_run_at or self.default_now()
         self._store_meta()
 
     def place(self) -> tuple[float, str, dict[str, Any]]:
-        """Score, field ``due``, and what to tell where there is no run to come: that it is
-        finished, without which it would be lost in silence, and never deleted."""
+        """Return the score, the field ``due``, and further arguments of
+        :meth:`ScheduleStore.change`: an entry without a further run emits that it is finished,
+        without which it would stop silently and never be deleted."""
         score = self.score
         if score >= 0 or not self.enabled:
             return score, score_text(score), {}
         finished = Plan(None, None, finished=True)
-        told = {"types": (events.ENTRY_FINISHED, events.ENTRY_FINISHED)}
-        return score, finished.mark(self._now().timestamp()), told
+        extra = {"types": (events.ENTRY_FINISHED, events.ENTRY_FINISHED)}
+        return score, finished.mark(self._now().timestamp()), extra
 
     def _store_meta(self) -> None:
-        score, mark, over = self.place()
+        score, due_field, extra = self.place()
         meta: Mapping[str, Any] = {
             "last_run_at": self.last_run_at,
             "total_run_count": self.total_run_count,
         }
-        # An entry that was deleted meanwhile must not come back as a hash with only its meta.
+        # If the entry was deleted meanwhile, this must not create a hash with only its meta.
         with suppress(VersionConflict):
             self._store.change(
                 self.name,
-                [("set", "meta", encode_meta(meta)), ("set", "due", mark)],
+                [("set", "meta", encode_meta(meta)), ("set", "due", due_field)],
                 score=score,
                 expect="known",
-                **over,
+                **extra,
             )
 
     def is_due(self) -> tuple[bool, float | None]:
-        """Celery's question: is it due now, and in how many seconds to ask again."""
+        """Return whether the entry is due now, and after how many seconds Celery must ask again."""
         if not self.enabled:
             return False, 5.0
         last_run_at = self.last_run_at or datetime(MINYEAR, 1, 2, tzinfo=self.schedule.tz)
-        answer: tuple[bool, float | None] = self.schedule.is_due(last_run_at)
-        return answer
+        state: tuple[bool, float | None] = self.schedule.is_due(last_run_at)
+        return state

@@ -1,9 +1,10 @@
-"""The event types, and the order in which a subscriber may apply events. Pure.
+"""Defines the event types, parses events, and orders them for a subscriber. Pure.
 
-Events are CloudEvents 1.0 in JSON with one more attribute, ``seq``: their position in the log
-stream, without gaps. ``data`` may carry ``fields`` (the entry's hash fields as they are after
-the change, None for a removed one) and ``score``; whoever keeps a copy of the schedule patches
-it with them and needs to read nothing back. Unknown types and fields are ignored by readers.
+Events are CloudEvents 1.0 in JSON with one more attribute, ``seq``: their number in the log
+stream, without missing numbers. ``data`` may contain ``fields`` (the changed hash fields of the
+entry with their new values, None for a removed one) and ``score``: a subscriber that keeps a copy
+of the schedule patches it with them, without a further read. Readers ignore unknown types and
+fields.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ class Event:
     """One event.
 
     :ivar id: unique for its source.
-    :ivar source: who emitted it, for example ``/redbeat/beat/<token>``.
-    :ivar type: one of the names above, or one that a newer version brought.
+    :ivar source: its emitter, for example ``/redbeat/beat/<token>``.
+    :ivar type: one of the names above, or one of a newer version.
     :ivar subject: the entry's name, or the beat's token; may be empty.
-    :ivar time: when (UTC), by the emitter's clock.
-    :ivar seq: position in the log. A heartbeat is not in the log and carries the last one's.
-    :ivar data: what changed.
+    :ivar time: when it was emitted (UTC), by the emitter's clock.
+    :ivar seq: its number in the log. A heartbeat is not logged, and has the newest event's number.
+    :ivar data: the content, which depends on the type.
     """
 
     id: str
@@ -62,7 +63,7 @@ class Event:
 
 
 def event_text(type_: str, source: str, subject: str, data: Mapping[str, Any], now: float) -> str:
-    """The JSON of an event without its closing brace: the Lua scripts append ``seq``.
+    """Return the JSON of an event without its closing brace: the Lua scripts append ``seq``.
 
     :param now: Unix seconds.
     """
@@ -151,31 +152,31 @@ def leader_changed(leader: str | None, host: str, pid: int, reason: str) -> dict
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-#: The few texts that come again in every event.
+#: Encodes the few texts that every event repeats.
 _text = lru_cache(maxsize=256)(_encode)
 
 
 @lru_cache(maxsize=16)
 def _time(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    instant = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_message(text: str | bytes) -> list[Event]:
-    """Read one message of the channel: an event, or a list of them (the CloudEvents JSON batch
-    format). What is neither gives nothing."""
+    """Parse one message of the channel: an event, or a list of events (the CloudEvents JSON
+    batch format). Return no event for any other text."""
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError, TypeError):
         return []
-    found = (_event(item) for item in (raw if isinstance(raw, list) else [raw]))
-    return [event for event in found if event is not None]
+    parsed = (_event(item) for item in (raw if isinstance(raw, list) else [raw]))
+    return [event for event in parsed if event is not None]
 
 
 def parse_event(text: str | bytes) -> Event | None:
-    """Read one event; None when *text* is none (anybody may publish on a channel)."""
-    found = parse_message(text)
-    return found[0] if len(found) == 1 else None
+    """Parse one event; None if *text* is not one (any client may publish on a channel)."""
+    events = parse_message(text)
+    return events[0] if len(events) == 1 else None
 
 
 def _event(raw: Any) -> Event | None:
@@ -195,11 +196,12 @@ def _event(raw: Any) -> Event | None:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole schedule.
+    """All entries of the schedule.
 
     :ivar records: every entry, in no order.
-    :ivar seq: the log position before the reading began; events after it may be in the
-        records already, and are to be applied again (they carry state, not steps).
+    :ivar seq: the number of the newest event before the entries were read. The records may
+        contain later changes already; their events can be applied again, since they contain the
+        new state and not the difference.
     :ivar taken_at: Unix seconds, by the Redis server's clock.
     """
 
@@ -210,17 +212,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Events in the order of the log, none missing, none twice."""
+    """Events in the order of the log, without missing or repeated ones."""
 
     events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a scan found that no event told: another program's writes.
+    """Changes without an event, which a comparison with Redis detected: another program's writes.
 
-    :ivar records: entries as they are now.
-    :ivar removed: names that are gone.
+    :ivar records: the changed entries, as they are now.
+    :ivar removed: the names of deleted entries.
     """
 
     records: tuple[EntryRecord, ...]
@@ -232,7 +234,7 @@ class Link:
     """The state of the connection.
 
     :ivar state: ``connecting``, ``catching-up``, ``live`` or ``disconnected``.
-    :ivar reason: in words; empty when there is nothing to say.
+    :ivar reason: the reason of the state, for the operator; may be empty.
     """
 
     state: str
@@ -240,9 +242,12 @@ class Link:
 
 
 class Sequencer:
-    """Keeps events in the order of the log: drops what came twice, holds back what came early.
+    """Accepts events in the order of the log, and drops repeated and early ones.
 
-    Gap and duplicate detection by a contiguous sequence number.
+    It detects missing and repeated events by a contiguous sequence number.
+
+    :ivar seq: the number of the last accepted event.
+    :ivar last_id: the id of the last accepted event.
     """
 
     def __init__(self, seq: int = 0, last_id: str = "") -> None:
@@ -250,26 +255,28 @@ class Sequencer:
         self.last_id = last_id
 
     def offer(self, events: Iterable[Event]) -> tuple[list[Event], bool]:
-        """Take what may be applied now.
+        """Accept the events that follow the last accepted one.
 
-        :returns: the events that follow on the last one applied, and whether something is
-            missing (then ask the log for everything after :attr:`seq` and offer that).
+        :returns: the accepted events, and whether events are missing (then read all events after
+            :attr:`seq` from the log, and offer them).
         """
         ready: list[Event] = []
-        gap = False
+        incomplete = False
         for event in events:
             if event.type == BEAT_HEARTBEAT:
                 ready.append(event)
-                gap = gap or event.seq > self.seq
+                incomplete = incomplete or event.seq > self.seq
             elif event.seq == self.seq + 1:
-                self.seq, self.last_id = event.seq, event.id
+                self.seq = event.seq
+                self.last_id = event.id
                 ready.append(event)
             elif event.seq > self.seq:
-                gap = True
-        return ready, gap
+                incomplete = True
+        return ready, incomplete
 
     def is_old(self, event: Event) -> bool:
-        """Whether *event* lies before what was applied: a duplicate, or a log that was emptied."""
+        """Whether *event* is not newer than the last accepted one: it is repeated, or somebody
+        emptied the log."""
         if event.type == BEAT_HEARTBEAT:
             return event.seq < self.seq
         return event.seq <= self.seq

@@ -1,4 +1,4 @@
-"""RedBeatScheduler: celery beat's tick loop over a schedule in Redis."""
+"""RedBeatScheduler: celery beat's scheduler and its tick loop, with the schedule in Redis."""
 
 from __future__ import annotations
 
@@ -61,29 +61,28 @@ __all__ = [
     "get_redis",
 ]
 
-#: Seconds between looks at the schedule when no event calls: what programs wrote that emit none
-#: (celery-redbeat, redis-cli) is found within this.
+#: Seconds between claims while no event arrives: changes by programs that emit no events
+#: (celery-redbeat, redis-cli) are detected within this time.
 LOOK_EVERY = 1.0
-#: Seconds between attempts while Redis is away: the first, and the most.
-_AWAY_FIRST, _AWAY_MOST = 0.1, 2.0
-#: What may fail for a reason that is nobody's, as it is called in the log.
-_A_STEP, _STATICS, _A_LOOK = (
-    "The look at what is due",
-    "Bringing beat_schedule into Redis",
-    "The look at all entries",
-)
+#: Seconds of the backoff while Redis is unreachable: the first wait and the longest.
+_RETRY_FIRST, _RETRY_MOST = 0.1, 2.0
+#: The steps of the loop, as the log names them when one fails by an unexpected error that no entry
+#: causes.
+_DISPATCH = "The dispatch of due entries"
+_STATICS = "Writing beat_schedule to Redis"
+_RECONCILE = "The check of all entries"
 
 
 class RedBeatScheduler(Scheduler):
-    """A Celery beat scheduler whose schedule lives in Redis.
+    """A Celery beat scheduler whose schedule is stored in Redis.
 
-    Use it with ``celery beat -S redbeat_core.RedBeatScheduler``. Nothing is written before this
-    beat leads.
+    Use it with ``celery beat -S redbeat_core.RedBeatScheduler``. A beat writes entries only while
+    it is the leader.
     """
 
     Entry = RedBeatSchedulerEntry
 
-    #: Length of the lease in seconds where ``redbeat_lock_timeout`` is not set.
+    #: Length of the lease in seconds if ``redbeat_lock_timeout`` is not set.
     lock_timeout: float = DEFAULT_LOCK_TIMEOUT
 
     def __init__(
@@ -103,7 +102,7 @@ class RedBeatScheduler(Scheduler):
                 )
         except (ConfigError, ConnectionProblem) as exc:
             raise _refusal(exc) from None
-        # The static entries are installed when this beat begins to lead, not before.
+        # lazy: this beat writes the static entries when it becomes the leader, not before.
         super().__init__(app, lazy=True, **kwargs)
         self.lock_key = lock_key or config.lock_key
         self.lock_timeout = lock_timeout or config.lock_timeout or self.lock_timeout
@@ -111,10 +110,10 @@ class RedBeatScheduler(Scheduler):
         self._event = threading.Event()
         self._interrupts: Sequence[int] = ()
         self._standby_wait = 0.0
-        #: How many static entries were brought in when this beat began to lead.
+        #: Number of static entries that this beat wrote when it became the leader.
         self._static_count = 0
         self.clock = Clock()
-        # For the entries that this beat writes.
+        # The entries that this beat writes use its clock.
         app.redbeat_clock = self.clock
         token = make_token()
         self.store = LeaderStore(
@@ -158,7 +157,7 @@ class RedBeatScheduler(Scheduler):
         self._leading = False
         self._installed = False
         self._standing_by_for = ""
-        self._away_wait = self._error_wait = 0.0
+        self._redis_wait = self._error_wait = 0.0
         self._errors = UnexpectedErrors()
         self._install_at = 0.0
         self._closed = False
@@ -166,11 +165,11 @@ class RedBeatScheduler(Scheduler):
     # Celery's interface
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Do what is due and wait for what comes: the next due time, a change, a demotion, or
-        the end of the loop interval.
+        """Dispatch due entries, then wait for the next due time, a change, the loss of the lease
+        or the end of the loop interval.
 
-        :returns: seconds to sleep before the next call; always 0, the waiting is done here,
-            where a change can end it.
+        :returns: seconds that Celery sleeps before the next call: always 0, because this method
+            waits itself, and an event can end its wait.
         """
         self._start()
         with interrupts_held_back() as self._interrupts:
@@ -182,11 +181,11 @@ class RedBeatScheduler(Scheduler):
 
     @property
     def ending(self) -> bool:
-        """Whether this beat was told to end: what it has begun is finished, and no more begun."""
+        """Whether this beat received a signal to end: it completes its work and begins no more."""
         return bool(self._interrupts)
 
     def close(self) -> None:
-        """Give the lease back and close the connections; may be called more than once."""
+        """Release the lease and close the connections; may be called more than once."""
         if not self._closed:
             self._closed = True
             self._wakeup.stop()
@@ -198,16 +197,16 @@ class RedBeatScheduler(Scheduler):
         super().close()
 
     def setup_schedule(self) -> None:
-        """Bring the static entries of ``beat_schedule`` into Redis; called when leading."""
+        """Write the static entries of ``beat_schedule`` to Redis; only the leader calls this."""
         self._static_count = 0
         wanted = dict(self.app.redbeat_conf.schedule or {})
         static_entries.remove_gone(self.store, wanted)
-        # celery asks for its clean-up of results in the same form.
+        # celery adds its own entry, which deletes expired results, in the same form.
         self.install_default_entries(wanted)
         self.update_from_dict(wanted)
 
     def update_from_dict(self, dict_: dict[str, Any]) -> None:
-        """Write these entries where they differ from what Redis has, as static ones."""
+        """Write these entries as static ones, if they differ from those in Redis."""
         entries = static_entries.make_entries(
             dict_, lambda name, item: self.lazy.taken_from(self._maybe_entry(name, item))
         )
@@ -217,7 +216,7 @@ class RedBeatScheduler(Scheduler):
 
     @property
     def schedule(self) -> dict[str, RedBeatSchedulerEntry]:
-        """What is due now, and the one entry that is due next, by name."""
+        """The due entries and the one entry that is due next, by name."""
         now = self.clock.now()
         scores = self.store.scores()
         due = [name for name, score in scores.items() if 0 <= score <= now]
@@ -228,12 +227,12 @@ class RedBeatScheduler(Scheduler):
 
     @property
     def lock(self) -> Lease | None:
-        """The lease while this beat has it."""
+        """The lease while this beat holds it, else None."""
         return self.lease if self._leading and self.lock_key else None
 
     @property
     def info(self) -> str:
-        """For celery beat's banner."""
+        """The lines about this scheduler in celery beat's banner."""
         lines = [f"       . redis -> {safe_url(self.config.redis_url)}"]
         if self.lock_key:
             lines.append(f"       . lock -> `{self.lock_key}` {self.lock_timeout:g} seconds")
@@ -244,25 +243,25 @@ class RedBeatScheduler(Scheduler):
 
     def _start(self) -> None:
         if self._closed:
-            # celery may tick again after a sync from its signal handler.
+            # celery may tick once more after its signal handler has closed the scheduler.
             raise SystemExit
         exit_on_default_sigterm()
         self.lease.start()
         self._wakeup.start()
 
     def _step(self) -> float:
-        """One look at Redis; returns seconds to wait."""
+        """Lead or stand by once; return the seconds to wait."""
         try:
             pause = self._lead() if self._is_leader() else self._stand_by()
         except TROUBLE as exc:
-            return self._away(exc)
+            return self._unreachable(exc)
         except Exception as exc:
             return self._unexpected(exc)
         self._error_wait = 0.0
         if self._errors.met_before:
-            self._errors.over(_A_STEP)
-        if self._away_wait:
-            self._away_wait = 0.0
+            self._errors.over(_DISPATCH)
+        if self._redis_wait:
+            self._redis_wait = 0.0
             logger.warning("beat: Redis is back")
         return float(min(pause, self.max_interval))
 
@@ -278,7 +277,9 @@ class RedBeatScheduler(Scheduler):
                 self._standing_by_for = attempt.holder
                 logger.info("beat: Standing by, %s leads", attempt.holder)
             return False
-        self._leading, self._installed, self._standing_by_for = True, False, ""
+        self._leading = True
+        self._installed = False
+        self._standing_by_for = ""
         mode = self.dispatcher.choose_mode()
         logger.info("beat: Acquired lock, leading as %s", self.lease.token)
         logger.info("beat: Delivery is %s: %s", mode, self.dispatcher.reason)
@@ -288,12 +289,12 @@ class RedBeatScheduler(Scheduler):
                 "each enqueue a run, with the same task id",
                 mode,
             )
-        # Who leads was told before the mode was known.
+        # The acquisition published the facts before the mode was chosen.
         self.lease.describe()
         return True
 
     def _stand_by(self) -> float:
-        # The release event ends this at once; without it, the lease ends by itself.
+        # The event of a release ends this wait at once; without it, the lease expires.
         return min(self._standby_wait + 0.005, self.lease.interval)
 
     def _demote(self, reason: str) -> None:
@@ -307,7 +308,7 @@ class RedBeatScheduler(Scheduler):
         if not self._installed and time.monotonic() >= self._install_at:
             self._installed = self._maintain(_STATICS, self.setup_schedule)
             if not self._installed:
-                self._install_at = time.monotonic() + _AWAY_MOST
+                self._install_at = time.monotonic() + _RETRY_MOST
         result = self.runner.run()
         if not result.held:
             self._demote(f"{result.holder or 'nobody'} has the lease")
@@ -315,60 +316,60 @@ class RedBeatScheduler(Scheduler):
         if result.more:
             return 0
         if result.next_at is None and not self.lock_key and self._static_count:
-            # Redis may have lost its data; elsewhere the loss of the lease tells.
+            # Redis may have lost its data. With a lock, the loss of the lease reveals that.
             self._installed = False
-        self._maintain(_A_LOOK, self._auditor.look)
+        self._maintain(_RECONCILE, self._auditor.look)
         due_in = LOOK_EVERY if result.next_at is None else result.next_at - self.clock.now()
         return max(0.0, min(due_in, LOOK_EVERY))
 
-    def _maintain(self, what: str, work: Callable[[], None]) -> bool:
-        """Do *work*, which the dispatching of entries does not wait for; whether it went well."""
+    def _maintain(self, step: str, work: Callable[[], None]) -> bool:
+        """Do *work*, whose failure must not stop the dispatch of entries; whether it succeeded."""
         try:
             work()
         except TROUBLE:
             raise
         except Exception as exc:
-            self._errors.met(what, exc)
+            self._errors.met(step, exc)
             return False
         if self._errors.met_before:
-            self._errors.over(what)
+            self._errors.over(step)
         return True
 
     def _unexpected(self, exc: Exception) -> float:
-        # Ending beat would help nobody: the next one to lead would meet it, too.
-        self._errors.met(_A_STEP, exc)
-        self._error_wait = next_wait(self._error_wait, _AWAY_FIRST, _AWAY_MOST)
+        # An end of this beat would not help: the next leader would raise the same error.
+        self._errors.met(_DISPATCH, exc)
+        self._error_wait = next_wait(self._error_wait, _RETRY_FIRST, _RETRY_MOST)
         return float(min(self._error_wait, self.max_interval))
 
-    def _away(self, exc: Exception) -> float:
+    def _unreachable(self, exc: Exception) -> float:
         problem = explain(exc, self.config.redis_url)
-        if not self._away_wait:
-            logger.error("beat: %s; trying again until it answers", problem)
+        if not self._redis_wait:
+            logger.error("beat: %s; retrying until it answers", problem)
             logger.debug("beat: the error was", exc_info=exc)
         if is_read_only(exc):
             self._reconnect(str(problem))
-        self._away_wait = next_wait(self._away_wait, _AWAY_FIRST, _AWAY_MOST)
-        return self._away_wait
+        self._redis_wait = next_wait(self._redis_wait, _RETRY_FIRST, _RETRY_MOST)
+        return self._redis_wait
 
     def _reconnect(self, reason: str) -> None:
-        """Let go of all connections: where the address leads to another server now, the old one
-        keeps them and stays a replica."""
+        """Close all connections: if the address leads to another server now, the open ones still
+        lead to the old server, which stays a replica."""
         if not connection.is_cluster(self.store.client):
-            # Those in use are another thread's, and come back here as soon as they fail, too.
+            # Another thread uses the others, and calls this too as soon as they fail.
             self.store.client.connection_pool.disconnect(inuse_connections=False)
         self._wakeup.reconnect()
         self.dispatcher.close(reason)
 
     def _warn_of_unused_hooks(self) -> None:
-        """celery-redbeat's loop calls methods that this one has no use for."""
+        """Log a warning about overridden methods that only celery-redbeat's loop calls."""
         unused = [
             *overridden(type(self), RedBeatScheduler, ("maybe_due", "reserve")),
             *overridden(self.Entry, RedBeatSchedulerEntry, ("is_due", "next", "_next_instance")),
         ]
         if unused:
             logger.warning(
-                "beat: %s: this scheduler does not call these; it asks the schedule itself, and "
-                "advances entries in one step with their message",
+                "beat: %s: this scheduler does not call these methods: it asks the schedule, "
+                "and advances an entry in one step with its message",
                 ", ".join(unused),
             )
 
@@ -384,17 +385,17 @@ class RedBeatScheduler(Scheduler):
 
 
 def _refusal(problem: Exception) -> SystemExit:
-    """What to raise to end beat with *problem* as its last word; celery would show a traceback
-    for anything but SystemExit."""
+    """Return the exception that ends beat with *problem* as its message: celery shows a traceback
+    for any other exception than SystemExit."""
     if isinstance(sys.stderr, LoggingProxy):
-        # Logged as a mere warning otherwise, which --loglevel may hide.
+        # Celery logs what is printed as a warning, which --loglevel may hide.
         logger.critical("beat: %s", problem)
         return SystemExit(1)
     return SystemExit(f"beat: {problem}")
 
 
 def acquire_distributed_beat_lock(sender: Any = None, **_: Any) -> None:
-    """Try to lead now. Kept for those who import it from celery-redbeat, where it is beat's
-    start-up handler; here the scheduler does it in its loop."""
+    """Try once to acquire the lease. celery-redbeat has this function as beat's start-up handler,
+    and applications import it; this scheduler acquires the lease in its loop."""
     if sender is not None and sender.scheduler.lock_key:
         sender.scheduler.lease.acquire()

@@ -1,7 +1,7 @@
-"""The worker's side: reports how the runs of entries went.
+"""Reports the outcomes of runs from a worker.
 
-Call :func:`install` once where the worker imports the app. Only tasks that a scheduler of this
-project sent are reported; the others cost one look at their headers.
+Call :func:`install` once in a module that the worker imports with the app. Only tasks that a
+scheduler of this project sent are reported; for other tasks only their headers are checked.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from . import events
 logger = get_logger(__name__)
 
 _INSTALLED = "redbeat_outcomes"
-#: An error's text beyond this many characters is cut.
+#: Most characters of an error's text; the rest is cut.
 _ERROR_LENGTH = 500
 
 
 def install(app: Celery) -> None:
-    """Report the outcomes of *app*'s tasks in this worker; a second call does nothing."""
+    """Report the outcomes of *app*'s tasks in this worker; a second call has no effect."""
     if getattr(app, _INSTALLED, None) is None:
         reporter = Reporter(app)
         setattr(app, _INSTALLED, reporter)
@@ -34,21 +34,21 @@ def install(app: Celery) -> None:
 
 
 class Reporter:
-    """Turns the signals of a worker into events and the entries' outcomes."""
+    """Emits events and stores outcomes of entries on the signals of a worker."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        #: When the attempts began that run now, by task id and number of the attempt.
+        #: Start of each running attempt, monotonic seconds, by task id and number of the attempt.
         self._starts: dict[tuple[str, int], float] = {}
 
     def connect(self) -> None:
-        """Listen to the worker's signals."""
+        """Connect to the worker's signals."""
         for signal, receiver in self._receivers():
-            # Named: older Celery takes the same method of two reporters for one receiver.
+            # With an id: older Celery confuses the same method of two reporters.
             signal.connect(receiver, weak=False, dispatch_uid=self._uid(signal))
 
     def disconnect(self) -> None:
-        """Listen no more."""
+        """Disconnect from the worker's signals."""
         for signal, _ in self._receivers():
             signal.disconnect(dispatch_uid=self._uid(signal))
 
@@ -64,35 +64,35 @@ class Reporter:
         return f"redbeat:{signal.name}:{id(self)}"
 
     def started(self, task: Any = None, **_: Any) -> None:
-        """A run begins."""
+        """Report that a run has started."""
         run = _run_of(getattr(task, "request", None))
         if run is not None:
             self._starts[_attempt(task.request)] = time.monotonic()
             self._report(events.RUN_STARTED, task.request, run)
 
     def left(self, task: Any = None, **_: Any) -> None:
-        """The worker is done with a run, which may have ended without an outcome to report: it
-        was rejected, or asked to be ignored."""
+        """Forget the start of a run that may have ended without an outcome: it was rejected or
+        ignored."""
         self._starts.pop(_attempt(getattr(task, "request", None)), None)
 
     def succeeded(self, sender: Any = None, **_: Any) -> None:
-        """A run returned."""
+        """Report that a run has succeeded."""
         self._ended(events.RUN_SUCCEEDED, getattr(sender, "request", None))
 
     def errored(self, sender: Any = None, exception: Any = None, **_: Any) -> None:
-        """A run raised."""
+        """Report that a run has raised an error."""
         self._ended(events.RUN_ERRORED, getattr(sender, "request", None), exception)
 
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
-        """A run asked to be repeated."""
+        """Report that a run requested a retry."""
         self._ended(events.RUN_RETRIED, request, reason)
 
     def revoked(
         self, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any
     ) -> None:
-        """A run was revoked, or came too late for its ``expires``."""
-        why = "expired" if expired else ("terminated" if terminated else "revoked")
-        self._ended(events.RUN_REVOKED, request, why)
+        """Report that a run was revoked, or was received after its ``expires``."""
+        reason = "expired" if expired else ("terminated" if terminated else "revoked")
+        self._ended(events.RUN_REVOKED, request, reason)
 
     def _ended(self, type_: str, request: Any, error: Any = None) -> None:
         run = _run_of(request)
@@ -120,12 +120,12 @@ class Reporter:
             "error": _line(error),
             "worker": str(getattr(request, "hostname", None) or ""),
         }
-        about = events.run_reported(str(outcome["task_id"]), run.get("nominal"), run.get("trigger"))
+        data = events.run_reported(str(outcome["task_id"]), run.get("nominal"), run.get("trigger"))
         try:
-            self._store.record_outcome(str(run["entry"]), type_, outcome, about)
+            self._store.record_outcome(str(run["entry"]), type_, outcome, data)
         except TROUBLE as exc:
-            # The task matters more than the report of it.
-            logger.warning("The outcome of %s could not be reported: %s", request.id, exc)
+            # A failing report must not make the task fail.
+            logger.warning("Could not report the outcome of %s: %s", request.id, exc)
 
     @property
     def _store(self) -> ScheduleStore:
@@ -135,7 +135,7 @@ class Reporter:
 
 
 def _run_of(request: Any) -> Mapping[str, Any] | None:
-    """The header that the scheduler put on the message of a run."""
+    """Return the header that the scheduler added to the run's message; None: another task."""
     if request is None:
         return None
     run = getattr(request, "redbeat", None)

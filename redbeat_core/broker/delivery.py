@@ -8,21 +8,17 @@ from dataclasses import dataclass, field
 from .redis_capture import Commands
 
 EXACTLY_ONCE = "exactly-once"
-
-
 AT_LEAST_ONCE = "at-least-once"
-
-
 AT_MOST_ONCE = "at-most-once"
 
 
 @dataclass(slots=True)
 class Confirmation:
-    """What the broker said of one message.
+    """The broker's confirmation of one message.
 
-    :ivar message: the message's correlation id, by which a returned one is known.
-    :ivar taken: the broker has it.
-    :ivar refusal: why it has it not, or may not have it; empty while that is open.
+    :ivar message: the message's correlation id, which identifies a returned message.
+    :ivar taken: the broker has accepted the message.
+    :ivar refusal: why the broker refused it, or why this is unknown; empty until then.
     """
 
     message: object
@@ -32,12 +28,12 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """What came of publishing one entry.
+    """The result of publishing the message of one run.
 
-    :ivar task_id: the id of the message.
-    :ivar commands: what puts it into the broker, when it was collected.
-    :ivar error: why it could not be published; empty when it was.
-    :ivar broker_down: the reason lies with the broker, not with the entry.
+    :ivar task_id: the task id of the message.
+    :ivar commands: the captured Redis commands that publish it; empty for other brokers.
+    :ivar error: why it could not be published; empty: no error.
+    :ivar broker_down: the broker caused the error, not the entry.
     :ivar receipts: the broker's confirmations, final after ``Publisher.wait_for_confirms``.
     """
 

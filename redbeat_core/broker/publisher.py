@@ -1,9 +1,8 @@
-"""From a due entry to the messages for the broker, in one of three delivery modes.
+"""Publishes messages to the broker, in one of three delivery modes.
 
-The message is Celery's own: an entry goes through the app's normal publishing path. Where the
-broker is the schedule's own Redis server, the path ends in a channel that collects the commands
-which would put the message there; the commit then executes them in the same step in which it
-advances the entry.
+Celery makes the messages: they go through the app's normal publishing path. If the broker is the
+schedule's own Redis server, the path ends in a channel that captures the Redis commands instead of
+sending them; the commit executes them in the same atomic step in which it advances the entry.
 """
 
 from __future__ import annotations
@@ -35,10 +34,12 @@ _SILENT = "the broker does not answer"
 
 
 class Publisher:
-    """Publishes entries for one app.
+    """Publishes the messages of one app.
 
     :param delivery: ``redbeat_delivery``.
     :param schedule_client: the client of the schedule's Redis.
+    :ivar mode: the delivery mode.
+    :ivar reason: why this mode was chosen.
     """
 
     def __init__(self, app: Celery, delivery: str, schedule_client: Any) -> None:
@@ -51,22 +52,24 @@ class Publisher:
         self.reason = ""
         self._undecided = False
         #: Why the last connection was closed.
-        self._lost = ""
+        self._lost_reason = ""
         self._asked_at = 0.0
-        #: What identifies the server that messages are collected for; empty in other modes.
+        #: The identity of the server for which commands are captured; empty in other modes.
         self.server = ""
 
     def choose_mode(self) -> str:
-        """Find out which mode holds now; call it whenever this beat begins to lead.
+        """Choose the delivery mode and return it; call this whenever this beat becomes the leader.
 
-        ``exactly-once`` needs the broker to be the very server process that holds the schedule:
-        their ``run_id`` is compared.
+        ``exactly-once`` requires that the broker is the same server process that holds the
+        schedule: their ``run_id`` is compared.
         """
         if self._wanted != "auto":
-            self.mode, self.reason = self._wanted, "as redbeat_delivery says"
+            self.mode = self._wanted
+            self.reason = "as redbeat_delivery says"
             return self.mode
         self.close()
-        self.mode, self.reason, self.server = AT_LEAST_ONCE, "", ""
+        self.mode = AT_LEAST_ONCE
+        self.reason = self.server = ""
         self._undecided = False
         if is_cluster(self._client):
             self.reason = "the schedule is on a Redis Cluster"
@@ -80,51 +83,54 @@ class Publisher:
                 self.reason = "the broker is another Redis server"
             elif _user(channel.client) != _user(self._client):  # type: ignore[attr-defined]
                 # The schedule's user may not be allowed to write the broker's queues.
-                self.reason = "the broker is used as another user than the schedule"
+                self.reason = "the broker's URL has another user than the schedule's"
             else:
                 self.server = _run_id(self._client) or _address(self._client)
-                self.mode, self.reason = EXACTLY_ONCE, "the broker is the schedule's Redis server"
+                self.mode = EXACTLY_ONCE
+                self.reason = "the broker is the schedule's Redis server"
         except Exception as exc:
-            # Whatever keeps us from knowing, at-least-once is safe.
+            # The answer is unknown, whatever the error: at-least-once is safe.
             self.close()
-            # kombu has its own name for a broker that is away.
+            # kombu raises its own error if the broker is unreachable.
             self._undecided = isinstance(exc, (*UNREACHABLE, OperationalError))
-            what = "reached" if self._undecided else "asked"
-            self.reason = f"the broker cannot be {what}: {exc}"
+            verb = "reached" if self._undecided else "asked"
+            self.reason = f"the broker cannot be {verb}: {exc}"
         self._asked_at = time.monotonic()
         return self.mode
 
     def prepare(self) -> str:
-        """Open what publishing needs; call it before a batch.
+        """Connect to the broker if necessary; call this before a batch.
 
-        :returns: why nothing can be published now; empty when all is well.
+        :returns: why publishing is impossible now; empty: it is possible.
         """
         if self._producer is not None:
-            trouble = self._look()
+            trouble = self._connection_error()
             if not trouble or self._is_blocked():
                 return trouble
             if trouble == _SILENT:
-                # Another connection would be waited for as long: let the tick end first.
+                # A new connection may block just as long: let the tick end first.
                 self.close(trouble)
                 return trouble
-            # Lost while nothing was under way: nobody need know, if there is another.
+            # The connection was lost while idle: reconnect silently.
             self.close()
-        asked_at, self._asked_at = self._asked_at, 0.0
+        asked_at = self._asked_at
+        self._asked_at = 0.0
         if self._undecided and time.monotonic() - asked_at < 1:
-            # Asked just now, when this beat took the lead: asking again would take as long.
+            # This beat asked the broker just now, when it became the leader: asking again would
+            # block just as long.
             return self.reason
-        # The broker may have moved to another server since: then the mode is another.
-        before = self.mode, self.reason
+        # The broker may be another server since then, which can change the mode.
+        before = (self.mode, self.reason)
         self.choose_mode()
         self._asked_at = 0.0
         if self._undecided:
-            # A moment's trouble must not cost the better mode for as long as this beat leads.
+            # A short failure must not keep this beat in the weaker mode for as long as it leads.
             return self.reason
         if self._producer is None:
             try:
                 self._open()
             except Exception as exc:
-                # kombu lets through whatever the transport's library raises.
+                # kombu does not wrap all errors of the transport's library.
                 return f"the broker cannot be reached: {exc}"
         if (self.mode, self.reason) != before:
             logger.info("beat: Delivery is %s: %s", self.mode, self.reason)
@@ -133,19 +139,21 @@ class Publisher:
     def publish(
         self, task_id: str, send: Callable[[Any], Any], *, alone: bool = False
     ) -> PublishResult:
-        """Publish one message through *send*, which is given the producer to use.
+        """Publish one message through *send*, which receives the producer.
 
-        To a Redis it is only collected, for the commit in the exactly-once mode, else for
-        :meth:`settle`. To RabbitMQ it is under way: what became of it is known after that. Never
-        raises for what the entry or the broker does.
+        For a Redis broker the commands are only captured: the commit executes them in the
+        exactly-once mode, :meth:`wait_for_confirms` in the others. For RabbitMQ the message is
+        sent, and its result is final after :meth:`wait_for_confirms`. Errors of the entry and of
+        the broker are returned, never raised.
 
-        :param alone: with no other message under way, since this one may meet an error.
+        :param alone: publish it while no other message waits for its confirmation, since it may
+            cause an error that closes the channel.
         """
         commands: Commands = []
         receipts: list[Confirmation] = []
         try:
             if self._producer is None or not self._is_whole():
-                raise ConnectionError(self._lost or "the connection to the broker was lost")
+                raise ConnectionError(self._lost_reason or "the connection to the broker was lost")
             channel = self._producer.channel
             if isinstance(channel, CapturingChannel):
                 channel.commands = commands
@@ -154,8 +162,8 @@ class Publisher:
                 if alone:
                     channel.wait_for_confirms()
                 channel.receipts = receipts
-            # No result is ever waited for here: without this the result backend subscribes to
-            # each result's channel.
+            # Beat never waits for a result: without this the result backend subscribes to each
+            # result's channel.
             with denied_join_result():
                 result = send(self._producer)
             if confirms and alone:
@@ -172,15 +180,15 @@ class Publisher:
 
     @property
     def collects(self) -> bool:
-        """Whether messages are collected, as commands for a Redis."""
+        """Whether messages are captured, as commands for a Redis."""
         return self._producer is not None and isinstance(self._producer.channel, CapturingChannel)
 
     def wait_for_confirms(
         self, sent: Sequence[PublishResult], *, push: bool = True
     ) -> list[PublishResult]:
-        """Wait until the broker has spoken of what was published, and say what it said.
+        """Wait for the broker's confirmations and return the results.
 
-        :param push: False: what is only collected so far is not sent.
+        :param push: False: do not send captured commands.
         """
         if self._producer is not None and isinstance(self._producer.channel, ConfirmingChannel):
             channel = self._producer.channel
@@ -193,35 +201,37 @@ class Publisher:
                     self.close(error)
         elif self.mode != EXACTLY_ONCE:
             sent = self._pushed(sent, push)
-        # Also where the connection was lost, and closed, while more was published: what was under
-        # way on it has receipts that say so.
+        # If the connection was lost and closed while more messages were published, the receipts of
+        # its messages hold the error.
         down = self._producer is None or self._is_blocked()
-        return [_settled(one, down) for one in sent]
+        return [_with_refusal(result, down) for result in sent]
 
     def _pushed(self, sent: Sequence[PublishResult], push_now: bool) -> list[PublishResult]:
-        """Send what was collected, if it is not to be part of the commit."""
-        collected = [one for one in sent if one.commands and not one.error]
+        """Send the captured commands to the broker, unless *push_now* is False."""
+        captured = [result for result in sent if result.commands and not result.error]
         pushes: list[Push] = []
-        lost = self._lost or "it was not sent"
+        lost = self._lost_reason or "it was not sent"
         if push_now and self.collects:
-            pushes, problem = push(self._producer.channel.pool, [one.commands for one in collected])
+            commands = [result.commands for result in captured]
+            pushes, problem = push(self._producer.channel.pool, commands)
             if problem is not None:
                 lost = f"the connection to the broker was lost: {problem}"
                 self.close(lost)
-        answers = iter(pushes)
-        settled = []
-        for one in sent:
-            if one.commands and not one.error:
-                answer = next(answers, None)
-                taken, said = (answer.taken, answer.refusal) if answer else (False, "")
-                error = "" if taken else said or lost
-                one = replace(one, commands=[], error=error, broker_down=not (taken or said))
-            settled.append(one)
-        return settled
+        replies = iter(pushes)
+        results = []
+        for result in sent:
+            if result.commands and not result.error:
+                reply = next(replies, None)
+                taken, refusal = (reply.taken, reply.refusal) if reply else (False, "")
+                error = "" if taken else refusal or lost
+                down = not (taken or refusal)
+                result = replace(result, commands=[], error=error, broker_down=down)
+            results.append(result)
+        return results
 
     def _is_whole(self) -> bool:
-        """Whether the producer still has the live channel that it was made with: after an error
-        kombu may leave it a dead one, or put one in its place that does not collect."""
+        """Whether the producer still has its original, live channel: after an error kombu may
+        leave a closed one, or replace it by one that does not capture."""
         channel = self._producer.channel
         connection = getattr(channel, "connection", None)
         if channel is None or connection is None:
@@ -231,23 +241,23 @@ class Publisher:
         return self.mode != EXACTLY_ONCE or isinstance(channel, CapturingChannel)
 
     def _is_blocked(self) -> bool:
-        """Whether the broker said that it takes nothing for now, on a connection that lives."""
+        """Whether the broker blocks publishers at present, on a live connection."""
         if self._producer is None or not self._is_whole():
             return False
         return bool(getattr(self._producer.channel.connection, "blocked", False))
 
-    def _look(self) -> str:
-        """Why the connection that is open takes no messages; empty when all is well."""
+    def _connection_error(self) -> str:
+        """Return why the open connection cannot take messages; empty: it can."""
         if not self._is_whole():
             return "the connection to the broker was lost"
         channel = self._producer.channel
         if isinstance(channel.connection, BoundedConnection):
             return channel.connection.look()
         if self.mode != EXACTLY_ONCE and isinstance(channel, CapturingChannel):
-            trouble = _ask(channel)
+            trouble = _ping_error(channel)
             if trouble and trouble != _SILENT:
-                # That may only have found that an idle connection was closed.
-                trouble = _ask(channel)
+                # The first PING may only have revealed that the server closed an idle connection.
+                trouble = _ping_error(channel)
             return trouble
         return ""
 
@@ -256,14 +266,14 @@ class Publisher:
             return True
         channel = self._producer.channel
         if isinstance(channel, ConfirmingChannel):
-            # The connection lives: it was about this message.
+            # The connection is alive: this message caused the error.
             return False
         errors = (*self._connection.connection_errors, *self._connection.channel_errors)
         while exc is not None:
             if isinstance(exc, exceptions.TimeoutError | exceptions.ReadOnlyError):
                 return True
             if isinstance(exc, errors):
-                return bool(_ask(channel))
+                return bool(_ping_error(channel))
             exc = exc.__cause__ or exc.__context__
         return False
 
@@ -272,8 +282,8 @@ class Publisher:
         make = connection.create_transport
 
         def create_transport() -> Any:
-            # Also when kombu goes on to the next of several addresses; before the connection is
-            # made, which makes the first channel.
+            # kombu calls this for each of several addresses, before it makes the connection, which
+            # makes the first channel.
             transport = make()
             if transport.driver_type == "redis":
                 transport.Channel = type(
@@ -287,7 +297,7 @@ class Publisher:
 
         connection.create_transport = create_transport
         try:
-            # One attempt at each address: the tick goes on and comes back, it does not hang here.
+            # One attempt for each address: the tick must not block; a later one retries.
             others = len(connection.alt) - 1 if connection.alt else 0
             with interrupts_let_through():
                 connection.ensure_connection(max_retries=others, interval_start=0, interval_step=0)
@@ -297,22 +307,23 @@ class Publisher:
             raise
         if isinstance(channel, ConfirmingChannel):
             exchanges = (queue.exchange for queue in self.app.amqp.queues.values())
-            channel.fanouts = {one.name for one in exchanges if one and one.type == "fanout"}
+            channel.fanouts = {item.name for item in exchanges if item and item.type == "fanout"}
         self._connection = connection
         self._producer = self.app.amqp.Producer(channel, auto_declare=False)
         if isinstance(channel, CapturingChannel):
             declare_once(self._producer)
 
     def close(self, reason: str = "") -> None:
-        """Close the connection to the broker; the next publish opens one again.
+        """Close the connection to the broker; :meth:`prepare` opens a new one.
 
-        :param reason: why it is of no use any more: then the broker is not told.
+        :param reason: the error that made it unusable: then no closing handshake is made.
         """
-        connection, producer = self._connection, self._producer
+        connection = self._connection
+        producer = self._producer
         self._connection = self._producer = None
         if connection is None:
             return
-        self._lost = reason
+        self._lost_reason = reason
         channel = producer.channel
         if isinstance(channel, ConfirmingChannel):
             channel.give_up(reason or "the connection was closed")
@@ -320,7 +331,7 @@ class Publisher:
             _abandon(connection)
             return
         if isinstance(channel.connection, BoundedConnection):
-            # It may have fallen silent, and beat is to end.
+            # The broker may not answer, and beat must end soon.
             channel.connection.patience = SHUTDOWN_TIMEOUT
         try:
             connection.release()
@@ -329,15 +340,15 @@ class Publisher:
 
 
 def _abandon(connection: Any) -> None:
-    """Let go of a connection without a word to a broker that may not listen."""
+    """Close a connection without a closing handshake, which an unresponsive broker would block."""
     try:
         connection.collect(socket_timeout=CONFIRM_TIMEOUT)
     except Exception as exc:
         logger.debug("beat: leaving the broker connection: %s", exc)
 
 
-def _ask(channel: Any) -> str:
-    """Why the Redis that is the broker of *channel* does not answer; empty when it does."""
+def _ping_error(channel: Any) -> str:
+    """Return why the Redis broker of *channel* does not answer a PING; empty: it answers."""
     if not isinstance(channel, CapturingChannel):
         return "the channel is no Redis channel"
     try:
@@ -349,23 +360,23 @@ def _ask(channel: Any) -> str:
     return ""
 
 
-def _settled(sent: PublishResult, down: bool) -> PublishResult:
-    refusals = [one.refusal for one in sent.receipts if not one.taken]
+def _with_refusal(sent: PublishResult, down: bool) -> PublishResult:
+    refusals = [receipt.refusal for receipt in sent.receipts if not receipt.taken]
     if sent.error or not refusals:
         return sent
     return replace(sent, error=refusals[0] or "it was not confirmed", broker_down=down)
 
 
-def _same_server(one: Any, other: Any) -> bool:
-    ids = _run_id(one), _run_id(other)
+def _same_server(broker: Any, schedule: Any) -> bool:
+    ids = (_run_id(broker), _run_id(schedule))
     if all(ids):
         return ids[0] == ids[1]
-    return bool(_address(one)) and _address(one) == _address(other)
+    return bool(_address(broker)) and _address(broker) == _address(schedule)
 
 
 def _run_id(client: Any) -> str:
-    """What identifies the server process that *client* talks to; empty when it does not say: a
-    managed server may refuse INFO, then its address must do."""
+    """Return the id of the server process of *client*; empty if it is hidden: a managed server may
+    refuse INFO, and then the addresses are compared."""
     try:
         return str(client.info("server")["run_id"])
     except exceptions.ResponseError:
@@ -377,7 +388,7 @@ def _user(client: Any) -> str:
 
 
 def _address(client: Any) -> str:
-    """Where *client* has its server; empty when it asks a Sentinel for that."""
+    """Return the address of the server of *client*; empty if a Sentinel resolves it."""
     kwargs = client.connection_pool.connection_kwargs
     if not (kwargs.get("host") or kwargs.get("path")):
         return ""

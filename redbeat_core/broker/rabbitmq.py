@@ -1,10 +1,9 @@
-"""Publishing to RabbitMQ: every message confirmed, many on their way at once, no endless wait.
+"""Publishes to RabbitMQ with confirmations, many messages at a time, and never waits without end.
 
-py-amqp's own confirmation waits for the broker after each message. Here messages go out one after
-another, each with a receipt, and what the broker says of them is noted on the receipts. A message
-counts only when the broker took it for a queue: one that it refuses (a full queue) or that no
-queue would get (a queue that was deleted meanwhile) counts as not published. Only the dispatcher
-uses this.
+py-amqp's own confirmation waits for the broker after each message. Here the messages are sent one
+after another, each with a receipt, on which the broker's confirmation is recorded later. A message
+counts as published only if the broker accepted it for a queue: one that it refuses (a full queue)
+or cannot route (a queue that was deleted meanwhile) does not. Only the publisher uses this.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ from redbeat_core.storage.errors import error_text
 
 from .delivery import Confirmation
 
-#: Seconds that a broker may take for an answer before it counts as down; and once beat is told to
-#: end, which it looks for so often.
+#: Seconds that a broker may take for a reply before it counts as down.
 CONFIRM_TIMEOUT = 5.0
+#: The same once beat has received a signal to end.
 SHUTDOWN_TIMEOUT = 0.5
-_LOOK = 0.1
+#: Seconds between checks for that signal.
+_SIGNAL_INTERVAL = 0.1
 BLOCKED = "the broker blocks publishers: it is short of memory or disk, see its log"
 
 
 class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
     """A channel whose messages are confirmed.
 
-    An error that the broker finds with one message closes the channel, and with it goes what it
-    might yet have said of the others: those count as refused and are published again. So what is
-    likely to meet an error (a declaration, an exchange not yet published to) waits until nothing
-    is on its way, and goes alone.
+    If one message causes an error, the broker closes the channel, and the confirmations of the
+    others are lost: those count as refused and are published again. Therefore each request that is
+    likely to fail (a declaration, the first message to an exchange) waits until all messages are
+    confirmed, and is sent alone.
 
-    :ivar receipts: of each message since the caller put in an empty list.
-    :ivar fanouts: names of the exchanges that, by their nature, may have no queue to give a
-        message to.
+    :ivar receipts: the receipts of all messages since the caller assigned an empty list.
+    :ivar fanouts: names of the fanout exchanges, which may legitimately have no queue.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -57,7 +56,7 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
         self.events["basic_return"].add(self._returned)
 
     def open(self) -> None:
-        """Open the channel; also called when the broker closed it because of an error."""
+        """Open the channel; py-amqp calls this again after the broker closed it by an error."""
         self.give_up(self._error or "the broker closed the channel")
         super().open()
         self.confirm_select()
@@ -88,7 +87,7 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
             )
         except Exception as exc:
             if isinstance(exc, OSError) or isinstance(exc.__context__, OSError):
-                # Part of it may be under way: nothing can follow it on this connection.
+                # A part of the message may have been sent: this connection is unusable now.
                 connection.collect()
             raise
         self._tag += 1
@@ -100,37 +99,37 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
                 self._proven.add(exchange)
 
     def wait_for_confirms(self) -> None:
-        """Wait until the broker has spoken of every message; the receipts tell, also of what went
-        wrong.
+        """Wait until the receipt of every message is final: confirmed, or with the error.
 
-        :raises amqp.ConnectionError: the connection is lost, or the broker is silent altogether.
+        :raises amqp.ConnectionError: the connection is lost, or the broker does not answer.
         """
-        answered = False
+        responsive = False
         while self._open:
             connection = self._live_connection()
             try:
                 connection.drain_events(timeout=CONFIRM_TIMEOUT / 2)
-                answered = False
+                responsive = False
             except TimeoutError:
-                # A queue may hang (one that lost its leader) in a broker that works: that is found
-                # out half-way, so that both together take no longer.
-                if answered or interrupted():
+                # One queue may hang (a quorum queue without its leader) in a broker that works.
+                # After half the timeout the broker is asked for a reply, so that both waits
+                # together take no longer than the timeout.
+                if responsive or interrupted():
                     self.give_up(
                         f"the broker did not confirm the message within {CONFIRM_TIMEOUT:g} s"
                     )
                     return
-                self._answer(connection)
-                answered = True
+                self._require_reply(connection)
+                responsive = True
             except amqp.ChannelError:
                 continue
             except (OSError, amqp.ConnectionError) as exc:
                 self.give_up(error_text(exc))
                 raise
 
-    def _answer(self, connection: BoundedConnection) -> None:
+    def _require_reply(self, connection: BoundedConnection) -> None:
+        """Send a request that changes nothing, and wait for the broker's reply."""
         connection.patience = CONFIRM_TIMEOUT / 2
         try:
-            # Changes nothing, but has an answer.
             self.confirm_select()
         except (OSError, amqp.ConnectionError) as exc:
             self.give_up(error_text(exc))
@@ -139,7 +138,7 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
             connection.patience = None
 
     def give_up(self, reason: str) -> None:
-        """Nothing more will be heard of the messages on their way."""
+        """Mark the unconfirmed messages as refused for *reason*."""
         for receipt in self._open.values():
             receipt.refusal = receipt.refusal or reason
         self._open.clear()
@@ -170,7 +169,7 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
 
     def _acknowledged(self, tag: int, multiple: bool) -> None:
         for receipt in self._closed(tag, multiple):
-            # A message that no queue gets is returned, and acknowledged after that.
+            # The broker first returns a message that it cannot route, then acknowledges it.
             receipt.taken = not receipt.refusal
 
     def _refused(self, tag: int, multiple: bool) -> None:
@@ -184,23 +183,23 @@ class ConfirmingChannel(pyamqp.Channel):  # type: ignore[misc, unused-ignore]
                     f"no queue gets the message: exchange {exchange!r}, routing key "
                     f"{routing_key!r} ({error})"
                 )
-        # The queue may have been deleted: before the next attempt it is declared again.
+        # The queue may have been deleted: the next attempt must declare it again.
         self.connection.client.declared_entities.clear()
 
     def _closed(self, tag: int, multiple: bool) -> Iterator[Confirmation]:
-        """Take the receipts off that an answer is about: of this tag, or up to it."""
-        tags = list(takewhile(lambda one: one <= tag, self._open)) if multiple else [tag]
-        for one in tags:
-            receipt = self._open.pop(one, None)
+        """Remove and return the receipts of a confirmation: of this tag, or of all up to it."""
+        tags = list(takewhile(lambda open_tag: open_tag <= tag, self._open)) if multiple else [tag]
+        for closed_tag in tags:
+            receipt = self._open.pop(closed_tag, None)
             if receipt is not None:
                 yield receipt
 
 
 class BoundedConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
-    """A connection that waits for no answer longer than :data:`CONFIRM_TIMEOUT`.
+    """A connection that waits for a reply no longer than :data:`CONFIRM_TIMEOUT`.
 
-    :ivar blocked: the broker takes nothing at present.
-    :ivar patience: seconds for an answer that is owed, if others than :data:`CONFIRM_TIMEOUT`.
+    :ivar blocked: the broker blocks publishers at present.
+    :ivar patience: seconds to wait for a reply instead of :data:`CONFIRM_TIMEOUT`.
     """
 
     Channel = ConfirmingChannel
@@ -208,7 +207,7 @@ class BoundedConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.blocked = False
         self.patience: float | None = None
-        # The channel does it.
+        # The channel confirms by itself.
         kwargs["confirm_publish"] = False
         super().__init__(*args, **kwargs)
         self.on_blocked, self.on_unblocked = self._block, self._unblock
@@ -219,7 +218,7 @@ class BoundedConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
             set_up = transport._setup_transport
 
             def set_up_in_time() -> None:
-                # Older ones wait without end for a broker that does not begin with TLS.
+                # Older py-amqp waits without end for a broker that does not answer with TLS.
                 transport.sock.settimeout(connect_timeout)
                 set_up()
 
@@ -227,13 +226,13 @@ class BoundedConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
         return transport
 
     def drain_events(self, timeout: float | None = None) -> None:
-        """Take what the broker says.
+        """Receive frames from the broker until one is an event.
 
-        :param timeout: seconds; without it the broker owes an answer.
-        :raises TimeoutError: nothing came within *timeout*.
-        :raises amqp.RecoverableConnectionError: the broker owes an answer and is silent.
+        :param timeout: seconds; None: the caller waits for a reply.
+        :raises TimeoutError: no event arrived within *timeout*.
+        :raises amqp.RecoverableConnectionError: the expected reply did not arrive.
         """
-        owed = timeout is None
+        expects_reply = timeout is None
         started = time.monotonic()
         until = started + ((self.patience or CONFIRM_TIMEOUT) if timeout is None else timeout)
         try:
@@ -242,37 +241,38 @@ class BoundedConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
                 if interrupted():
                     until = min(until, started + SHUTDOWN_TIMEOUT)
         except TimeoutError:
-            if not owed:
+            if not expects_reply:
                 raise
-            # Whatever it says later would be taken for the answer to something else.
+            # A later reply would be read as the reply to another request.
             self.collect()
             raise amqp.RecoverableConnectionError(
                 f"the broker did not answer within {CONFIRM_TIMEOUT:g} s"
             ) from None
 
     def _read(self, until: float) -> bool:
-        """Take what comes next; False: nothing that matters, and there is time left.
+        """Receive one frame; False: it was no event, or none came yet and there is time left.
 
-        :raises TimeoutError: there is none.
+        :raises TimeoutError: no frame came until *until*.
         """
         left = max(until - time.monotonic(), 0)
         try:
-            return bool(self.blocking_read(min(left, _LOOK)))
+            return bool(self.blocking_read(min(left, _SIGNAL_INTERVAL)))
         except TimeoutError:
-            if left <= _LOOK:
+            if left <= _SIGNAL_INTERVAL:
                 raise
             return False
 
     def collect(self) -> None:
         sock = getattr(self._transport, "sock", None)
         if sock is not None:
-            # TLS takes its leave, and would wait for an answer.
+            # The TLS shutdown handshake would block.
             with suppress(OSError):
                 sock.settimeout(0)
         super().collect()
 
     def look(self) -> str:
-        """Take what the broker said meanwhile; returns why it takes no messages, if so."""
+        """Receive the frames that have arrived; return why the broker cannot take messages, or an
+        empty text."""
         try:
             while True:
                 self.drain_events(timeout=0)

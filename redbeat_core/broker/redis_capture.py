@@ -1,4 +1,4 @@
-"""A channel of kombu's Redis transport that notes the commands of messages and sends none."""
+"""A channel of kombu's Redis transport that captures the commands of messages and sends none."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from kombu.transport.redis import GlobalKeyPrefixMixin
 
-#: Redis commands of one message: (database, words).
+#: The Redis commands of one message: (database, [command, argument, ...]).
 Commands = list[tuple[int, Sequence[str]]]
 
 
 class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
-    """Stands in for kombu's Redis client and pipeline while a message is put: notes each command
+    """Replaces kombu's Redis client and pipeline while a message is put: it captures each command
     instead of sending it, with kombu's own key prefixing."""
 
     def __init__(self, commands: Commands, database: int, prefix: str) -> None:
@@ -21,29 +21,30 @@ class _Recorder(GlobalKeyPrefixMixin):  # type: ignore[misc, unused-ignore]
         self._commands = commands
         self._database = database
 
-    def _note(self, *words: Any) -> int:
+    def _capture(self, *args: Any) -> int:
         if self.global_keyprefix:
             prefixed: Callable[..., Any] = self._prefix_args
-            words = tuple(prefixed(words))
+            args = tuple(prefixed(args))
         texts = [
-            word.decode("utf-8", "surrogateescape") if isinstance(word, bytes) else str(word)
-            for word in words
+            arg.decode("utf-8", "surrogateescape") if isinstance(arg, bytes) else str(arg)
+            for arg in args
         ]
         for text in texts:
             if not text.isascii():
-                # Half a character, which no server takes: it is this message's fault alone.
+                # Raise for a lone surrogate, which no server accepts: only this message is
+                # invalid, not the whole batch.
                 text.encode("utf-8", "surrogateescape")
         self._commands.append((self._database, texts))
         return 1
 
     def lpush(self, key: str, *values: Any) -> int:
-        return self._note("LPUSH", key, *values)
+        return self._capture("LPUSH", key, *values)
 
     def pexpire(self, key: str, milliseconds: int) -> int:
-        return self._note("PEXPIRE", key, milliseconds)
+        return self._capture("PEXPIRE", key, milliseconds)
 
     def publish(self, channel: str, message: Any) -> int:
-        return self._note("PUBLISH", channel, message)
+        return self._capture("PUBLISH", channel, message)
 
     def pipeline(self, *args: Any, **kwargs: Any) -> _Recorder:
         return self
@@ -63,21 +64,22 @@ class NoQueueError(Exception):
 
 
 class CapturingChannel:
-    """Mixed into kombu's Redis channel: messages are noted, everything else happens.
+    """A mixin for kombu's Redis channel: it captures messages and executes everything else.
 
-    :ivar declared: the queues that :func:`declare_once` need not declare, by their ids.
+    :ivar commands: the list that receives the commands; None: messages are sent.
+    :ivar declared: the queues that :func:`declare_once` has declared, by their ids.
     """
 
-    commands: Commands | None = None
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.commands: Commands | None = None
         self.declared: dict[int, Any] = {}
+        self._putting = False
         super().__init__(*args, **kwargs)
 
     def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> Any:
-        """Put a message where it goes.
+        """Capture the commands that put a message into its queues.
 
-        :raises NoQueueError: that is nowhere; kombu says nothing of it.
+        :raises NoQueueError: no queue is bound, which kombu ignores silently.
         """
         before = len(self.commands or ())
         result = super().basic_publish(message, exchange, routing_key, **kwargs)  # type: ignore[misc]
@@ -89,8 +91,8 @@ class CapturingChannel:
         return result
 
     def _forget_declared(self, exchange: str) -> None:
-        """Let queues be declared, and bound to *exchange*, with the next attempt: the broker may
-        have lost them."""
+        """Forget declared queues and bindings of *exchange*, so that the next attempt declares them
+        again: the broker may have lost them."""
         self.declared.clear()
         self.connection.client.declared_entities.clear()  # type: ignore[attr-defined]
         state = self.state  # type: ignore[attr-defined]
@@ -99,19 +101,17 @@ class CapturingChannel:
                 state.binding_delete(queue, bound_to, key)
 
     def _put(self, *args: Any, **kwargs: Any) -> Any:
-        return self._collecting(super()._put, args, kwargs)  # type: ignore[misc]
+        return self._captured(super()._put, args, kwargs)  # type: ignore[misc]
 
     def _put_fanout(self, *args: Any, **kwargs: Any) -> Any:
-        return self._collecting(super()._put_fanout, args, kwargs)  # type: ignore[misc]
+        return self._captured(super()._put_fanout, args, kwargs)  # type: ignore[misc]
 
-    def _collecting(self, put: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _captured(self, put: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         self._putting = True
         try:
             return put(*args, **kwargs)
         finally:
             self._putting = False
-
-    _putting = False
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
@@ -125,9 +125,9 @@ class CapturingChannel:
 
 
 def declare_once(producer: Any) -> None:
-    """Let *producer* remember the queues that it has declared.
+    """Make *producer* declare each queue only once.
 
-    kombu remembers them, too, but makes a copy of the queue for each message before it looks.
+    kombu does so too, but copies the queue for each message before it checks.
     """
     declared: dict[int, Any] = producer.channel.declared
     declare = producer.maybe_declare
@@ -135,10 +135,10 @@ def declare_once(producer: Any) -> None:
     def maybe_declare(entity: Any, retry: bool = False, **policy: Any) -> Any:
         if id(entity) in declared:
             return False
-        done = declare(entity, retry, **policy)
+        result = declare(entity, retry, **policy)
         if getattr(entity, "can_cache_declaration", False):
-            # With the queue itself: another could come to have its id.
+            # The reference to the queue prevents that another object gets the same id.
             declared[id(entity)] = entity
-        return done
+        return result
 
     producer.maybe_declare = maybe_declare

@@ -1,8 +1,8 @@
-"""Publishing to a Redis that is not the schedule's: many messages in one round trip.
+"""Publishes to a Redis that is not the schedule's: many messages in one round trip.
 
-Each message is confirmed by the server's own answer to it. What was not answered when the
-connection was lost may be in the queue or not: it counts as not published, and is published again
-with the same task id. Only the dispatcher uses this.
+The server's reply to its commands confirms each message. If the connection is lost before the
+reply, the message may be in the queue or not: it counts as not published, and is published again
+with the same task id. Only the publisher uses this.
 """
 
 from __future__ import annotations
@@ -21,51 +21,55 @@ from .redis_capture import Commands
 
 @dataclass(slots=True)
 class Push:
-    """One message on its way.
+    """One message to send.
 
-    :ivar taken: the server has all of it.
-    :ivar refusal: why the server does not take it; empty where that is not known.
+    :ivar encoded: its commands, each a list of command and arguments.
+    :ivar taken: the server has executed all of them.
+    :ivar refusal: the server's error; empty: no error, or no reply.
     """
 
-    words: list[list[bytes]]
+    encoded: list[list[bytes]]
     taken: bool = False
     refusal: str = ""
 
     @property
     def size(self) -> int:
-        """Bytes."""
-        return sum(len(word) for words in self.words for word in words)
+        """Number of bytes."""
+        return sum(len(arg) for command in self.encoded for arg in command)
 
 
 def push(pool: Any, messages: Sequence[Commands]) -> tuple[list[Push], Exception | None]:
-    """Give *messages* to the broker.
+    """Send *messages* to the broker and wait for its replies.
 
-    :param pool: of connections to the broker's database.
-    :returns: what came of each, and the error that kept the rest from being known, if any.
+    :param pool: the pool of connections to the broker's database.
+    :returns: the result of each, and the error after which the further results are unknown, or
+        None.
     """
-    pushes = [Push([_bytes(words) for _, words in commands]) for commands in messages]
+    pushes = [Push([_bytes(command) for _, command in commands]) for commands in messages]
     client: Redis | None = None
     try:
-        for together in _in_portions(pushes):
+        for portion in _in_portions(pushes):
             client = client or _client(pool)
-            large = together[0] if together[0].size >= LARGE else None
+            large = portion[0] if portion[0].size >= LARGE else None
             lost: Exception | None = None
             try:
-                _send(client, together)
-                said = large.refusal if large else ""
+                _send(client, portion)
+                error = large.refusal if large else ""
             except (exceptions.ConnectionError, OSError) as exc:
                 if large is None or not may_be_for_size(exc):
                     raise
-                lost, said = exc, error_text(exc)
-            if large and said:
-                # Asked for too much, a server ends the connection, sometimes with a word.
+                lost = exc
+                error = error_text(exc)
+            if large and error:
+                # A server closes the connection after a command that is too large, with or
+                # without an error reply.
                 _end(client)
                 client = _client(pool)
-                large.refusal = refusal(client, large.size, said, lost=lost is not None)
+                large.refusal = refusal(client, large.size, error, lost=lost is not None)
                 if lost and not large.refusal:
                     raise lost
     except Exception as exc:
-        # As well what the connection's own library raises.
+        # Any Exception, since the connection's own library may raise its own errors.
         _end(client)
         return pushes, exc
     if client is not None:
@@ -77,43 +81,44 @@ def _client(pool: Any) -> Redis:
     return Redis(connection_pool=pool, single_connection_client=True)
 
 
-def _send(client: Any, together: Sequence[Push]) -> None:
+def _send(client: Any, portion: Sequence[Push]) -> None:
     connection = client.connection
     connection.send_packed_command(
-        connection.pack_commands([words for one in together for words in one.words])
+        connection.pack_commands([command for item in portion for command in item.encoded])
     )
-    for one in together:
-        for _ in one.words:
+    for item in portion:
+        for _ in item.encoded:
             try:
                 connection.read_response()
             except exceptions.ReadOnlyError:
-                # It was the primary: the address may lead to another server now.
+                # The server was the primary: the address may lead to another server now.
                 raise
             except exceptions.ResponseError as exc:
-                one.refusal = one.refusal or str(exc)
-        one.taken = not one.refusal
+                item.refusal = item.refusal or str(exc)
+        item.taken = not item.refusal
 
 
 def _in_portions(pushes: Sequence[Push]) -> Iterator[list[Push]]:
-    """Small ones together, large ones alone: what becomes of these says nothing of the others."""
+    """Group small messages and send each large one alone: its failure must not affect others."""
     portion: list[Push] = []
     size = 0
-    for one in pushes:
-        if portion and size + one.size >= LARGE:
+    for item in pushes:
+        if portion and size + item.size >= LARGE:
             yield portion
-            portion, size = [], 0
-        portion.append(one)
-        size += one.size
+            portion = []
+            size = 0
+        portion.append(item)
+        size += item.size
     if portion:
         yield portion
 
 
 def _end(client: Any) -> None:
-    """Let go of a connection on which answers may still come."""
+    """Close a connection on which replies may still arrive."""
     if client is not None and client.connection is not None:
         client.connection.disconnect()
         client.close()
 
 
-def _bytes(words: Sequence[str]) -> list[bytes]:
-    return [word.encode("utf-8", "surrogateescape") for word in words]
+def _bytes(command: Sequence[str]) -> list[bytes]:
+    return [arg.encode("utf-8", "surrogateescape") for arg in command]

@@ -1,1 +1,1 @@
-"""Who leads: the lease, its heartbeat, and what wakes the leader."""
+"""Elects the leader by a lease, reports health, and wakes the leader on events."""

@@ -1,4 +1,4 @@
-"""Facts about who leads, who stands by, and the Redis server."""
+"""Reads the health of the whole: the leader, the standbys, and the Redis server."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .lease import SILENT_AFTER
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """Who leads.
+    """The beat that leads.
 
-    :ivar token: what the lock holds.
-    :ivar host: empty when another program leads, whose tokens name nobody.
-    :ivar pid: 0 then.
-    :ivar since: UTC.
-    :ivar delivery: the delivery mode in force.
-    :ivar timezone: the leader's time zone: crontabs are meant in it.
+    :ivar token: the lock's value.
+    :ivar host: empty if another program leads, whose tokens do not contain it.
+    :ivar pid: 0 if another program leads.
+    :ivar since: when it became the leader (UTC).
+    :ivar delivery: its delivery mode.
+    :ivar timezone: its time zone, in which crontabs apply.
     :ivar foreign: another program leads, for example celery-redbeat's own beat.
     :ivar expires_in: seconds until the lease ends unless renewed.
     """
@@ -44,11 +44,11 @@ class Leader:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A beat that was heard lately.
+    """A beat that sent a heartbeat recently.
 
     :ivar role: ``leader`` or ``standby``.
     :ivar at: its last heartbeat (UTC).
-    :ivar skew: seconds that its machine's clock is ahead of Redis's; None: not told.
+    :ivar skew: seconds by which its machine's clock is ahead of Redis's; None: not reported.
     """
 
     token: str
@@ -65,7 +65,7 @@ class Beat:
 class ServerInfo:
     """The Redis (or Valkey) server.
 
-    :ivar version: empty where the server hides it.
+    :ivar version: empty if the server hides it.
     :ivar memory: bytes in use.
     """
 
@@ -77,10 +77,10 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known of the whole at one moment.
+    """The health of the whole at one time.
 
-    :ivar leader: None when nobody leads.
-    :ivar pending_triggers: requests that no leader has taken yet.
+    :ivar leader: None if no beat leads.
+    :ivar pending_triggers: number of run-now requests that no leader has claimed yet.
     :ivar latency: seconds of one round trip.
     """
 
@@ -97,12 +97,12 @@ class Health:
 
     @property
     def standbys(self) -> int:
-        """How many beats stand by."""
+        """Number of beats that stand by."""
         return sum(beat.role == "standby" for beat in self.beats)
 
 
 def read_health(store: ScheduleStore) -> Health:
-    """Ask Redis for all of it."""
+    """Read the health from Redis."""
     keys = store.keys
     pipe = store.client.pipeline(transaction=False)
     pipe.hgetall(keys.leader)
@@ -111,12 +111,12 @@ def read_health(store: ScheduleStore) -> Health:
     started = time.monotonic()
     leader, beats, waiting = pipe.execute()
     latency = time.monotonic() - started
-    # The lock's key is a setting; a leader of ours says which it uses.
+    # The lock's key is a setting; a leader of this project stores which one it uses.
     lock = leader.get("lock") or keys.lock
     token, left = store.client.get(lock), store.client.pttl(lock)
-    heard = [_beat(text) for text in beats.values()]
+    stored = [_beat(text) for text in beats.values()]
     now = store.server_time()
-    alive = [b for b in heard if b and b.at and now - b.at.timestamp() < SILENT_AFTER]
+    alive = [b for b in stored if b and b.at and now - b.at.timestamp() < SILENT_AFTER]
     return Health(
         leader=_leader(token, left, leader) or _without_lock(alive),
         beats=tuple(sorted(alive, key=lambda beat: beat.token)),
@@ -126,11 +126,11 @@ def read_health(store: ScheduleStore) -> Health:
     )
 
 
-def _leader(token: str | None, left: int, known: dict[str, str]) -> Leader | None:
+def _leader(token: str | None, left: int, facts: dict[str, str]) -> Leader | None:
     if not token:
         return None
     expires_in = left / 1000 if left > 0 else None
-    if known.get("token") != token:
+    if facts.get("token") != token:
         return Leader(token, foreign=True, expires_in=expires_in)
     host, _, rest = token.partition(":")
     pid = rest.partition(":")[0]
@@ -138,15 +138,15 @@ def _leader(token: str | None, left: int, known: dict[str, str]) -> Leader | Non
         token=token,
         host=host,
         pid=int(pid) if pid.isdigit() else 0,
-        since=from_score(_float(known.get("since"))),
-        delivery=known.get("delivery", ""),
-        timezone=known.get("timezone", ""),
+        since=from_score(_float(facts.get("since"))),
+        delivery=facts.get("delivery", ""),
+        timezone=facts.get("timezone", ""),
         expires_in=expires_in,
     )
 
 
 def _without_lock(beats: list[Beat]) -> Leader | None:
-    """The first of the beats that lead without a lease."""
+    """Return the first of the beats that lead without a lease; None: there is none."""
     for beat in sorted(beats, key=lambda beat: beat.token):
         if beat.role == "leader":
             return Leader(

@@ -1,8 +1,8 @@
-"""Who leads: a lock in Redis with a TTL, renewed by a thread of its own.
+"""Holds the leader's lease: a lock in Redis with a TTL, which a thread renews.
 
-The lock is celery-redbeat's (same key, a token in a string with a TTL), so the two exclude each
-other. The lease only saves work and keeps two beats out of each other's way; that nothing is
-dispatched twice rests on the check of the score in the commit.
+The lock is the same as celery-redbeat's (its key, a token in a string with a TTL), so the two
+exclude each other. The lease only saves work and avoids conflicts between two beats; it does not
+prevent double dispatch, which the commit does by comparing the score.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from redbeat_core.storage.scripts import Scripts
 
 logger = get_logger("celery.beat")
 
-#: Heartbeats older than this many seconds belong to beats that are gone.
+#: A beat whose last heartbeat is older than this many seconds has ended.
 SILENT_AFTER = 60.0
 #: Seconds between heartbeats, at most.
 HEARTBEAT = 3.0
-#: Seconds that closing waits for the thread, and for a server that does not answer.
-_PATIENCE = 1.0
+#: Seconds that :meth:`Lease.stop` waits for the thread, and for a server that does not answer.
+_SHUTDOWN_TIMEOUT = 1.0
 
 
 def make_token() -> str:
-    """A token that names its owner: host, pid and a random part."""
+    """Return a new token that names its owner: host, pid and a random part."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The outcome of trying to lead.
+    """The result of an attempt to acquire the lease.
 
-    :ivar held: the caller leads.
-    :ivar holder: the token of who leads instead.
+    :ivar held: the caller holds it.
+    :ivar holder: the token of the other holder.
     :ivar wait: seconds until that lease ends unless renewed.
     """
 
@@ -57,13 +57,13 @@ class Attempt:
 
 @dataclass
 class Lease:
-    """One beat's claim to lead.
+    """The lease of one beat, and its heartbeat.
 
-    :param lock: the lock's key; None: no lock, always held.
+    :param lock: the lock's key; None: no lock, the lease counts as held.
     :param timeout: length of the lease, seconds.
-    :param facts: what to tell about this beat, asked for at each heartbeat.
-    :param clock: is held against Redis's at each heartbeat.
-    :param on_lost: called, in the renewal thread, when the lease is found lost.
+    :param facts: returns the facts about this beat that each heartbeat publishes.
+    :param on_lost: called, in the renewal thread, when the lease is lost.
+    :param clock: compared with Redis's clock at each heartbeat.
     """
 
     store: ScheduleStore
@@ -74,8 +74,8 @@ class Lease:
     clock: Clock = field(default_factory=Clock)
     token: str = field(default_factory=make_token)
     _until: float = field(default=0.0, init=False)
-    #: When this beat last looked for beats that are gone; monotonic seconds.
-    _looked_at: float = field(default=-math.inf, init=False)
+    #: When this beat last looked for beats that have ended; monotonic seconds.
+    _cleaned_up_at: float = field(default=-math.inf, init=False)
     _scripts: Scripts = field(init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
@@ -86,12 +86,12 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether the lease is still ours, by the monotonic clock: a process that was stopped
-        past its lease knows at once."""
+        """Whether this beat holds the lease, by the monotonic clock: a process that was stopped for
+        longer than its lease detects it at once."""
         return self.lock is None or time.monotonic() < self._until
 
     def owned(self) -> bool:
-        """The same, under the name that redis-py's locks have."""
+        """The same as :attr:`held`, under the name of redis-py's locks."""
         return self.held
 
     @property
@@ -100,18 +100,19 @@ class Lease:
         return min(self.timeout / 3, HEARTBEAT)
 
     def start(self) -> None:
-        """Start the thread that renews and sends heartbeats."""
+        """Start the thread that renews the lease and sends heartbeats."""
         if self._thread is None or not self._thread.is_alive():
             self._stop.clear()
             self._thread = threading.Thread(target=self._run, name="redbeat-lease", daemon=True)
             self._thread.start()
 
     def acquire(self) -> Attempt:
-        """Try once to lead."""
+        """Try once to acquire the lease, which makes this beat the leader."""
         if self.lock is None:
-            self._look_at_the_clock()
+            self._measure_skew()
             return Attempt(held=True)
-        started, asked = time.monotonic(), self.clock.local()
+        started = time.monotonic()
+        asked_at = self.clock.local()
         facts = {key: str(value) for key, value in self.facts().items()}
         facts |= {"lock": self.lock, "since": str(self.clock.now())}
         keys = self.store.keys
@@ -124,23 +125,23 @@ class Lease:
                 int(self.timeout * 1000),
                 self.store.log_length,
                 self.store.event(events.LEADER_CHANGED, self.token, data),
-                *(word for pair in facts.items() for word in pair),
+                *(text for pair in facts.items() for text in pair),
             ],
         )
         if reply[0] == 1:
             self._until = started + self.timeout
-            self._hear_the_time(reply[1:], asked)
+            self._compare_clocks(reply[1:], asked_at)
             return Attempt(held=True)
         wait = reply[2] / 1000 if reply[2] > 0 else self.timeout
         return Attempt(held=False, holder=str(reply[1]), wait=wait)
 
     def describe(self) -> None:
-        """Tell the facts about this beat anew: as the leader's, and in a heartbeat."""
+        """Publish changed facts about this beat: in the leader's hash and in a heartbeat."""
         self.acquire()
         self.heartbeat()
 
     def renew(self) -> bool:
-        """Keep the lease if it is still ours."""
+        """Renew the lease; False if this beat does not hold it any more."""
         if self.lock is None:
             return True
         with self._mutex:
@@ -150,15 +151,15 @@ class Lease:
             return bool(kept)
 
     def touched(self, started: float) -> None:
-        """A claim that began at *started* (monotonic seconds) has renewed the lease."""
+        """Record that a claim, begun at *started* (monotonic seconds), has renewed the lease."""
         self._until = max(self._until, started + self.timeout)
 
     def lose(self) -> None:
-        """Forget the lease: Redis says that it is another's."""
+        """Record that another beat holds the lease."""
         self._until = 0.0
 
     def release(self) -> bool:
-        """Give the lease back, so that a standby leads at once."""
+        """Release the lease, so that a standby leads at once; False if it was not held."""
         if self.lock is None or not self._until:
             return False
         keys = self.store.keys
@@ -174,32 +175,32 @@ class Lease:
         return bool(released)
 
     def stop(self) -> None:
-        """End the thread, release the lease and take this beat off the list of beats."""
+        """Stop the thread, release the lease and remove this beat from the list of beats."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=_PATIENCE)
+            self._thread.join(timeout=_SHUTDOWN_TIMEOUT)
         self._thread = None
-        _hurry(self.store.client)
+        _shorten_timeouts(self.store.client)
         try:
             self.release()
             self.store.client.hdel(self.store.keys.beats, self.token)
         except TROUBLE as exc:
-            logger.warning("beat: The lease could not be released, it ends by itself: %s", exc)
+            logger.warning("beat: Could not release the lease, it expires by itself: %s", exc)
 
     def heartbeat(self) -> None:
-        """Tell that this beat is alive, and hold its clock against Redis's."""
-        self._look_at_the_clock()
+        """Publish that this beat is alive, and compare its clock with Redis's."""
+        self._measure_skew()
         now = self.clock.now()
         keys = self.store.keys
         facts = {**self._address(), **self.facts(), "token": self.token, "at": now}
         if self.clock.skew is not None:
             facts["skew"] = round(self.clock.skew.seconds, 3)
         silent: list[str] = []
-        if time.monotonic() - self._looked_at >= SILENT_AFTER / 2:
-            self._looked_at = time.monotonic()
+        if time.monotonic() - self._cleaned_up_at >= SILENT_AFTER / 2:
+            self._cleaned_up_at = time.monotonic()
             beats = self.store.client.hgetall(keys.beats)
             silent = [token for token, text in beats.items() if _silent(text, now)]
-        asked = self.clock.local()
+        asked_at = self.clock.local()
         reply = self._scripts.run(
             "heartbeat",
             [keys.beats, keys.log, keys.events],
@@ -210,22 +211,23 @@ class Lease:
                 *silent,
             ],
         )
-        self._hear_the_time(reply[1:], asked)
+        self._compare_clocks(reply[1:], asked_at)
 
-    def _look_at_the_clock(self) -> None:
-        """Ask Redis for its time, if that was never told."""
+    def _measure_skew(self) -> None:
+        """Compare the clock with Redis's, unless this was done before."""
         if self.clock.skew is None:
-            asked = self.clock.local()
-            self._warn(self.clock.heard(self.store.server_time(), asked, self.clock.local()))
+            asked_at = self.clock.local()
+            self._warn(self.clock.heard(self.store.server_time(), asked_at, self.clock.local()))
 
-    def _hear_the_time(self, words: Sequence[Any], asked: float) -> None:
-        seconds, micro = words
+    def _compare_clocks(self, server_time: Sequence[Any], asked_at: float) -> None:
+        """Compare the clock with *server_time*, a reply of TIME: seconds and microseconds."""
+        seconds, micro = server_time
         server = int(seconds) + int(micro) / 1e6
-        self._warn(self.clock.heard(server, asked, self.clock.local()))
+        self._warn(self.clock.heard(server, asked_at, self.clock.local()))
 
-    def _warn(self, of_what: str) -> None:
-        if of_what:
-            logger.warning("beat: %s", of_what)
+    def _warn(self, warning: str) -> None:
+        if warning:
+            logger.warning("beat: %s", warning)
 
     def _address(self) -> dict[str, Any]:
         return {"host": socket.gethostname(), "pid": os.getpid()}
@@ -233,31 +235,32 @@ class Lease:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                # A claim that was made just now has renewed it: half of it is left the next time.
+                # If a claim has just renewed the lease, half of the lease is still left at the
+                # next round.
                 renewed = self._until - self.timeout
                 due = time.monotonic() - renewed > self.interval / 2
                 if self._until and due and not self.renew():
                     self.on_lost()
                 self.heartbeat()
             except UNREACHABLE as exc:
-                logger.debug("beat: no heartbeat, Redis is away: %s", exc)
+                logger.debug("beat: No heartbeat, Redis is unreachable: %s", exc)
                 if self._until and not self.held:
                     self._until = 0.0
                     self.on_lost()
             except Exception:
-                # This thread is all that keeps the lease: it must outlive any surprise.
-                logger.exception("beat: The heartbeat failed, trying again")
+                # Only this thread renews the lease: no error may end it.
+                logger.exception("beat: The heartbeat failed, retrying")
             self._stop.wait(self.interval)
 
 
-def _hurry(client: Any) -> None:
-    """From here on, do not wait long for a server that does not answer: we are to end."""
+def _shorten_timeouts(client: Any) -> None:
+    """Limit all further waits for the server, because this beat ends."""
     pool = getattr(client, "connection_pool", None)
     if pool is not None:
         pool.connection_kwargs |= dict.fromkeys(
-            ("socket_timeout", "socket_connect_timeout"), _PATIENCE
+            ("socket_timeout", "socket_connect_timeout"), _SHUTDOWN_TIMEOUT
         )
-        # The connections that are open have the old limits, and may hang already.
+        # The open connections keep the old timeouts, and may hang already.
         pool.reset()
 
 

@@ -1,1 +1,1 @@
-"""What the leader does beside dispatching."""
+"""The leader's work beside dispatching: static entries, reconciliation, finished entries."""

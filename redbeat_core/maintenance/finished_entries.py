@@ -1,6 +1,6 @@
-"""Deletes finished entries once their policy's time to keep them is over.
+"""Deletes finished entries when the ``keep_finished`` time of their policy is over.
 
-Used by the leader's slow look at all entries, which finds them.
+The leader's :mod:`redbeat_core.maintenance.reconcile` finds the entries and uses this.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from redbeat_core.entries.policy import PolicyError
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.storage.leader_store import LeaderStore
 
-#: How many are deleted in one go.
+#: Most entries that one call deletes.
 AT_ONCE = 500
 
 
 class FinishedEntries:
-    """The finished entries that are not to be kept for ever, for one scheduler."""
+    """The finished entries that one scheduler has to delete at some time."""
 
     def __init__(self, store: LeaderStore, loader: EntryLoader, clock: Callable[[], float]) -> None:
         self._store = store
         self._loader = loader
         self._clock = clock
-        #: When to delete which; what is there twice, or is no longer so, does no harm.
+        #: When to delete each name. Duplicates and outdated items are harmless: `delete` checks.
         self._waiting: list[tuple[float, str]] = []
 
     def forget(self) -> None:
@@ -33,14 +33,14 @@ class FinishedEntries:
         self._waiting.clear()
 
     def note(self, record: EntryRecord) -> None:
-        """Keep in mind what is to be deleted some day."""
+        """Schedule the deletion of *record*, if it is finished and not kept without limit."""
         until = self._until(record)
         if until is not None:
             heapq.heappush(self._waiting, (until, record.name))
 
     def delete(self) -> None:
-        """Delete those whose time has come, if nothing changed them since. A static entry stays:
-        it would be back, and run again, when beat starts again."""
+        """Delete the entries whose time is over, if they have not changed. A static entry stays:
+        the next start of beat would create it again, and it would run again."""
         now = self._clock()
         names: dict[str, None] = {}
         while self._waiting and self._waiting[0][0] <= now and len(names) < AT_ONCE:
@@ -48,12 +48,12 @@ class FinishedEntries:
         if not names:
             return
         statics = self._store.statics()
-        over = [
+        expired = [
             record
             for record in self._store.records([name for name in names if name not in statics])
             if (until := self._until(record)) is not None and until <= now
         ]
-        self._store.delete_unchanged(over, {"actor": "beat", "note": "it was finished"})
+        self._store.delete_unchanged(expired, {"actor": "beat", "note": "it was finished"})
 
     def _until(self, record: EntryRecord) -> float | None:
         since = finished_since(record)

@@ -1,9 +1,8 @@
-"""The leader's slow look at every entry, some at a time.
+"""Checks every entry in turn for changes that no event announced, some entries at a time.
 
-Finds what no event told: entries that were broken or repaired behind the scheduler's back, and
-entries that another program enabled without giving them a due time. Each look costs the same
-however many entries there are, and what was looked at is read again only when it has changed: the
-server compares a digest of each page.
+It finds entries that other programs made invalid or repaired, and entries that another program
+enabled without a due time. One check costs the same for any number of entries: the server compares
+a digest of each page, and returns only a page that has changed.
 """
 
 from __future__ import annotations
@@ -23,18 +22,19 @@ from redbeat_core.storage.schedule_store import VersionConflict, score_text
 
 from .finished_entries import FinishedEntries
 
-#: How many entries (about) one look reads.
+#: Number of entries (about) that one check reads.
 LOOK_AT = 25
-#: Seconds between looks, and how many entries (about) each passes over that have not changed: as
-#: long as some change, and when in a whole round none had.
+#: Seconds between checks, and the most unchanged entries (about) that each check skips, if the last
+#: round over all entries found a change; and the same if it found none.
 LOOK_EVERY, PASS_OVER = 1.0, 250
 QUIET_EVERY, QUIET_OVER = 4.0, 750
 
 
 class Reconciler:
-    """Looks at the entries in turn, for one scheduler.
+    """Checks the entries in turn, for one scheduler.
 
-    :param plain: its entries are this project's own: what decodes gives one.
+    :param plain: the scheduler's entry class is this project's own: each entry that decodes is
+        valid.
     """
 
     def __init__(self, store: LeaderStore, loader: EntryLoader, *, plain: bool = False) -> None:
@@ -42,31 +42,35 @@ class Reconciler:
         self._store = store
         self._loader = loader
         self._cursor = "0"
+        #: When the next check is due; monotonic seconds.
         self._next = 0.0
-        #: The pages as they were: by cursor the digest, and the cursor of the next page.
+        #: The pages of the last round: by cursor the digest, and the cursor of the next page.
         self._pages: dict[str, tuple[str, str]] = {}
-        #: The same, of this round so far.
-        self._met: dict[str, tuple[str, str]] = {}
-        #: Whether something had changed in the round before, and in this one so far.
-        self._changing, self._changed = True, False
+        #: The pages of this round, so far.
+        self._round_pages: dict[str, tuple[str, str]] = {}
+        #: Whether the last round found a change.
+        self._changing = True
+        #: Whether this round has found a change, so far.
+        self._changed = False
         self._finished = FinishedEntries(store, loader, store.clock)
 
     def forget(self) -> None:
-        """Read everything again: another beat led since."""
+        """Forget all pages, since another beat leads: each entry is read again."""
         self._cursor = "0"
-        self._pages, self._met = {}, {}
+        self._pages = {}
+        self._round_pages = {}
         self._changing = True
         self._finished.forget()
 
     def look(self) -> None:
-        """Look at the next few, if it is time."""
+        """Check the next entries, if a check is due."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + (LOOK_EVERY if self._changing else QUIET_EVERY)
         most = PASS_OVER if self._changing else QUIET_OVER
-        known = self._come_next(most)
-        digests = {cursor: digest for cursor, (digest, _) in known.items()}
+        next_pages = self._next_pages(most)
+        digests = {cursor: digest for cursor, (digest, _) in next_pages.items()}
         page = self._store.changed_page(self._cursor, LOOK_AT, most, digests)
         for record in page.records:
             try:
@@ -75,43 +79,46 @@ class Reconciler:
             except Exception as exc:
                 if not is_unexpected(exc):
                     raise
-                # The others are looked at all the same.
+                # The other entries must be checked all the same.
                 self._loader.report_failure(record, exc)
         self._finished.delete()
-        for cursor, as_it_was in known.items():
-            # A round of one look ends where it began.
+        for cursor, unchanged in next_pages.items():
+            # A round of only one check ends at its first cursor.
             if cursor == page.cursor or (cursor == page.after and cursor != self._cursor):
                 break
-            self._met[cursor] = as_it_was
+            self._round_pages[cursor] = unchanged
         if page.cursor is not None:
-            self._met[page.cursor] = page.digest, page.after
+            self._round_pages[page.cursor] = page.digest, page.after
             self._changing = self._changed = True
         self._cursor = page.after
         if self._cursor == "0":
             self._end_round()
 
-    def _come_next(self, most: int) -> dict[str, tuple[str, str]]:
-        """The known pages that come next, as far as a look goes."""
-        known: dict[str, tuple[str, str]] = {}
+    def _next_pages(self, most: int) -> dict[str, tuple[str, str]]:
+        """Return the next pages of the last round, with *most* entries (about)."""
+        pages: dict[str, tuple[str, str]] = {}
         cursor = self._cursor
-        while cursor in self._pages and len(known) * LOOK_AT < most:
-            known[cursor] = self._pages[cursor]
-            cursor = known[cursor][1]
+        while cursor in self._pages and len(pages) * LOOK_AT < most:
+            pages[cursor] = self._pages[cursor]
+            cursor = pages[cursor][1]
             if cursor == "0":
                 break
-        return known
+        return pages
 
     def _end_round(self) -> None:
-        # Cursors of another size of the schedule go with the round that met them last.
-        self._pages, self._met = self._met, {}
-        self._changing, self._changed = self._changed, False
-        bad = list(self._loader.invalid)
-        records = self._store.records(bad)
-        gone = {name for name, record in zip(bad, records, strict=True) if record.score is None}
+        # Cursors change with the size of the schedule: those that this round did not meet are
+        # forgotten.
+        self._pages = self._round_pages
+        self._round_pages = {}
+        self._changing = self._changed
+        self._changed = False
+        invalid = list(self._loader.invalid)
+        records = self._store.records(invalid)
+        gone = {name for name, record in zip(invalid, records, strict=True) if record.score is None}
         self._loader.forget(gone)
 
     def _is_usual(self, record: EntryRecord) -> bool:
-        """Whether it is scheduled and can run, as nearly all are: then there is no more to see."""
+        """Whether the entry is scheduled and valid, as nearly all are: then no more is to check."""
         if record.score is None or record.score < 0 or record.name in self._loader.invalid:
             return False
         try:
@@ -123,22 +130,22 @@ class Reconciler:
     def _check(self, record: EntryRecord) -> None:
         if self._is_usual(record):
             return
-        was_bad = record.name in self._loader.invalid
+        was_invalid = record.name in self._loader.invalid
         loaded = self._loader.load(record)
         if loaded is None:
             return
         entry, policy = loaded
         if not entry.enabled or record.score is None or record.score >= 0:
             return
-        # Not scheduled though enabled: finished, if we wrote that; else somebody enabled or
-        # repaired it by hand.
-        if score_is_ours(record) and not was_bad and not _enabled_by_hand(record):
+        # The entry is enabled and not scheduled. If a scheduler wrote its score, it is finished;
+        # else somebody enabled or repaired it by hand.
+        if score_is_ours(record) and not was_invalid and not _enabled_by_hand(record):
             return
         try:
             now = datetime.fromtimestamp(self._store.clock(), UTC)
             due = first_due(entry.schedule, entry.last_run_at, now, policy.dst)
         except Exception as exc:
-            # A schedule that decodes and cannot be computed; custom types may raise anything.
+            # The schedule decodes and fails at its computation: custom types may raise any error.
             self._loader.report_invalid(record, f"its next run cannot be computed: {exc}")
             return
         if due is None:
@@ -150,11 +157,11 @@ class Reconciler:
                 [("set", "due", score_text(score))],
                 score=score,
                 expect=record.version,
-                # Where there is no lock another beat may have been faster, and made the run.
+                # Without a lock another beat may have been faster and made the run.
                 expect_score=record.score,
             )
 
 
 def _enabled_by_hand(record: EntryRecord) -> bool:
-    """Whether our pause is still noted on an entry that is enabled."""
+    """Whether an enabled entry still has the state of a pause: another program enabled it."""
     return record.state is not None and '"paused"' in record.state

@@ -1,8 +1,8 @@
-"""The entries of ``beat_schedule``: brought into Redis by whoever leads.
+"""Writes the static entries, those of ``beat_schedule``, into Redis; only the leader does this.
 
-The code is the source of a static entry's definition and policy, with exceptions that outlive a
-restart: an operator's pause, and an operator's edit of the schedule or the policy for as long as
-the code still has what the operator replaced.
+The code is the source of a static entry's definition and policy, with two exceptions, which
+persist over restarts: an operator's pause; and an operator's edit of the schedule or the policy,
+as long as the code still has the value that the operator replaced.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from redbeat_core.storage.schedule_store import MISSING, ScheduleStore, VersionC
 
 logger = get_logger("celery.beat")
 
-#: How often an entry is looked at again that somebody else changed while it was to be written.
+#: Most attempts to write an entry that others change at the same time.
 _ATTEMPTS = 5
 
 
 def remove_gone(store: ScheduleStore, wanted: Collection[str]) -> None:
-    """Delete the static entries that are not among *wanted*, the names that the code has."""
+    """Delete the static entries whose names are not among *wanted*, the names in the code."""
     gone = sorted(store.statics().difference(wanted))
     for name in gone:
-        logger.info("beat: Removing the static entry %r, it is gone from the code", name)
+        logger.info("beat: Deleting the static entry %r, the code does not have it any more", name)
     store.delete_statics(gone, {"actor": "beat_schedule"})
 
 
 def make_entries(
     wanted: Mapping[str, Any], make: Callable[[str, Any], RedBeatSchedulerEntry]
 ) -> dict[str, RedBeatSchedulerEntry]:
-    """The entries of these items of ``beat_schedule``, by name; reports those that cannot be.
+    """Return the entries of these items of ``beat_schedule`` by name; log each invalid one.
 
-    :param make: makes an entry of a name and its item.
+    :param make: makes an entry from a name and its item.
     """
     entries: dict[str, RedBeatSchedulerEntry] = {}
     for name, item in wanted.items():
@@ -50,7 +50,7 @@ def make_entries(
             entry.checked_policy()
             entries[name] = entry
         except Exception as exc:
-            # One entry that cannot be must not keep the others out; its code may raise anything.
+            # One invalid entry must not prevent the others; the code in it may raise any error.
             kind = (
                 "" if isinstance(exc, InvalidNameError | DecodeError) else f"{type(exc).__name__}: "
             )
@@ -59,9 +59,9 @@ def make_entries(
 
 
 def sync(store: ScheduleStore, entries: dict[str, RedBeatSchedulerEntry]) -> list[str]:
-    """Write these entries where they differ; returns the names of those that are right now.
+    """Write those of these entries that differ; return the names of all that Redis has now.
 
-    :raises RedisError: the server takes no writes now.
+    :raises RedisError: the server refuses all writes at present.
     """
     waiting = list(entries)
     for _ in range(_ATTEMPTS):
@@ -70,7 +70,7 @@ def sync(store: ScheduleStore, entries: dict[str, RedBeatSchedulerEntry]) -> lis
             break
     for name in waiting:
         del entries[name]
-        logger.error("beat: The static entry %r could not be written: it keeps changing", name)
+        logger.error("beat: Could not write the static entry %r: others keep changing it", name)
     return list(entries)
 
 
@@ -79,10 +79,10 @@ def _write(
     entries: dict[str, RedBeatSchedulerEntry],
     names: list[str],
 ) -> list[str]:
-    """Write those of *entries*; takes out what cannot be written.
+    """Write *names* of *entries*; remove from *entries* those that cannot be written.
 
-    :returns: the names of those that somebody changed meanwhile, to be looked at again.
-    :raises RedisError: the server takes no writes now.
+    :returns: the names of entries that others changed meanwhile: they need another attempt.
+    :raises RedisError: the server refuses all writes at present.
     """
     pairs = zip(names, store.records(names), strict=True)
     changes = [_change(entries[name], record) for name, record in pairs]
@@ -94,12 +94,12 @@ def _write(
             if is_passing(problem):
                 raise problem
             del entries[name]
-            logger.error("beat: The static entry %r could not be written: %s", name, problem)
+            logger.error("beat: Could not write the static entry %r: %s", name, problem)
     return changed
 
 
 def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any] | None:
-    """What to write for *entry*, None when *record* is it already."""
+    """Return the change that writes *entry*; None if *record* is equal to it."""
     if record.definition is None:
         return {**entry.save_change(), "expect": "new" if record.fault == MISSING else ""}
     state = json_object(record.state)
@@ -116,7 +116,10 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
         if is_text_of(entry.schedule, override.get("replaced")):
             entry.schedule = stored["schedule"]
         else:
-            logger.info("beat: %r has a new schedule in the code, the edit is dropped", entry.name)
+            logger.info(
+                "beat: %r has a new schedule in the code, which replaces the operator's edit",
+                entry.name,
+            )
             steps.append(("drop", "state", "override"))
     elif stored:
         entry.schedule = started_as(entry.schedule, stored["schedule"])
@@ -134,23 +137,26 @@ def _change(entry: RedBeatSchedulerEntry, record: EntryRecord) -> dict[str, Any]
         if not change["steps"]:
             return None
         if record.score >= 0 or not entry.enabled:
-            # The run that is due next stays so: whether it is made the new policy decides then.
+            # The next due time stays; the new policy decides then whether the run is made.
             return change
-    score, mark, over = entry.place()
-    change["steps"] += [*steps, ("set", "definition", text), ("set", "due", mark)]
-    return {**change, "score": score, **over}
+    score, due_field, extra = entry.place()
+    change["steps"] += [*steps, ("set", "definition", text), ("set", "due", due_field)]
+    return {**change, "score": score, **extra}
 
 
 def _policy_steps(
     entry: RedBeatSchedulerEntry, record: EntryRecord, override: object
 ) -> list[tuple[str, str, str]]:
-    """What gives the entry the policy of the code, unless an operator replaced that very one."""
+    """Return the steps that write the policy of the code, unless an operator replaced exactly
+    that policy."""
     policy = entry.checked_policy()
     steps: list[tuple[str, str, str]] = []
     if isinstance(override, dict):
         if override.get("replaced") == policy:
             return steps
-        logger.info("beat: %r has a new policy in the code, the edit is dropped", entry.name)
+        logger.info(
+            "beat: %r has a new policy in the code, which replaces the operator's edit", entry.name
+        )
         steps.append(("drop", "state", "policy_override"))
     if record.policy != policy:
         steps.append(("del", "policy", "") if policy is None else ("set", "policy", policy))
@@ -158,6 +164,6 @@ def _policy_steps(
 
 
 def _zone_steps(entry: RedBeatSchedulerEntry, record: EntryRecord) -> list[tuple[str, str, str]]:
-    """What marks a rule that the code gives in UTC as meant so."""
+    """Return the step that records UTC as the zone of a rule that the code gives in UTC."""
     zone = meant_in_utc(entry.schedule)
     return [] if zone in (None, record.zone) else [("set", "zone", zone or "")]

@@ -1,4 +1,4 @@
-"""What an operator may do to an entry; each verb is one atomic call with its event."""
+"""The operations of an operator on an entry; each is one atomic call with its event."""
 
 from __future__ import annotations
 

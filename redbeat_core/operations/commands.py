@@ -1,7 +1,7 @@
-"""What an operator may do to an entry: pause, resume, trigger, edit it or its policy, delete.
+"""Changes entries for an operator: pause, resume, trigger, edit, delete.
 
-The console and the command line call this and nothing else to write. Every verb names its
-actor, may check the version that the operator saw, and is one atomic call with its event.
+The console and the command line write only through this module. Every operation names its actor,
+may require the version that the operator saw, and is one atomic call with its event.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ __all__ = [
     "default_actor",
 ]
 
-#: Seconds after which a request that no scheduler took is reported as missed, unless the
-#: scheduler's redbeat_trigger_expires says otherwise.
+#: Seconds after which a request that no scheduler claimed is reported as missed, unless the
+#: scheduler's redbeat_trigger_expires has another value.
 TRIGGER_EXPIRES = 3600.0
 
 
 class Operations(CompareAndSet):
-    """The verbs, for one operator."""
+    """The operations of one operator."""
 
     def pause(self, name: str, *, version: str | None = None, note: str = "") -> EntryRecord:
-        """Stop an entry from running until it is resumed; repeating it changes the note.
+        """Pause an entry until it is resumed; pausing a paused entry changes the note.
 
-        :raises OperationError: it was refused.
+        :raises OperationError: the operation is refused.
         """
 
         def change(record: EntryRecord) -> dict[str, Any]:
@@ -77,10 +77,10 @@ class Operations(CompareAndSet):
         return self._change(name, version, note, change)
 
     def resume(self, name: str, *, version: str | None = None, note: str = "") -> EntryRecord:
-        """Let a paused or disabled entry run again, from its next nominal time on: what came due
-        during the pause is not made up for.
+        """Resume a paused or disabled entry from its next nominal time on, without catch-up of the
+        runs that became due during the pause.
 
-        :raises OperationError: it was refused.
+        :raises OperationError: the operation is refused.
         """
 
         def change(record: EntryRecord) -> dict[str, Any]:
@@ -101,11 +101,11 @@ class Operations(CompareAndSet):
     def edit_schedule(
         self, name: str, schedule: Any, *, version: str | None = None, note: str = ""
     ) -> EntryRecord:
-        """Give an entry another schedule; one that cannot run for nothing but its schedule is
-        repaired by it. It never runs at once: an interval goes on from the last run, the others
-        from now.
+        """Replace the schedule of an entry; this repairs an entry of which only the schedule is
+        invalid. The entry does not run at once: an interval continues from the last run, any
+        other schedule from now.
 
-        :raises OperationError: it was refused.
+        :raises OperationError: the operation is refused.
         """
 
         def change(record: EntryRecord) -> dict[str, Any]:
@@ -113,8 +113,8 @@ class Operations(CompareAndSet):
             definition = {**before, "schedule": schedule}
             state = json_object(record.state)
             if name in self.store.statics():
-                known = state.get("override")
-                replaced = known.get("replaced") if isinstance(known, dict) else None
+                earlier = state.get("override")
+                replaced = earlier.get("replaced") if isinstance(earlier, dict) else None
                 override = {"by": self.actor, "at": self._clock(), "note": note}
                 override["replaced"] = replaced or format_or_repr(before["schedule"])
                 state["override"] = override
@@ -125,14 +125,17 @@ class Operations(CompareAndSet):
                 raise InvalidEntryError(
                     f"this schedule has no run to come{limits}: nothing was written"
                 )
-            score, mark = -1.0, score_text(-1)
             zone = meant_in_utc(schedule)
             if definition["enabled"]:
-                score, mark = planned.score, planned.mark(self._clock())
+                score = planned.score
+                due_field = planned.mark(self._clock())
+            else:
+                score = -1.0
+                due_field = score_text(-1)
             return {
                 "steps": [
                     ("set", "definition", text),
-                    ("set", "due", mark),
+                    ("set", "due", due_field),
                     *([("set", "state", json.dumps(state))] if state else []),
                     *([("set", "zone", zone)] if zone else []),
                 ],
@@ -151,11 +154,11 @@ class Operations(CompareAndSet):
         version: str | None = None,
         note: str = "",
     ) -> EntryRecord:
-        """Change what an entry does about time beside its schedule. It never runs at once.
+        """Change the policy of an entry. The entry does not run at once.
 
         :param changes: members of :class:`redbeat_core.entries.policy.Policy`, with their values.
-        :param reset: members that are to be as the settings say again; None: all of them.
-        :raises OperationError: it was refused.
+        :param reset: members that return to the default of the settings; None: all of them.
+        :raises OperationError: the operation is refused.
         """
         dropped = None if reset is None else tuple(reset)
 
@@ -173,11 +176,12 @@ class Operations(CompareAndSet):
             timing = definition["schedule"]
             planned = None
             if definition["enabled"]:
-                ran, after = self._ran(timing, record), self._policy(policy)
+                ran = self._ran(timing, record)
+                after = self._policy(policy)
                 planned = after_policy_edit(record, timing, *ran, before, after, self._now())
             if planned is not None:
                 steps.append(("set", "due", planned.mark(self._clock())))
-                # A run may have been made meanwhile, which the version does not tell.
+                # A run may have been made meanwhile, which does not change the version.
                 arguments |= {"score": planned.score, "expect_score": record.score}
             return {**arguments, "steps": steps}
 
@@ -195,20 +199,19 @@ class Operations(CompareAndSet):
         expires: float | None = None,
         count_run: bool = False,
     ) -> str:
-        """Ask for one run now, beside the schedule; also of a paused entry, which stays paused.
+        """Request one run now, beside the schedule; a paused entry runs too, and stays paused.
 
-        The entry's next run stays where it is, and the run is not its last one in the sense of
-        ``last_run_at`` and ``total_run_count`` unless it is to count.
+        The entry's next run does not change. ``last_run_at`` and ``total_run_count`` include the
+        run only with *count_run*.
 
-        :param args: for this run, in place of the entry's.
-        :param kwargs: the same.
-        :param queue: where the message of this run goes.
-        :param expires: seconds after which a request that no scheduler took is reported as
-            missed; None: what ``redbeat_trigger_expires`` says.
-        :param count_run: count as the entry's last run.
-        :returns: the request's id: the events of the run and its message carry it as
-            ``trigger``.
-        :raises OperationError: it was refused.
+        :param args: the arguments of this run, in place of the entry's.
+        :param kwargs: the keyword arguments of this run, in place of the entry's.
+        :param queue: the queue of this run's message, in place of the entry's.
+        :param expires: seconds after which a request that no scheduler claimed is reported as
+            missed; None: ``redbeat_trigger_expires``.
+        :param count_run: record the run as the entry's last one.
+        :returns: the request's id, which the run's events and message contain as ``trigger``.
+        :raises OperationError: the operation is refused.
         """
         self._check(name)
         self._definition(self._record(name))
@@ -243,26 +246,27 @@ class Operations(CompareAndSet):
         return made.id
 
     def delete(self, name: str, *, version: str | None = None, note: str = "") -> None:
-        """Delete an entry, also one that cannot run. A static one comes back when beat starts
-        again, unless it is taken out of the code.
+        """Delete an entry, also an invalid one. The next start of beat creates a static entry
+        again, unless it is removed from the code.
 
-        :raises OperationError: it was refused.
+        :raises OperationError: the operation is refused.
         """
         self._check(name)
         data = {"actor": self.actor, "note": note}
         try:
-            known = self.store.delete(name, expect=version or "", data=data)
+            existed = self.store.delete(name, expect=version or "", data=data)
         except VersionConflict as exc:
             raise ConflictError(name, version or "", present(exc.current)) from None
-        if not known:
+        if not existed:
             raise self._not_found(name)
 
     def _overridden(self, record: EntryRecord, note: str) -> str:
-        """The state of a static entry whose policy is no longer that of the code."""
+        """Return the state of a static entry whose policy replaces that of the code."""
         state = json_object(record.state)
-        known = state.get("policy_override")
+        earlier = state.get("policy_override")
         override = {"by": self.actor, "at": self._clock(), "note": note}
-        override["replaced"] = known.get("replaced") if isinstance(known, dict) else record.policy
+        replaced = earlier.get("replaced") if isinstance(earlier, dict) else record.policy
+        override["replaced"] = replaced
         return json.dumps({**state, "policy_override": override})
 
 

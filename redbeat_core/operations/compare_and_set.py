@@ -1,5 +1,6 @@
-"""Reading an entry and changing it on the version that was seen: what every verb of
-:mod:`redbeat_core.operations` is made of, and nothing else uses.
+"""Changes an entry only if it still has the version that was read, else retries.
+
+Only :mod:`redbeat_core.operations.commands` uses this.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from .errors import (
     ReadOnlyError,
 )
 
-#: How often a verb starts over when somebody was faster.
+#: Most attempts of an operation, if others change the entry at the same time.
 _ATTEMPTS = 5
-#: Put in place of a schedule that cannot be read, to see whether the rest can.
+#: Replaces an invalid schedule, to test whether the rest of a definition is valid.
 _ANY_SCHEDULE = {"__type__": "interval", "every": 60.0, "relative": False}
 
 
 def default_actor() -> str:
-    """``user@host`` of this process."""
+    """Return ``user@host`` of this process."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -50,11 +51,12 @@ def default_actor() -> str:
 
 
 class CompareAndSet:
-    """One operator at work.
+    """Reads, checks and changes entries for one operator.
 
-    :param app: gives time zones; without one Celery's current app does.
-    :param actor: who acts, as ``user@host``.
-    :param read_only: refuse every verb.
+    :param app: the app whose time zone and settings apply; None: Celery's current app.
+    :param actor: the operator, as ``user@host``.
+    :param read_only: refuse every operation.
+    :param clock: returns the time, Unix seconds.
     """
 
     def __init__(
@@ -117,15 +119,15 @@ class CompareAndSet:
 
     def _definition(self, record: EntryRecord) -> dict[str, Any]:
         try:
-            known = definition_of(record)
+            definition = definition_of(record)
         except DecodeError as exc:
             raise InvalidEntryError(
                 f"{record.name!r} cannot run ({exc}); repair its definition in Redis, or delete it"
             ) from None
-        return _complete(known)
+        return _complete(definition)
 
     def _repairable(self, record: EntryRecord) -> dict[str, Any]:
-        """The definition, or what it is but for its schedule, if only that is broken."""
+        """Return the definition; if only its schedule is invalid, with another schedule."""
         try:
             definition_of(record)
         except DecodeError:
@@ -136,13 +138,13 @@ class CompareAndSet:
         return self._definition(record)
 
     def _plan(self, schedule: Any, record: EntryRecord) -> Plan:
-        """When the entry runs next by this schedule, new or resumed."""
+        """Return the plan of the entry's next run by *schedule*."""
         last_run_at, runs = self._ran(schedule, record)
         policy = self._policy(record.policy)
         return after_edit(record.name, schedule, last_run_at, runs, policy, self._now())
 
     def _ran(self, schedule: Any, record: EntryRecord) -> tuple[datetime | None, int]:
-        """When the entry ran last, and how often; binds *schedule* to the app."""
+        """Return when the entry ran last, and how often; bind *schedule* to the app."""
         bind(schedule, self.app)
         try:
             meta = decode_meta(record.meta)
@@ -154,28 +156,28 @@ class CompareAndSet:
         try:
             return decode_policy(text, self._defaults())
         except PolicyError as exc:
-            raise InvalidEntryError(f"{exc}; set the policy anew, or reset it") from None
+            raise InvalidEntryError(f"{exc}; set the policy again, or reset it") from None
 
     def _defaults(self) -> Policy:
-        """The policy that the app's settings give."""
+        """Return the default policy of the app's settings."""
         try:
             return ensure_conf(self.app).policy
         except ConfigError:
-            # A console that was given an address and no app.
+            # A console that was started with a URL, without an app, may meet this.
             return PLAIN
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def _complete(known: dict[str, Any]) -> dict[str, Any]:
-    """The members of a definition, all of them, in celery-redbeat's order."""
-    definition = {member: known.get(member) for member in DEFINITION}
-    definition["enabled"] = known.get("enabled", True)
-    return definition
+def _complete(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return *definition* with all members, in celery-redbeat's order."""
+    complete = {member: definition.get(member) for member in DEFINITION}
+    complete["enabled"] = definition.get("enabled", True)
+    return complete
 
 
 def present(record: EntryRecord | None) -> EntryRecord | None:
-    """*record*, or None where nothing is left of the entry."""
+    """Return *record*, or None if the entry does not exist any more."""
     gone = record is not None and record.score is None and record.definition is None
     return None if gone else record

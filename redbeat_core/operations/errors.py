@@ -1,4 +1,4 @@
-"""Why an operation is refused: one class a reason, each with a sentence for the operator."""
+"""The errors of refused operations: one class per reason, with a sentence for the operator."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from redbeat_core.entries.record import EntryRecord
 
 
 class OperationError(Exception):
-    """An operation that was refused; the message says why. Nothing was written."""
+    """The operation is refused; the message states the reason. Nothing was written."""
 
 
 class ReadOnlyError(OperationError):
-    """Writing is switched off."""
+    """Changes are not allowed."""
 
 
 class NotFoundError(OperationError):
-    """There is no such entry."""
+    """The entry does not exist."""
 
 
 class InvalidEntryError(OperationError):
-    """The entry (or what it would become) cannot run."""
+    """The entry is invalid, or the change would make it invalid."""
 
 
 class InvalidRequestError(OperationError):
-    """A run-now request that cannot be."""
+    """The run-now request is invalid."""
 
 
 class TooManyRequestsError(OperationError):
-    """So many run-now requests wait that no more are taken."""
+    """Too many run-now requests wait already."""
 
 
 class ConflictError(OperationError):
-    """The entry is no longer what the operator saw.
+    """The entry changed after the operator read it.
 
-    :ivar seen_version: the version that the operator saw.
-    :ivar current: the entry as it is now; None when it is gone.
+    :ivar seen_version: the version that the operator read.
+    :ivar current: the entry as it is now; None: it does not exist any more.
     """
 
     def __init__(self, name: str, seen_version: str, current: EntryRecord | None) -> None:
-        what = "is gone" if current is None else "was changed by somebody else"
+        reason = "is gone" if current is None else "was changed by somebody else"
         super().__init__(
-            f"{name!r} {what} since you saw it; nothing was written. Look at it again and repeat"
+            f"{name!r} {reason} since you saw it; nothing was written. Look at it again and repeat"
         )
         self.seen_version = seen_version
         self.current = current

@@ -1,1 +1,1 @@
-"""Every setting, every key, and the addresses of Redis."""
+"""The settings, the names of the Redis keys, and the addresses of Redis."""

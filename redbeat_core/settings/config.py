@@ -1,8 +1,8 @@
-"""Every setting: its name, its default, what it may be.
+"""Defines every setting: its name, default, allowed values and description.
 
-A wrong value is refused when the scheduler starts, with a sentence that names the setting, the
-value and what is allowed. Settings are read from the Celery app, under their lower-case names
-(or in the old upper case, or under a ``namespace``, wherever Celery itself finds them).
+The scheduler refuses a wrong value at its start, with an error that names the setting, the value
+and the allowed values. Settings are read from the Celery app, under their lower-case names (or in
+the old upper case, or under a ``namespace``, wherever Celery itself finds them).
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _SECRET_WORDS = ("password", "passwd", "secret", "token", "credential")
 
 
 class ConfigError(ValueError):
-    """A setting with a value that cannot be used."""
+    """A setting has a value that is not allowed."""
 
 
 def redact(name: str, value: object) -> str:
-    """*value* as text for a message, without what may be a secret."""
+    """Return *value* as text for a message, with possible secrets masked."""
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     if isinstance(value, Mapping):
@@ -93,7 +93,9 @@ def _options(name: str, value: Any) -> Any:
         raise _fail(name, value, "it must be a dict of options for the Redis client")
     period = value.get("retry_period")
     if period is not None and (isinstance(period, bool) or not isinstance(period, int | float)):
-        raise _fail(f"{name}['retry_period']", period, "it must be seconds, or -1 for no end")
+        raise _fail(
+            f"{name}['retry_period']", period, "it must be a number of seconds, or -1 for no end"
+        )
     return dict(value)
 
 
@@ -139,9 +141,9 @@ class Setting:
     """One setting.
 
     :ivar name: its lower-case name.
-    :ivar default: its default; None often means 'worked out from other settings'.
-    :ivar check: returns the value to use or raises :class:`ConfigError`.
-    :ivar doc: what it does, in a sentence.
+    :ivar default: its default; None often means 'derived from other settings'.
+    :ivar check: returns the validated value or raises :class:`ConfigError`.
+    :ivar doc: a description in one or two sentences.
     """
 
     name: str
@@ -150,15 +152,15 @@ class Setting:
     doc: str
 
 
-#: The members of a policy whose value for entries without one is a setting.
+#: The members of a policy whose default is a setting, with its description.
 POLICY_DEFAULTS: Mapping[str, str] = {
-    "catchup": "What is run of what came due while no scheduler ran: `one` run for all of it, "
-    "`all` of it, or `skip` it, but for the newest within the grace.",
-    "catchup_limit": "How many runs of an entry `all` makes up for at most: the newest.",
-    "grace": "Seconds by which a run may be late; later it is missed. None: any.",
-    "jitter": "Runs are put off by up to so many seconds, each always by the same.",
-    "nonexistent": "A local time that a clock change leaves out: `shift` it, or `skip` it.",
-    "ambiguous": "Of a local time that occurs twice: the `first`, the `last`, or `both`.",
+    "catchup": "Runs that became due while no scheduler ran: make `one` run for all of them, make "
+    "`all` of them, or `skip` them, except the newest within the grace.",
+    "catchup_limit": "Most runs of an entry that `all` makes: the newest.",
+    "grace": "Seconds by which a run may be late; a later run is missed. None: no limit.",
+    "jitter": "Most seconds by which runs are delayed; the delay of one run is always the same.",
+    "nonexistent": "A local time that a clock change skips: `shift` it, or `skip` it.",
+    "ambiguous": "A local time that occurs twice: run at the `first`, the `last`, or `both`.",
     "keep_finished": "Seconds after which a finished entry is deleted. None: it is kept.",
 }
 
@@ -172,7 +174,7 @@ SETTINGS = (
         "`sentinel_kwargs` and `startup_nodes` mean what they mean to celery-redbeat.",
     ),
     Setting("redbeat_redis_use_ssl", None, _ssl, "TLS options; default: broker_use_ssl."),
-    Setting("redbeat_key_prefix", DEFAULT_PREFIX, _prefix, "What every key starts with."),
+    Setting("redbeat_key_prefix", DEFAULT_PREFIX, _prefix, "The prefix of every key."),
     Setting(
         "redbeat_lock_key",
         None,
@@ -199,19 +201,19 @@ SETTINGS = (
         "redbeat_batch_size",
         500,
         _number(1, 10000, whole=True),
-        "How many due entries one claim takes.",
+        "Most due entries of one claim.",
     ),
     Setting(
         "redbeat_log_length",
         10000,
         _number(100, 10_000_000, whole=True),
-        "How many events the log stream keeps (about).",
+        "Number of events that the log stream keeps (about).",
     ),
     Setting(
         "redbeat_trigger_expires",
         3600,
         _number(1, 31 * 86400),
-        "Seconds after which a run-now request that no scheduler took is reported as missed.",
+        "Seconds after which a run-now request that no scheduler claimed is reported as missed.",
     ),
     *(
         Setting(f"redbeat_{name}", getattr(PLAIN, name), _member_of_policy, doc)
@@ -220,17 +222,18 @@ SETTINGS = (
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 DEFAULT_LOCK_TIMEOUT = 10.0
-_OURS = "redbeat_core_conf"
+#: The attribute that holds our configuration where celery-redbeat's has ``redbeat_conf``.
+_OWN_CONF = "redbeat_core_conf"
 
 
 class RedBeatConfig:
-    """The settings of one app, validated.
+    """The validated settings of one app.
 
-    The attributes that celery-redbeat's class of the same name has are here under the same
-    names: ``key_prefix, schedule_key, statics_key, redis_url, redis_use_ssl,
+    The attributes of celery-redbeat's class of the same name have the same names here:
+    ``key_prefix, schedule_key, statics_key, redis_url, redis_use_ssl,
     redbeat_redis_options, lock_key, lock_timeout, schedule``.
 
-    :raises ConfigError: a value that cannot be used.
+    :raises ConfigError: a value is not allowed.
     """
 
     def __init__(self, app: Celery | None = None) -> None:
@@ -252,10 +255,10 @@ class RedBeatConfig:
         self.batch_size: int = self._get("redbeat_batch_size")
         self.log_length: int = self._get("redbeat_log_length")
         self.trigger_expires: float = self._get("redbeat_trigger_expires")
-        #: The policy of an entry that has none of its own.
+        #: The policy of an entry without its own policy.
         self.policy = Policy(**{name: self._get(f"redbeat_{name}") for name in POLICY_DEFAULTS})
         if self.policy == PLAIN:
-            # Told by identity, which is quicker.
+            # Other code compares with PLAIN by identity, which is faster.
             self.policy = PLAIN
 
     @property
@@ -273,11 +276,12 @@ class RedBeatConfig:
         return self._find(name) is not None
 
     def either_or(self, name: str, default: Any = None) -> Any:
-        """The app's value of *name*, or *default*."""
-        found = self._find(name)
-        return default if found is None else found[0]
+        """Return the app's value of *name*, or *default*."""
+        setting = self._find(name)
+        return default if setting is None else setting[0]
 
     def _find(self, name: str) -> tuple[Any] | None:
+        """Return the app's value of *name* in a tuple, since it may be None; None: not set."""
         for key in (name, name.upper()):
             try:
                 return (self.app.conf[key],)
@@ -287,20 +291,20 @@ class RedBeatConfig:
 
     def _get(self, name: str, fallback: str | None = None) -> Any:
         setting = _BY_NAME[name]
-        found = self._find(name)
-        if found is None and fallback is not None:
+        own = self._find(name)
+        if own is None and fallback is not None:
             return setting.check(fallback, self.app.conf[fallback])
-        return setting.check(name, setting.default if found is None else found[0])
+        return setting.check(name, setting.default if own is None else own[0])
 
     def _redis_url(self) -> str:
-        found = self._find("redbeat_redis_url")
-        if found is not None and found[0] is not None:
-            return str(_url("redbeat_redis_url", found[0]))
+        own = self._find("redbeat_redis_url")
+        if own is not None and own[0] is not None:
+            return str(_url("redbeat_redis_url", own[0]))
         broker = self.app.conf.broker_url or self.app.connection_for_write().as_uri()
         first: Any = broker
         if isinstance(broker, str) and not broker.startswith(SEVERAL):
-            # Several brokers to fail over between: the schedule is on the first. Several
-            # sentinels of one server are all kept.
+            # If Celery fails over between several brokers, the schedule is on the first. Several
+            # Sentinels of one server are all kept.
             first = broker.split(";")[0]
         try:
             return str(_url("broker_url", first))
@@ -311,10 +315,10 @@ class RedBeatConfig:
             ) from None
 
     def _lock_key(self) -> str | None:
-        found = self._find("redbeat_lock_key")
-        if found is None:
+        own = self._find("redbeat_lock_key")
+        if own is None:
             return self.keys.lock
-        key: str | None = _lock_key("redbeat_lock_key", found[0])
+        key: str | None = _lock_key("redbeat_lock_key", own[0])
         if key and not key.startswith(self.key_prefix):
             key = self.key_prefix + key
         return key
@@ -329,15 +333,16 @@ class RedBeatConfig:
 
 
 def ensure_conf(app: Celery | None) -> RedBeatConfig:
-    """The configuration of *app*, kept as ``app.redbeat_conf``.
+    """Return the configuration of *app*, created once and stored as ``app.redbeat_conf``.
 
-    Where code of the app has used celery-redbeat before, its configuration keeps that name.
+    If celery-redbeat stored its configuration there before, that one stays, and ours is stored
+    under another name.
     """
     app = app_or_default(app)
-    for name in ("redbeat_conf", _OURS):
+    for name in ("redbeat_conf", _OWN_CONF):
         config = getattr(app, name, None)
         if isinstance(config, RedBeatConfig):
             return config
     config = RedBeatConfig(app)
-    setattr(app, _OURS if hasattr(app, "redbeat_conf") else "redbeat_conf", config)
+    setattr(app, _OWN_CONF if hasattr(app, "redbeat_conf") else "redbeat_conf", config)
     return config

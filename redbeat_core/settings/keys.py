@@ -1,4 +1,4 @@
-"""Every Redis key and channel name, spelled in this one place.
+"""Defines the name of every Redis key and channel.
 
 Shared with celery-redbeat: the entry hashes, ``:schedule``, ``:statics`` and ``:lock``.
 The others are this project's own and celery-redbeat ignores them.
@@ -15,17 +15,18 @@ DEFAULT_PREFIX = "redbeat:"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The names of everything below one key prefix.
+    """The names of all keys under one key prefix.
 
     :ivar prefix: ``redbeat_key_prefix``, usually ``redbeat:``.
-    :ivar database: the number of the Redis database, for the one name that all of them share.
+    :ivar database: the number of the Redis database, for the channel, since all databases of a
+        server share its channels.
     """
 
     prefix: str = DEFAULT_PREFIX
     database: int = 0
 
     def entry(self, name: str) -> str:
-        """The hash of an entry.
+        """Return the key of an entry's hash.
 
         :raises InvalidNameError: the name is empty or starts with ``:``, where it would
             collide with the scheduler's own keys.
@@ -34,7 +35,7 @@ class Keys:
         return self.prefix + name
 
     def name(self, key: str) -> str:
-        """The name of the entry at *key*, the inverse of :meth:`entry`."""
+        """Return the name of the entry at *key*: the inverse of :meth:`entry`."""
         return key.removeprefix(self.prefix)
 
     @property
@@ -44,7 +45,7 @@ class Keys:
 
     @property
     def statics(self) -> str:
-        """Set: names of the entries that came from ``beat_schedule``."""
+        """Set: names of the entries that come from ``beat_schedule``."""
         return f"{self.prefix}:statics"
 
     @property
@@ -54,17 +55,18 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Pub/sub channel of all events. Channels know no databases: those but 0 say theirs."""
+        """Pub/sub channel of all events. Channels are not per database: except for database 0, the
+        name contains the number."""
         return f"{self.prefix}:events" + (f"@{self.database}" if self.database else "")
 
     @property
     def log(self) -> str:
-        """Stream of the same events; the id is ``<seq>-0``."""
+        """Stream of all events; an id is ``<seq>-0``."""
         return f"{self.prefix}:log"
 
     @property
     def leader(self) -> str:
-        """Hash: who leads and since when."""
+        """Hash: the leader and since when it leads."""
         return f"{self.prefix}:leader"
 
     @property
@@ -74,12 +76,12 @@ class Keys:
 
     @property
     def triggers(self) -> str:
-        """Stream of run-now requests that the leader has not taken yet."""
+        """Stream: run-now requests that the leader has not processed yet."""
         return f"{self.prefix}:triggers"
 
 
 def hash_tag(prefix: str) -> str | None:
-    """The Cluster hash tag in *prefix* (the text in the first ``{...}``), if there is one."""
+    """Return the Cluster hash tag in *prefix* (the text in the first ``{...}``), or None."""
     start = prefix.find("{")
     end = prefix.find("}", start + 1)
     return prefix[start + 1 : end] if start >= 0 and end > start + 1 else None

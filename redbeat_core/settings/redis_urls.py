@@ -1,8 +1,8 @@
-"""The addresses of Redis servers as settings hold them: taken apart, checked, shown. Pure.
+"""Parses, validates and masks the URLs of Redis servers. Pure.
 
-An address may be several, joined by ``;`` as Celery joins them: the nodes of a Sentinel.
-Whatever may be a password is masked before anything else looks at the text, for a password that
-is not percent-encoded makes it mean something else.
+A text may hold several URLs, joined by ``;`` as Celery joins them: the nodes of a Sentinel.
+Possible passwords are masked in the text before it is parsed, because a password that is not
+percent-encoded changes how the URL is parsed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 SENTINEL = ("redis-sentinel://", "sentinel://")
 CLUSTER = ("redis-cluster://", "rediss-cluster://")
-#: What addresses start with that may be several.
+#: The schemes for which a text may hold several URLs.
 SEVERAL = (*SENTINEL, *CLUSTER)
 
 _NEXT = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _SECRET_IN_QUERY = re.compile(r"(?i)([?&][^=&?#]*(?:passw|secret|token)[^=&?#]*=)([^&#]*)")
-#: A host and what stands where its port should be.
+#: A host and the text in the place of its port.
 _PORT = re.compile(r"(\[[^\]]*\]|[^:/?]*):([^/?]*)")
 _MASK = "***"
 _HINT = (
@@ -27,50 +27,51 @@ _HINT = (
 
 
 def split_urls(url: str) -> list[str]:
-    """The addresses of which *url* consists."""
+    """Return the URLs that *url* joins."""
     return _NEXT.split(url)
 
 
 def safe_url(url: str) -> str:
-    """*url* without its passwords (or other secrets in its query).
+    """Return *url* with its passwords, and other secrets in its query, masked.
 
-    A login without a colon is masked too: Redis clients take it for a user name, but who writes
-    ``redis://word@host`` has mostly forgotten the colon before a password.
+    A login without a colon is masked too: Redis clients parse it as a user name, but a user who
+    writes ``redis://word@host`` has usually forgotten the colon before a password.
     """
     return ";".join(_masked(part) for part in split_urls(url))
 
 
 def _masked(url: str) -> str:
-    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     login, at, tail = rest.rpartition("@")
     if _SECRET_IN_QUERY.search(login):
         # That "@" may be part of a secret itself.
-        return f"{scheme}{mark}{_MASK}"
+        return f"{scheme}{separator}{_MASK}"
     tail = _SECRET_IN_QUERY.sub(rf"\1{_MASK}", tail).partition("#")[0]
     if not at:
         host = _PORT.match(tail)
         if host and host[2] and not host[2].isdecimal():
             tail = f"{host[1]}:{_MASK}{tail[host.end() :]}"
-        return f"{scheme}{mark}{tail}"
+        return f"{scheme}{separator}{tail}"
     user, colon, _ = login.partition(":")
-    known = colon and not re.search(r"[/?#\[\]]", user)
-    return f"{scheme}{mark}{user if known else ''}{':' if known else ''}{_MASK}@{tail}"
+    # One of these characters before the colon suggests a part of a password, not a user name.
+    shown = f"{user}:" if colon and not re.search(r"[/?#\[\]]", user) else ""
+    return f"{scheme}{separator}{shown}{_MASK}@{tail}"
 
 
 def secrets_in(url: str) -> list[str]:
-    """What must not be shown of *url*, as it is written and as it is meant; longest first."""
-    found: set[str] = set()
+    """Return the secrets in *url*, percent-encoded and decoded, the longest first."""
+    secrets: set[str] = set()
     for part in split_urls(url):
         login = part.partition("://")[2].rpartition("@")[0]
         user, colon, password = login.partition(":")
-        found.add(password if colon else user)
-        found.update(match[2] for match in _SECRET_IN_QUERY.finditer(part))
-    found |= {unquote(secret) for secret in found}
-    return sorted(found - {""}, key=len, reverse=True)
+        secrets.add(password if colon else user)
+        secrets.update(match[2] for match in _SECRET_IN_QUERY.finditer(part))
+    secrets |= {unquote(secret) for secret in secrets}
+    return sorted(secrets - {""}, key=len, reverse=True)
 
 
 def fault_of(url: str) -> str:
-    """Why *url* is no address, or means another one than it seems to; empty when it is fine."""
+    """Return why *url* is invalid, or differs from what its author intended; empty: valid."""
     urls = split_urls(url)
     if len(urls) > 1 and not urls[0].startswith(SEVERAL):
         return "only the nodes of a Sentinel or a Cluster may be several addresses joined by ';'"
@@ -94,7 +95,7 @@ def _fault(url: str) -> str:
         return f"its password ends the address too early. {_HINT}"
     database = parts.path.strip("/")
     if database and not database.isdecimal():
-        # redis-py would take it for database 0, in silence.
+        # redis-py would silently use database 0.
         return (
             f"it names the database {database!r}, which must be a number, as in "
             "redis://localhost:6379/0"
@@ -103,7 +104,7 @@ def _fault(url: str) -> str:
 
 
 def login_of(url: str) -> tuple[str, str]:
-    """The user name and the password in *url*, those of the first address that has a password."""
+    """Return the user name and password of the first URL in *url* that has a password."""
     for part in map(urlsplit, split_urls(url)):
         if part.password:
             return unquote(part.username or ""), unquote(part.password)
@@ -111,13 +112,13 @@ def login_of(url: str) -> tuple[str, str]:
 
 
 def nodes_of(url: str, port: int) -> list[tuple[str, int]]:
-    """The hosts and ports in *url*; *port* where none is given."""
+    """Return the hosts and ports in *url*; *port* is the default port."""
     parts = map(urlsplit, split_urls(url))
     return [(unquote(part.hostname or "localhost"), part.port or port) for part in parts]
 
 
 def database_of(url: str) -> int | None:
-    """The database in *url*: that of the first address that has one."""
+    """Return the database of the first URL in *url* that has one."""
     for part in map(urlsplit, split_urls(url)):
         if part.path.strip("/"):
             return int(part.path.strip("/"))
@@ -125,9 +126,9 @@ def database_of(url: str) -> int | None:
 
 
 def plain_url(url: str) -> str:
-    """*url* with a scheme that redis-py knows."""
+    """Return *url* with a scheme that redis-py supports."""
     scheme, _, rest = url.partition("://")
-    known = {"valkey": "redis", "valkeys": "rediss", "redis+socket": "unix"}.get(scheme, scheme)
+    plain = {"valkey": "redis", "valkeys": "rediss", "redis+socket": "unix"}.get(scheme, scheme)
     if scheme == "redis+socket":
         rest = rest.replace("virtual_host=", "db=")
-    return f"{known}://{rest}"
+    return f"{plain}://{rest}"

@@ -1,1 +1,1 @@
-"""Every command that goes to Redis."""
+"""Every command that this project sends to the schedule's Redis."""

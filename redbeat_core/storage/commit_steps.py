@@ -15,11 +15,11 @@ from .schedule_store import loaded_record, score_text
 
 
 class ClaimedEntry:
-    """An entry that a claim returned as due.
+    """A due entry of a claim.
 
     :ivar name: the entry's name.
-    :ivar loaded: its score, whether it is well, and its fields, as the script gives them.
-    :ivar score: the score as Redis wrote it; the commit compares this very text.
+    :ivar loaded: score, ``ok`` or ``fault``, and the fields, as the script returns them.
+    :ivar score: the score as Redis wrote it; the commit compares exactly this text.
     """
 
     __slots__ = ("_record", "loaded", "name", "score")
@@ -32,7 +32,7 @@ class ClaimedEntry:
 
     @property
     def record(self) -> EntryRecord:
-        """The entry as text; made when first used."""
+        """The entry as text, made at the first access."""
         if self._record is None:
             self._record = loaded_record(self.name, self.loaded)
         return self._record
@@ -40,12 +40,13 @@ class ClaimedEntry:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTrigger:
-    """A run-now request that waits to be taken.
+    """A run-now request that waits in the triggers' stream.
 
-    :ivar stream_id: its place in the triggers' stream.
-    :ivar text: what was asked for, which may be anything; None: no request at all.
-    :ivar at: when it came there, Unix seconds by Redis's clock.
-    :ivar age: seconds since then, by the same clock: those of the other machines do not matter.
+    :ivar stream_id: its id in the stream.
+    :ivar text: the request, not yet validated; None: the stream's item holds no request.
+    :ivar at: when it was queued, Unix seconds by Redis's clock.
+    :ivar age: seconds since then, by the same clock, so that the other machines' clocks do not
+        matter.
     """
 
     stream_id: str
@@ -58,16 +59,16 @@ class ClaimedTrigger:
 class CommitStep:
     """One step of a commit.
 
-    :ivar due: the entry it advances; None for a request or for a note.
-    :ivar request: the run-now request it takes.
-    :ivar seen: the entry that the request's message was made from: if it is no longer so, the
-        request is not taken. None: it makes none.
-    :ivar score: the entry's new score; for a request negative leaves it.
+    :ivar due: the entry that it advances; None for a request or a note.
+    :ivar request: the run-now request that it removes.
+    :ivar seen: the entry from which the request's message was made: if the entry has changed, the
+        request is not removed. None: the request has no message.
+    :ivar score: the entry's new score; for a request, a negative one leaves it.
     :ivar due_field: the entry's new ``due`` field; empty: the score.
     :ivar meta: the entry's new meta; None leaves it.
     :ivar counts: the entry's new counts; empty leaves them.
-    :ivar progress: how far a rule with COUNT was counted; empty leaves it.
-    :ivar commands: broker commands of the same server: (database, words).
+    :ivar progress: the entry's new count of a rule with COUNT; empty leaves it.
+    :ivar commands: broker commands for the same server: (database, [command, argument, ...]).
     :ivar events: JSON texts without closing brace.
     """
 

@@ -1,7 +1,7 @@
-"""From the settings to a Redis client: standalone, TLS, a socket, Sentinel, Cluster.
+"""Builds the Redis client from the settings: standalone, TLS, a socket, Sentinel, Cluster.
 
-Text comes back as ``str``; bytes that are no UTF-8 come as lone surrogates, so that one
-unreadable value cannot fail the reading of its neighbours.
+The client returns text as ``str``. It decodes bytes that are not UTF-8 as lone surrogates, so that
+one unreadable value does not make a reply with other values fail.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ from .errors import (
 
 logger = get_logger("celery.beat")
 
-#: The attribute of the app that keeps its client.
+#: The attribute of the app that holds its client.
 REDBEAT_REDIS_KEY = "redbeat_redis"
-_OURS = "redbeat_core_redis"
+#: The attribute that holds our client where celery-redbeat's client has that name.
+_OWN_REDIS_KEY = "redbeat_core_redis"
 
-#: Options that are ours and celery-redbeat's, never the Redis client's; ``master_name`` is what
-#: kombu calls the ``service_name``.
+#: Options of this project and of celery-redbeat, which the Redis client does not take;
+#: ``master_name`` is kombu's name of ``service_name``.
 INTERNAL_OPTIONS = (
     "retry_period",
     "cluster",
@@ -61,8 +62,8 @@ INTERNAL_OPTIONS = (
     "sentinel_kwargs",
     "startup_nodes",
 )
-#: What else is taken from the broker's transport options for a Sentinel: how to log in, which
-#: database, how to treat the connection. All others there are kombu's own, and there are many.
+#: Further broker transport options that a Sentinel connection uses: login, database, timeouts of
+#: the connection. All other transport options are kombu's own, and there are many.
 _SHARED_WITH_SENTINEL = (
     "db",
     "username",
@@ -78,20 +79,20 @@ _SHARED_WITH_SENTINEL = (
     "min_other_sentinels",
     "force_master_ip",
 )
-#: And what is not taken for a Cluster, whose client leaves out by itself what it does not know:
-#: the size of kombu's pool.
+#: Broker transport options that a Cluster connection does not use: the size of kombu's pool. Its
+#: client ignores by itself the options that it does not support.
 _NOT_FOR_CLUSTER = ("max_connections",)
 _TEXT = {"decode_responses": True, "encoding_errors": "surrogateescape"}
-#: The first version that has all that is asked of it: LPOP with a count, ranges of streams that
-#: leave their first out.
+#: The oldest Redis version that has every command used here: LPOP with a count, XRANGE with an
+#: exclusive start.
 OLDEST = (6, 2)
-#: Seconds; a server that does not answer must not hold a tick for longer.
+#: Seconds; a server that does not answer must not block a tick for longer.
 _TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 5.0, "health_check_interval": 15}
 
 
 class RetryingConnection:
-    """A client whose methods are retried for *retry_period* seconds (-1: without end) while
-    Redis cannot be reached, with waits that double up to 30 s.
+    """A client that retries each call for *retry_period* seconds (-1: without end) while Redis
+    is unreachable, with waits that double up to 30 s.
     """
 
     RETRY_MAX_WAIT = 30
@@ -126,18 +127,18 @@ class RetryingConnection:
 
 
 def get_redis(app: Celery | None = None) -> Any:
-    """The app's client for the schedule, kept as ``app.redbeat_redis``.
+    """Return the app's client for the schedule, created once and stored as ``app.redbeat_redis``.
 
-    Where code of the app has used celery-redbeat before, its client keeps that name, and ours has
-    another: it must take bytes that are no UTF-8.
+    If celery-redbeat stored its client there before, that one stays, and ours is stored under
+    another name: ours must decode bytes that are not UTF-8.
 
-    With ``retry_period`` in the options it is a :class:`RetryingConnection`, as with
-    celery-redbeat; this package's own code uses :func:`raw_client` and does its own waiting.
+    With ``retry_period`` in the options the client is a :class:`RetryingConnection`, as with
+    celery-redbeat. This package's own code uses :func:`raw_client` and its own retries.
     """
     app = app_or_default(app)
-    for name in (REDBEAT_REDIS_KEY, _OURS):
+    for name in (REDBEAT_REDIS_KEY, _OWN_REDIS_KEY):
         client = getattr(app, name, None)
-        if _takes_any_bytes(client):
+        if _decodes_any_bytes(client):
             break
     else:
         config = ensure_conf(app)
@@ -148,11 +149,11 @@ def get_redis(app: Celery | None = None) -> Any:
         if retry_period is not None:
             client = RetryingConnection(retry_period, client)
         taken = getattr(app, REDBEAT_REDIS_KEY, None) is not None
-        setattr(app, _OURS if taken else REDBEAT_REDIS_KEY, client)
+        setattr(app, _OWN_REDIS_KEY if taken else REDBEAT_REDIS_KEY, client)
     return client
 
 
-def _takes_any_bytes(client: Any) -> bool:
+def _decodes_any_bytes(client: Any) -> bool:
     try:
         return bool(raw_client(client).get_encoder().encoding_errors == "surrogateescape")
     except AttributeError:
@@ -160,12 +161,13 @@ def _takes_any_bytes(client: Any) -> bool:
 
 
 def raw_client(client: Any) -> Any:
-    """The Redis client inside a :class:`RetryingConnection`, or the client itself."""
+    """Return the Redis client inside a :class:`RetryingConnection`, or the client itself."""
     return client.wrapped_connection if isinstance(client, RetryingConnection) else client
 
 
 def _client_options(config: RedBeatConfig) -> dict[str, Any]:
-    """The options for the client: those addressed to it, or what of the broker's it shares."""
+    """Return the options for the client: ``redbeat_redis_options`` if set, else those of the
+    broker transport options that apply to it."""
     options = config.redbeat_redis_options
     if config.is_key_in_conf("redbeat_redis_options"):
         return options
@@ -178,23 +180,23 @@ def _client_options(config: RedBeatConfig) -> dict[str, Any]:
         shared = {key: value for key, value in options.items() if key in names}
     left_out = ", ".join(sorted(options.keys() - shared.keys()))
     if left_out:
-        logger.debug("beat: Not taken from broker_transport_options: %s", left_out)
+        logger.debug("beat: Ignored for the schedule in broker_transport_options: %s", left_out)
     return shared
 
 
 def connect(url: str, *, options: dict[str, Any] | None = None, use_ssl: Any = None) -> Any:
-    """A client for *url*; nothing is sent yet.
+    """Return a client for *url*; it connects at its first command.
 
     :param options: ``redbeat_redis_options``.
     :param use_ssl: ``redbeat_redis_use_ssl``.
-    :raises ConnectionProblem: the URL or an option is none that redis-py takes.
+    :raises ConnectionProblem: redis-py refuses the URL or an option.
     """
     options = dict(options or {})
     own = {key: options.pop(key) for key in INTERNAL_OPTIONS if key in options}
     tls = {"ssl": True, **use_ssl} if isinstance(use_ssl, dict) else {}
     settings = {**_TIMEOUTS, **options, **_TEXT}
-    # No silent repeats: a script whose answer was lost may have been executed. Whoever calls
-    # knows whether repeating is safe.
+    # No automatic retry: a script whose reply was lost may have been executed. Only the caller
+    # can decide whether a retry is safe.
     once = Retry(NoBackoff(), 0)
     if fault_of(url):
         raise bad_address(url)
@@ -217,11 +219,11 @@ def _sentinel(url: str, own: dict[str, Any], settings: dict[str, Any]) -> Any:
     database = database_of(url)
     if database is not None:
         settings.setdefault("db", database)
-    # A Sentinel that hangs must not hold us either, whatever else is said about how to reach it.
-    patience = {key: value for key, value in settings.items() if key.startswith("socket_")}
+    # A Sentinel that hangs must not block us either, whatever `sentinel_kwargs` says.
+    timeouts = {key: value for key, value in settings.items() if key.startswith("socket_")}
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
         [tuple(node) for node in nodes],
-        sentinel_kwargs={**patience, **(own.get("sentinel_kwargs") or {})},
+        sentinel_kwargs={**timeouts, **(own.get("sentinel_kwargs") or {})},
         **settings,
     )
     return sentinel.master_for(own.get("service_name") or own.get("master_name") or "master")
@@ -243,7 +245,7 @@ def _cluster(url: str, own: dict[str, Any], settings: dict[str, Any], tls: dict[
 
 
 def _login(url: str, settings: dict[str, Any]) -> None:
-    """Put the login in *url* into *settings*, where these have none."""
+    """Copy the login of *url* into *settings*, unless these have a login."""
     user, password = login_of(url)
     if password and not (settings.get("password") or settings.get("credential_provider")):
         settings["password"] = password
@@ -252,20 +254,20 @@ def _login(url: str, settings: dict[str, Any]) -> None:
 
 
 def is_cluster(client: Any) -> bool:
-    """Whether *client* is one that spreads its commands over the nodes of a Cluster."""
+    """Whether *client* is a Cluster client, which routes each command to a node."""
     return isinstance(client, redis.cluster.RedisCluster)
 
 
 def one_server(client: Any) -> Any:
-    """A client for the commands that ask about a server and not about keys."""
+    """Return a client for commands that concern a server and not keys (of a Cluster: one node)."""
     return client.get_redis_connection(client.get_default_node()) if is_cluster(client) else client
 
 
 def check_cluster(client: Any, prefix: str, url: str) -> None:
-    """Refuse a Cluster when *prefix* does not put all keys in one slot. A server that does not say
-    what it is counts as none.
+    """Refuse a Cluster if *prefix* does not put all keys in one slot. A server that hides its mode
+    counts as standalone.
 
-    :raises ConnectionProblem: it is a Cluster and the prefix has no hash tag.
+    :raises ConnectionProblem: the server is a Cluster and the prefix has no hash tag.
     """
     if hash_tag(prefix) is not None:
         return
@@ -281,13 +283,13 @@ def check_cluster(client: Any, prefix: str, url: str) -> None:
 
 
 def check_version(client: Any, url: str) -> None:
-    """Refuse a server that is too old. One that does not say its version is taken.
+    """Refuse a server that is too old; accept one that hides its version.
 
-    :raises ConnectionProblem: it is older than :data:`OLDEST`.
+    :raises ConnectionProblem: the server is older than :data:`OLDEST`.
     """
     version = str(_server_info(one_server(client)).get("redis_version") or "")
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found is not None and (int(found[1]), int(found[2])) < OLDEST:
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if match is not None and (int(match[1]), int(match[2])) < OLDEST:
         raise ConnectionProblem(
             f"Redis at {safe_url(url)} has version {version}: the schedule needs "
             f"{'.'.join(map(str, OLDEST))} or newer (or any Valkey)",
@@ -296,7 +298,8 @@ def check_version(client: Any, url: str) -> None:
 
 
 def check_eviction(client: Any, action: str, url: str) -> None:
-    """Act on a server whose ``maxmemory-policy`` lets it evict the schedule's keys.
+    """Refuse a server whose ``maxmemory-policy`` lets it evict the schedule's keys, or log a
+    warning.
 
     :param action: ``redbeat_key_expiry_check``.
     :raises ConnectionProblem: the action is ``raise`` and the policy evicts or is hidden.
@@ -306,7 +309,7 @@ def check_eviction(client: Any, action: str, url: str) -> None:
     policy = _eviction_policy(one_server(client))
     if not policy and action != "raise":
         return
-    # Only keys with a TTL go under volatile-*: the lease alone, which is renewed anyway.
+    # volatile-* evicts only keys with a TTL: that is only the lease, which is renewed anyway.
     if policy and not policy.startswith("allkeys-"):
         return
     message = (
@@ -320,7 +323,7 @@ def check_eviction(client: Any, action: str, url: str) -> None:
 
 
 def _server_info(client: Any) -> dict[str, Any]:
-    """What the server says of itself; empty when it does not."""
+    """Return the server section of INFO; empty if the server refuses INFO."""
     with suppress(exceptions.ResponseError):
         info: dict[str, Any] = client.info("server")
         return info
@@ -328,8 +331,8 @@ def _server_info(client: Any) -> dict[str, Any]:
 
 
 def _eviction_policy(client: Any) -> str:
-    """The server's ``maxmemory-policy``; empty when it does not say: its user may not ask, or it
-    is a managed one."""
+    """Return the server's ``maxmemory-policy``; empty if it is hidden: the user has no permission,
+    or the server is a managed one."""
     with suppress(exceptions.ResponseError):
         return str(client.config_get("maxmemory-policy").get("maxmemory-policy") or "")
     with suppress(exceptions.ResponseError):
@@ -355,14 +358,14 @@ __all__ = [
 ]
 
 
-#: redis-py looks at its options when it makes the first connection.
+#: TypeError, ValueError: redis-py checks its options only when it connects for the first time.
 _TROUBLE_AT_START: tuple[type[Exception], ...] = (*TROUBLE, TypeError, ValueError)
 
 
 def check_server(client: Any, key_prefix: str, key_expiry_check: str, url: str) -> None:
-    """Refuse a server that can never do; one that is only away is waited for.
+    """Refuse a server that can never work; accept one that is only unreachable at present.
 
-    :raises ConnectionProblem: the reason.
+    :raises ConnectionProblem: the permanent reason.
     """
     try:
         client.ping()

@@ -1,4 +1,4 @@
-"""From what a Redis client raises to a sentence that says what is wrong and what to do."""
+"""Explains the errors of a Redis client in sentences: the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redis.sentinel import MasterNotFoundError
 
 from redbeat_core.settings.redis_urls import fault_of, safe_url, secrets_in
 
-#: What a Redis that is away, restarting or failing over raises.
+#: The errors raised while Redis is unreachable, restarting or failing over.
 UNREACHABLE: tuple[type[Exception], ...] = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -18,9 +18,9 @@ UNREACHABLE: tuple[type[Exception], ...] = (
     MasterNotFoundError,
     OSError,
 )
-#: The same, and whatever else a server answers in place of a result.
+#: The same, and every error reply of a server.
 TROUBLE: tuple[type[Exception], ...] = (*UNREACHABLE, exceptions.RedisError)
-#: How the errors begin that a server gives to whoever asks, as long as it is in some state.
+#: Prefixes of the errors that a server returns to every client while it is in a certain state.
 _PASSING = re.compile(
     r"-?(OOM|MISCONF|NOREPLICAS|BUSY|READONLY|NOSCRIPT|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b"
     r"|.*(maxmemory|SCRIPT KILL)"
@@ -28,22 +28,22 @@ _PASSING = re.compile(
 
 
 def is_passing(exc: Exception) -> bool:
-    """Whether *exc* is about the state of the server and not about what it was asked to do: the
-    same can succeed later."""
+    """Whether the state of the server caused *exc*, and not the command: the same command can
+    succeed later."""
     passing = (*UNREACHABLE, exceptions.NoScriptError, exceptions.ClusterDownError)
     return isinstance(exc, passing) or _PASSING.match(str(exc)) is not None
 
 
 def is_read_only(exc: Exception) -> bool:
-    """Whether *exc* comes from a replica: the primary is another server, or no longer this one."""
-    # Redis 6.2 wraps it when a script meets it.
+    """Whether a replica raised *exc*: another server is the primary now."""
+    # Redis 6.2 wraps the error if a script raises it.
     return isinstance(exc, exceptions.ReadOnlyError) or "READONLY" in str(exc)
 
 
 class ConnectionProblem(Exception):
-    """Redis cannot be used; the message says what is wrong and what to do.
+    """Redis cannot be used; the message states the cause and the remedy.
 
-    :ivar permanent: retrying cannot help: the configuration is wrong.
+    :ivar permanent: a retry cannot help, since the configuration is wrong.
     """
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
@@ -52,7 +52,7 @@ class ConnectionProblem(Exception):
 
 
 def explain(exc: BaseException, url: str) -> ConnectionProblem:
-    """Say what *exc* means for somebody who gave *url*."""
+    """Return *exc*, raised by a client for *url*, as an error with cause and remedy."""
     where = safe_url(url)
     text = _without_secrets(str(exc), url)
     lower = text.lower()
@@ -120,7 +120,7 @@ def explain(exc: BaseException, url: str) -> ConnectionProblem:
 
 
 def bad_address(url: str) -> ConnectionProblem:
-    """Say why *url* is refused; for one that :func:`~.addresses.fault_of` has something against."""
+    """Return the error for a *url* in which :func:`~.redis_urls.fault_of` finds a fault."""
     return ConnectionProblem(f"{safe_url(url)} cannot be used: {fault_of(url)}", permanent=True)
 
 
@@ -131,18 +131,18 @@ def _without_secrets(text: str, url: str) -> str:
     return text
 
 
-#: Characters of what an error says that are kept: it may hold all of what somebody sent.
-_MOST_SAID = 1000
+#: Most characters of an error's text: it may quote a whole message.
+_TEXT_LIMIT = 1000
 
 
 def error_text(error: BaseException) -> str:
-    """What *error* says, cut to a length that can be read; its type's name if it says nothing.
+    """Return the text of *error*, cut to a readable length; its type's name if it has none.
 
-    Never raises: an error of somebody's own may fail at this, too.
+    Never raises, even if ``str(error)`` does: an application's own error class may fail there.
     """
     try:
-        said = str(error) or repr(error)
+        text = str(error) or repr(error)
     except Exception:
-        said = ""
-    said = said or type(error).__name__
-    return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}... ({len(said)} characters)"
+        text = ""
+    text = text or type(error).__name__
+    return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}... ({len(text)} characters)"

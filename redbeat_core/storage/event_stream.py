@@ -1,4 +1,4 @@
-"""Following the schedule: for those who keep a copy of it, such as the console."""
+"""Follows the schedule, for programs that keep a copy of it, such as the console."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from redbeat_core.events import (
 from .connection import TROUBLE, explain
 from .schedule_store import PAGE, ScheduleStore
 
-#: Seconds between looks for what other programs wrote without events, while a beat of this
-#: project is heard, and while none is.
+#: Seconds between comparisons of all scores, which detect changes that other programs made without
+#: an event: while a beat of this project sends heartbeats, and while none does.
 RECONCILE_LIVE = 30.0
 RECONCILE_FOREIGN = 1.0
-#: Seconds between slow looks, which compare some entries field by field.
+#: Seconds between comparisons of some entries field by field.
 COMPARE_EVERY = 1.0
-#: A look takes at most this part of the time, so that a large schedule is looked at less often.
+#: Largest share of the time for comparing all scores: a large schedule is compared less often.
 RECONCILE_SHARE = 0.04
-#: Seconds after which a beat of this project counts as not heard.
+#: Seconds without a heartbeat after which no beat of this project counts as running.
 SILENCE = 15.0
-#: Seconds that a quiet subscription is waited on at a time.
+#: Seconds of one wait for a message of the subscription.
 _POLL = 0.25
 RETRY_FIRST, RETRY_MOST = 0.2, 5.0
-#: Seconds of silence after which the server is asked for a sign of life, and for that sign.
+#: Seconds without a message until a PING is sent, and seconds that its reply may take.
 _QUIET, _ANSWER = 3.0, 2.0
-#: How many entries one slow look compares field by field.
+#: Number of entries in one comparison field by field.
 _COMPARED = 200
-#: At most this many events go out in one piece.
+#: Most events in one `Changes` item.
 _BATCH = 1000
 
 Item = Link | Snapshot | Changes | Reconciled
 
 
 class EventStream:
-    """The schedule, followed: a snapshot, then every change, in order, none missing, none twice.
+    """Yields a snapshot of the schedule, then every change once and in order.
 
-    Subscribe, buffer, take a snapshot with its position in the log, drop what is older, apply
-    the rest. On a gap or after a reconnection the log is read from the last position; when it is
-    trimmed there, or is another log than before, there is a new snapshot.
+    It subscribes, takes a snapshot with its sequence number in the log, drops the older events and
+    yields the others. If events are missing, or after a reconnection, it reads the log from the
+    last event on; if the log is trimmed there, or is a new one, it yields a new snapshot.
 
-    :param store: where to read.
-    :param url: named in the reasons of a :class:`~redbeat_core.events.Link`.
+    :param store: the schedule to read.
+    :param url: the address for the reasons of a :class:`~redbeat_core.events.Link`.
     """
 
     def __init__(self, store: ScheduleStore, *, url: str = "") -> None:
@@ -65,26 +65,25 @@ class EventStream:
         self._sequencer: Sequencer | None = None
         self._records: dict[str, EntryRecord] = {}
         self._to_compare: list[str] = []
-        self._heard = float("-inf")
-        self._reconciled = 0.0
+        self._heartbeat_at = float("-inf")
+        self._reconciled_at = 0.0
         self._reconcile_took = 0.0
-        self._compared = 0.0
+        self._compared_at = 0.0
 
     def follow(self, stop: threading.Event) -> Iterator[Item]:
-        """Follow until *stop* is set. Blocks; meant for a thread of its own.
+        """Follow the schedule until *stop* is set. Blocks: run it in its own thread.
 
-        Redis being away ends nothing: there is a ``Link`` that says so, and attempts with
-        growing waits.
+        If Redis is unreachable, it yields a ``Link`` with the reason and retries with backoff.
         """
         wait = 0.0
         yield Link("connecting")
         while not stop.is_set():
             pubsub = None
             try:
-                # All answers are wanted, not only the messages: each is a sign of life.
+                # Replies to SUBSCRIBE and PING are not ignored: they prove that the server lives.
                 pubsub = self._store.client.pubsub()
                 pubsub.subscribe(self._store.keys.events)
-                # An answer proves that the subscription stands before the snapshot is taken.
+                # The reply proves that the subscription is active before the snapshot is taken.
                 pubsub.ping()
                 yield Link("catching-up")
                 yield from self._resume()
@@ -100,79 +99,81 @@ class EventStream:
                     close_quietly(pubsub)
 
     def _resume(self) -> Iterator[Item]:
-        """Go on where we were, if the log still has it; else begin again."""
+        """Continue after the last event if the log still has it, else start with a snapshot."""
         sequencer = self._sequencer
         if sequencer is not None and sequencer.seq:
             last = self._store.log_event(sequencer.seq)
             if last is not None and last.id == sequencer.last_id:
                 yield from self._repair()
-                # What other programs wrote meanwhile has no events.
+                # Other programs may have written meanwhile, without events.
                 yield from self._reconcile()
                 return
         yield from self._begin()
 
     def _begin(self) -> Iterator[Item]:
         snapshot = self._store.snapshot()
-        at = self._store.log_event(snapshot.seq) if snapshot.seq else None
-        self._sequencer = Sequencer(snapshot.seq, at.id if at else "")
+        newest = self._store.log_event(snapshot.seq) if snapshot.seq else None
+        self._sequencer = Sequencer(snapshot.seq, newest.id if newest else "")
         self._records = {record.name: record for record in snapshot.records}
-        self._reconciled = time.monotonic()
+        self._reconciled_at = time.monotonic()
         yield snapshot
 
     def _repair(self) -> Iterator[Item]:
-        """Read from the log what was not heard."""
+        """Read the missed events from the log."""
         assert self._sequencer is not None
         while True:
-            found = self._store.log_after(self._sequencer.seq, PAGE)
-            if not found:
+            logged = self._store.log_after(self._sequencer.seq, PAGE)
+            if not logged:
                 return
-            ready, gap = self._sequencer.offer(found)
-            if gap:
-                # Trimmed: what is missing cannot be had any more.
+            ready, incomplete = self._sequencer.offer(logged)
+            if incomplete:
+                # The log was trimmed: the missing events are lost.
                 yield from self._begin()
                 return
             yield from self._changes(ready)
 
     def _listen(self, pubsub: Any, stop: threading.Event) -> Iterator[Item]:
         assert self._sequencer is not None
-        heard_at = time.monotonic()
-        asked = False
+        received_at = time.monotonic()
+        pinged = False
         while not stop.is_set():
-            alive, heard = _drain(pubsub)
+            alive, received = _drain(pubsub)
             now = time.monotonic()
             if alive:
-                heard_at, asked = now, False
-            elif asked and now - heard_at > _QUIET + _ANSWER:
+                received_at = now
+                pinged = False
+            elif pinged and now - received_at > _QUIET + _ANSWER:
                 raise exceptions.TimeoutError("the server does not answer")
-            elif not asked and now - heard_at > _QUIET:
-                # A server that hangs, or a network that drops everything, looks just like quiet.
+            elif not pinged and now - received_at > _QUIET:
+                # A server that hangs, or a network that drops everything, looks the same as a
+                # schedule without changes.
                 pubsub.ping()
-                asked = True
-            if any(self._sequencer.is_old(event) for event in heard) and self._log_is_shorter():
+                pinged = True
+            if any(map(self._sequencer.is_old, received)) and self._log_is_shorter():
                 yield Link("catching-up", "the log was emptied")
                 yield from self._begin()
                 yield Link("live")
                 continue
-            ready, gap = self._sequencer.offer(heard)
+            ready, incomplete = self._sequencer.offer(received)
             yield from self._changes(ready)
-            if gap:
+            if incomplete:
                 yield Link("catching-up", "events were lost on the way")
                 yield from self._repair()
                 yield Link("live")
-            if not asked:
-                yield from self._look(now)
+            if not pinged:
+                yield from self._detect_foreign_changes(now)
 
-    def _look(self, now: float) -> Iterator[Item]:
-        """Look for what has no events, if it is time."""
-        foreign = now - self._heard > SILENCE
+    def _detect_foreign_changes(self, now: float) -> Iterator[Item]:
+        """Detect changes without events, if the next comparison is due."""
+        foreign = now - self._heartbeat_at > SILENCE
         interval = RECONCILE_FOREIGN if foreign else RECONCILE_LIVE
-        if now - self._reconciled > max(interval, self._reconcile_took / RECONCILE_SHARE):
+        if now - self._reconciled_at > max(interval, self._reconcile_took / RECONCILE_SHARE):
             yield from self._reconcile()
-        if now - self._compared > COMPARE_EVERY:
+        if now - self._compared_at > COMPARE_EVERY:
             yield from self._compare()
 
     def _log_is_shorter(self) -> bool:
-        """Whether the log ends before what was applied: it was emptied and began again."""
+        """Whether the log ends before the last applied event: somebody emptied it."""
         return self._sequencer is not None and self._store.last_seq() < self._sequencer.seq
 
     def _changes(self, ready: list[Event]) -> Iterator[Item]:
@@ -183,9 +184,9 @@ class EventStream:
         yield Changes(tuple(ready))
 
     def _apply(self, event: Event) -> None:
-        """Keep our own copy, to compare with what Redis has."""
+        """Update our own copy, which the comparisons with Redis need."""
         if event.type == events.BEAT_HEARTBEAT:
-            self._heard = time.monotonic()
+            self._heartbeat_at = time.monotonic()
         elif event.type == events.ENTRY_DELETED:
             self._records.pop(event.subject, None)
         elif isinstance(fields := event.data.get("fields"), dict):
@@ -197,30 +198,30 @@ class EventStream:
                 self._records[event.subject] = record.patched(fields, score)
 
     def _reconcile(self) -> Iterator[Item]:
-        """Find what changed without an event: by the scores, which every run and save sets."""
+        """Detect changes without an event by the scores, which every run and every save sets."""
         started = time.monotonic()
         scores = self._store.scores()
-        known = self._records
-        changed = [n for n, score in scores.items() if n not in known or known[n].score != score]
-        removed = tuple(name for name in known if name not in scores)
-        self._reconciled = time.monotonic()
-        self._reconcile_took = self._reconciled - started
+        ours = self._records
+        changed = [n for n, score in scores.items() if n not in ours or ours[n].score != score]
+        removed = tuple(name for name in ours if name not in scores)
+        self._reconciled_at = time.monotonic()
+        self._reconcile_took = self._reconciled_at - started
         if changed or removed:
-            yield self._found(self._store.records(changed), removed)
+            yield self._reconciled(self._store.records(changed), removed)
 
     def _compare(self) -> Iterator[Item]:
-        """Find changes that left the score alone, by comparing some entries in turn."""
-        self._compared = time.monotonic()
+        """Detect changes that kept the score, by comparing some entries at a time, in turn."""
+        self._compared_at = time.monotonic()
         if not self._to_compare:
             self._to_compare = list(self._records)
         names, self._to_compare = self._to_compare[:_COMPARED], self._to_compare[_COMPARED:]
         names = [name for name in names if name in self._records]
-        found = self._store.records(names)
-        differing = [record for record in found if record != self._records[record.name]]
+        records = self._store.records(names)
+        differing = [record for record in records if record != self._records[record.name]]
         if differing:
-            yield self._found(differing, ())
+            yield self._reconciled(differing, ())
 
-    def _found(self, records: list[EntryRecord], removed: tuple[str, ...]) -> Reconciled:
+    def _reconciled(self, records: list[EntryRecord], removed: tuple[str, ...]) -> Reconciled:
         self._records.update((record.name, record) for record in records)
         for name in removed:
             del self._records[name]
@@ -228,22 +229,24 @@ class EventStream:
 
 
 def _drain(pubsub: Any) -> tuple[bool, list[Event]]:
-    """Whether anything has arrived, after waiting a moment for it, and the events in it."""
-    found: list[Event] = []
+    """Wait for messages; return whether any arrived, and their events."""
+    received: list[Event] = []
     alive = False
     timeout = _POLL
-    while len(found) < _BATCH:
+    while len(received) < _BATCH:
         message = pubsub.get_message(timeout=timeout)
         if message is None:
             break
-        alive, timeout = True, 0.0
+        alive = True
+        # The further messages are read without waiting.
+        timeout = 0.0
         if message.get("type") == "message":
-            found += parse_message(message["data"])
-    return alive, found
+            received += parse_message(message["data"])
+    return alive, received
 
 
 def close_quietly(pubsub: Any) -> None:
-    """Close a subscription whose connection may be gone."""
+    """Close a subscription, and ignore the error of a lost connection."""
     try:
         pubsub.close()
     except TROUBLE:

@@ -1,6 +1,6 @@
-"""The leader's two round trips: claim what is due, commit what was dispatched.
+"""Claims due entries and commits dispatched runs, each in one round trip.
 
-Only the scheduler uses this; everybody else needs no more than the store.
+Only the scheduler uses this; all other code uses :mod:`redbeat_core.storage.schedule_store`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -31,13 +31,13 @@ from .scripts import ScriptPipeline
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the leader has to do now.
+    """The due entries and waiting requests that the leader has claimed.
 
-    :ivar held: whether the caller still has the lease; if not, the rest is empty.
-    :ivar holder: who has it then.
-    :ivar next_score: when something is due next (Unix seconds), None when nothing is.
-    :ivar more: whether there may be more, due or asked for, than was claimed.
-    :ivar trouble: why the requests cannot be read at all; empty when they can.
+    :ivar held: whether the caller still holds the lease; if not, the rest is empty.
+    :ivar holder: the token of the other holder then.
+    :ivar next_score: when the next entry is due (Unix seconds); None: no entry is scheduled.
+    :ivar more: whether more entries may be due, or more requests wait, than were claimed.
+    :ivar trouble: the error if the requests cannot be read; else empty.
     """
 
     held: bool
@@ -51,11 +51,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entries in the order of a scan.
+    """Some entries of a scan.
 
-    :ivar after: the cursor to go on from; ``"0"``: that was the end.
-    :ivar cursor: the cursor that the entries were found at; None when nothing had changed.
-    :ivar digest: tells whether they changed since.
+    :ivar after: the cursor to continue from; ``"0"``: the scan ends here.
+    :ivar cursor: the cursor of these entries; None: no page has changed.
+    :ivar digest: the digest of these entries, to detect later changes.
     """
 
     after: str
@@ -64,30 +64,37 @@ class Page:
     records: Sequence[EntryRecord] = ()
 
 
-#: Up to how many entries that cannot run each claim looks whether they are as they were; and
-#: seconds between looks where there are more.
+#: Most invalid entries that every claim compares with their digests; and seconds between the claims
+#: that compare them if there are more.
 _COMPARED, _COMPARE_EVERY = 100, 1.0
 
 
 class ServerChangedError(Exception):
-    """The schedule is on another server than the broker's messages are meant for."""
+    """The schedule's Redis is no longer the server that must receive the broker's messages."""
 
 
 class LeaderStore(ScheduleStore):
-    """The store, with what only a leader does.
+    """The store with the operations of a leader.
 
-    :ivar last_size: characters of the last commit that was sent.
+    :ivar last_size: number of characters of the last commit that was sent.
     """
 
-    def __init__(self, client: Any, keys: Keys | None = None, **options: Any) -> None:
-        """As :class:`~redbeat_core.storage.schedule_store.ScheduleStore`."""
-        super().__init__(client, keys, **options)
+    def __init__(
+        self,
+        client: Any,
+        keys: Keys | None = None,
+        *,
+        source: str = "/redbeat/client",
+        log_length: int = 10000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(client, keys, source=source, log_length=log_length, clock=clock)
         self.last_size = 0
         self._compared_at = -math.inf
         # Spelled once: each batch sends them twice.
-        keys = self.keys
-        self._claim_keys = [keys.schedule, keys.schedule, keys.triggers]
-        self._commit_keys = [*self._claim_keys, keys.log, keys.events]
+        own = self.keys
+        self._claim_keys = [own.schedule, own.schedule, own.triggers]
+        self._commit_keys = [*self._claim_keys, own.log, own.events]
         self._database = self.database
 
     def claim(
@@ -96,91 +103,94 @@ class LeaderStore(ScheduleStore):
         lease: float,
         now: float,
         limit: int,
-        known: Mapping[str, str] | None = None,
+        skipped: Mapping[str, str] | None = None,
         lock: str | None = None,
         *,
         passing: int = 0,
         pipeline: ScriptPipeline | None = None,
     ) -> Claim:
-        """What is due at *now*; keeps the lease of *lease* seconds.
+        """Claim the entries that are due at *now* and renew the lease of *lease* seconds.
 
-        :param token: the caller's; empty to run without a lock.
-        :param known: name and :func:`digest` of entries to pass over while they are like that;
-            where they are many, that is looked at once a second.
-        :param passing: how many that are due are passed over: they are being dispatched; and so
-            are the requests.
-        :param pipeline: send it there, and read the reply later with :meth:`claimed`; then the
-            returned claim is empty.
+        :param token: the caller's token; empty: run without a lock.
+        :param skipped: name and :func:`digest` of invalid entries, which are skipped until their
+            content changes; if they are many, they are compared once a second.
+        :param passing: number of due entries to skip because they are being dispatched already;
+            if it is not 0, the requests are skipped too.
+        :param pipeline: send the claim there; its reply is read later and parsed by
+            :meth:`claimed`. Then the returned claim is meaningless.
         """
-        marks = self._to_compare(known or {})
-        words = (word for name, mark in marks.items() for word in (self._key(name), mark))
+        digests = self._to_compare(skipped or {})
+        pairs = (text for name, digest in digests.items() for text in (self._key(name), digest))
         keys = [lock, *self._claim_keys[1:]] if lock else self._claim_keys
         head = [token if lock else "", int(lease * 1000), repr(float(now)), limit, passing]
         if pipeline is not None:
-            pipeline.send("claim", keys, [*head, *words])
+            pipeline.send("claim", keys, [*head, *pairs])
             return Claim(held=True)
-        reply = self.scripts.run("claim", keys, [*head, *words])
-        return self.claimed(reply, limit, len(known or ()))
+        reply = self.scripts.run("claim", keys, [*head, *pairs])
+        return self.claimed(reply, limit, len(skipped or ()))
 
-    def _to_compare(self, known: Mapping[str, str]) -> Mapping[str, str]:
-        """The same without the digests, if these are many and were compared a moment ago."""
-        if len(known) <= _COMPARED:
-            return known
+    def _to_compare(self, skipped: Mapping[str, str]) -> Mapping[str, str]:
+        """Drop the digests, which skips the comparison, if they are many and were compared less
+        than a second ago."""
+        if len(skipped) <= _COMPARED:
+            return skipped
         now = time.monotonic()
         if now - self._compared_at < _COMPARE_EVERY:
-            return dict.fromkeys(known, "")
+            return dict.fromkeys(skipped, "")
         self._compared_at = now
-        return known
+        return skipped
 
-    def claimed(self, reply: Any, limit: int, known: int = 0) -> Claim:
-        """What the answer to a claim of *limit* entries says.
+    def claimed(self, reply: Any, limit: int, skipped: int = 0) -> Claim:
+        """Parse the reply to a claim of *limit* entries.
 
-        :param known: how many more requests it takes than entries.
+        :param skipped: number of skipped entries: a claim returns so many more requests.
         """
         if reply[0] == "lost":
             return Claim(held=False, holder=reply[1] or "")
         entries, waiting = json.loads(reply[2])
         start = len(self.keys.prefix)
         due = tuple(ClaimedEntry(key[start:], loaded) for key, loaded in entries)
-        requests = tuple(_request(*words) for words in waiting)
+        requests = tuple(_request(*item) for item in waiting)
         return Claim(
             held=True,
             due=due,
             requests=requests,
             next_score=float(reply[1]) if reply[1] else None,
-            more=len(due) >= limit or len(requests) >= limit + known,
+            more=len(due) >= limit or len(requests) >= limit + skipped,
             trouble=reply[3] if len(reply) > 3 else "",
         )
 
     def due_names(self, now: float) -> list[tuple[str, float]]:
-        """Name and score of all that is due at *now* (Unix seconds), the oldest first."""
+        """Return name and score of each entry due at *now* (Unix seconds), the oldest first."""
         schedule = self.keys.schedule
         due = self.client.zrangebyscore(schedule, 0, score_text(now), withscores=True)
         return [(self.keys.name(key), float(score)) for key, score in due]
 
     def changed_page(
-        self, cursor: str, count: int, pass_over: int, known: Mapping[str, str]
+        self, cursor: str, count: int, pass_over: int, digests: Mapping[str, str]
     ) -> Page:
-        """The next *count* entries (about) that are not as they were.
+        """Return the next page of *count* entries (about) that has changed.
 
-        :param cursor: where to go on; ``"0"`` begins.
-        :param pass_over: how many to look at, about, that are as they were.
-        :param known: cursor and digest of pages as they were.
+        :param cursor: the cursor to continue from; ``"0"`` begins.
+        :param pass_over: most unchanged entries to skip (about).
+        :param digests: cursor and digest of the pages at their last reading.
         """
-        words = (word for pair in known.items() for word in pair)
-        reply = self.scripts.run("audit", [self.keys.schedule], [cursor, count, pass_over, *words])
+        pairs = (text for pair in digests.items() for text in pair)
+        reply = self.scripts.run("audit", [self.keys.schedule], [cursor, count, pass_over, *pairs])
         if reply[1] is None:
             return Page(reply[0])
-        after, at, digest, text = reply
+        after, page_cursor, digest, text = reply
         entries = ((self.keys.name(key), loaded) for key, *loaded in json.loads(text))
-        return Page(after, at, digest, [loaded_record(name, loaded) for name, loaded in entries])
+        return Page(
+            after, page_cursor, digest, [loaded_record(name, loaded) for name, loaded in entries]
+        )
 
     def delete_unchanged(self, records: Sequence[EntryRecord], data: Mapping[str, Any]) -> None:
-        """Delete these entries, in one round trip, where nothing changed them since.
+        """Delete those of these entries that have not changed, in one round trip.
 
-        :param data: more of the events' data, such as who did it.
+        :param data: more of the events' data, such as who made the change.
         """
-        # The pipelines of a Cluster take no scripts.
+        # The pipelines of a Cluster do not support scripts.
         pipe = None if is_cluster(self.client) else self.client.pipeline(transaction=False)
         for record in records:
             with suppress(VersionConflict):
@@ -204,15 +214,16 @@ class LeaderStore(ScheduleStore):
         templates: Sequence[Any] = (),
         pipeline: ScriptPipeline | None = None,
     ) -> list[str] | None:
-        """Advance what was dispatched.
+        """Commit dispatched runs: advance their entries, remove requests, emit events.
 
-        :param templates: what the script fills in for the bulk runs among *steps*.
-        :param pipeline: send it there, and read the reply later with :meth:`committed`.
         :param server: the ``run_id`` that the server must have; empty: any.
-        :returns: for each step ``ok``, ``stale`` (somebody changed it meanwhile: nothing was
-            done) or an error's text (nothing was done either); None when the lease is lost, and
-            nothing at all was done.
-        :raises ServerChangedError: it is another server; nothing at all was done.
+        :param templates: what the script renders the :class:`BulkRun` steps from.
+        :param pipeline: send the commit there; its reply is read later and parsed by
+            :meth:`committed`.
+        :returns: for each step ``ok``, ``stale`` (its entry has changed: the step was not
+            committed) or an error's text (the step was not committed either); None if the lease
+            is lost: no step was committed.
+        :raises ServerChangedError: it is another server; no step was committed.
         """
         prefix = self.keys.prefix
         items = [
@@ -230,7 +241,7 @@ class LeaderStore(ScheduleStore):
 
     @staticmethod
     def committed(reply: Any, count: int) -> list[str] | None:
-        """What the answer to a commit of *count* steps says; see :meth:`commit`."""
+        """Parse the reply to a commit of *count* steps; see :meth:`commit`."""
         if reply[0] == "moved":
             raise ServerChangedError
         if reply[0] == "lost":
@@ -245,7 +256,7 @@ class LeaderStore(ScheduleStore):
 
 
 def digest(record: EntryRecord) -> str:
-    """What :meth:`ScheduleStore.claim` compares to pass over an entry that cannot run."""
+    """Return the digest by which :meth:`LeaderStore.claim` detects that an entry changed."""
     if record.fault and record.fault != MISSING:
         parts = ["fault", record.fault, *[""] * (len(HASH_FIELDS) - 1)]
     else:
@@ -254,11 +265,11 @@ def digest(record: EntryRecord) -> str:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
 
 
-#: Not with escapes: bytes that are no UTF-8 come back as the bytes that they were.
+#: Without escapes: bytes that are not UTF-8 reach Redis unchanged.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _request(stream_id: str, text: str | bool, age: float) -> ClaimedTrigger:
-    # In a script's JSON, what is not there is false.
+    # The scripts' JSON has false for a missing value.
     at = int(stream_id.partition("-")[0]) / 1000
     return ClaimedTrigger(stream_id, text if isinstance(text, str) else None, at, age / 1000)

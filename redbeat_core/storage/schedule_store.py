@@ -1,8 +1,7 @@
-"""Every read and write of the schedule in Redis.
+"""Reads and writes the schedule in Redis.
 
-Used by the entry, the scheduler, the operations and the event stream. A change is one Lua call
-that also logs and publishes its event, so that there is an event if and only if there is a
-change.
+The entry, the scheduler, the operations and the event stream use it. A change is one Lua call that
+also logs and publishes its event: every change has an event, and every event a change.
 """
 
 from __future__ import annotations
@@ -25,31 +24,31 @@ from redbeat_core.settings.keys import Keys
 from .connection import get_redis, is_cluster, one_server, raw_client
 from .scripts import Scripts
 
-#: How many entries one round trip reads.
+#: Most entries that one round trip reads.
 PAGE = 1000
-#: How many run-now requests may wait: where no leader of this project takes them, they must not
-#: pile up without end.
+#: Most run-now requests that may wait: without a leader of this project, which removes them, they
+#: must not accumulate without end.
 MOST_REQUESTS = 10_000
 
 
 class VersionConflict(Exception):
-    """The entry is no longer what the caller saw.
+    """The entry changed after the caller read it.
 
-    :ivar current: what it is now; None: it is gone.
+    :ivar current: the entry as it is now; None: it does not exist any more.
     """
 
     def __init__(self, name: str, current: EntryRecord | None) -> None:
-        what = "is gone" if current is None else "was changed by somebody else meanwhile"
-        super().__init__(f"{name!r} {what}: nothing was written")
+        reason = "is gone" if current is None else "was changed by somebody else meanwhile"
+        super().__init__(f"{name!r} {reason}: nothing was written")
         self.current = current
 
 
 class ScheduleStore:
-    """The schedule below one key prefix.
+    """The schedule under one key prefix.
 
     :param client: a redis-py client with text responses.
     :param source: the ``source`` of the events that this store's changes emit.
-    :param clock: Unix seconds: the time that events are given.
+    :param clock: the time of the events, Unix seconds.
     """
 
     def __init__(
@@ -70,21 +69,21 @@ class ScheduleStore:
 
     @property
     def database(self) -> int:
-        """The number of the database that this store's client talks to."""
+        """Number of the database that this store's client uses."""
         pool = getattr(self.client, "connection_pool", None)
         return int(pool.connection_kwargs.get("db") or 0) if pool is not None else 0
 
     # Reading
 
     def get(self, name: str) -> EntryRecord | None:
-        """One entry; None when neither its hash nor its place in the schedule is there."""
+        """Return one entry; None if it has neither a hash nor a score in the schedule."""
         record = self.records([name])[0]
         gone = record.score is None and record.fault == MISSING
         return None if gone else record
 
     def records(self, names: Sequence[str]) -> list[EntryRecord]:
-        """These entries, in this order; what is missing or no hash has its ``fault``."""
-        found: list[EntryRecord] = []
+        """Return these entries in this order; one that is missing or no hash has a ``fault``."""
+        records: list[EntryRecord] = []
         for start in range(0, len(names), PAGE):
             page = names[start : start + PAGE]
             pipe = self.client.pipeline(transaction=False)
@@ -95,61 +94,62 @@ class ScheduleStore:
             for name, score, values in zip(page, replies[::2], replies[1::2], strict=True):
                 if isinstance(score, Exception):
                     raise score
-                found.append(_record(name, score, values))
-        return found
+                records.append(_record(name, score, values))
+        return records
 
     def scores(self) -> dict[str, float]:
-        """Name and score of everything in the schedule."""
+        """Return name and score of every entry in the schedule."""
         members = self.client.zrange(self.keys.schedule, 0, -1, withscores=True)
         return {self.keys.name(key): float(score) for key, score in members}
 
     def snapshot(self) -> events.Snapshot:
-        """Everything in the schedule, with the log position to follow it from."""
+        """Return every entry, with the number of the log's newest event before they were read."""
         seq = self.last_seq()
         names = list(self.scores())
         return events.Snapshot(tuple(self.records(names)), seq, self.server_time())
 
     def rank(self, name: str) -> int | None:
-        """The place of the entry in the order of the next runs, from 0."""
+        """Return the entry's position in the order of the next runs, from 0; None: no position."""
         rank: int | None = self.client.zrank(self.keys.schedule, self.keys.entry(name))
         return rank
 
     def statics(self) -> set[str]:
-        """Names of the entries that came from ``beat_schedule``."""
+        """Return the names of the entries that come from ``beat_schedule``."""
         return set(self.client.smembers(self.keys.statics))
 
     def add_statics(self, names: Iterable[str]) -> None:
-        """Remember that these names came from ``beat_schedule``."""
+        """Record that the entries of these names come from ``beat_schedule``."""
         if members := list(names):
             self.client.sadd(self.keys.statics, *members)
 
     def server_time(self) -> float:
-        """The Redis server's clock, Unix seconds."""
+        """Return the time of the Redis server, Unix seconds."""
         seconds, micro = one_server(self.client).time()
         return int(seconds) + int(micro) / 1e6
 
     # The log
 
     def last_seq(self) -> int:
-        """The position of the newest event; 0 for an empty log."""
+        """Return the number of the log's newest event; 0 for an empty log."""
         newest = self.client.xrevrange(self.keys.log, count=1)
         return int(newest[0][0].partition("-")[0]) if newest else 0
 
     def log_after(self, seq: int, count: int = PAGE) -> list[events.Event]:
-        """Events after *seq* in order, at most *count*."""
+        """Return the events after *seq* in order, at most *count*."""
         entries = self.client.xrange(self.keys.log, min=f"({seq}-0" if seq else "-", count=count)
         parsed = (events.parse_event(values.get("event", "")) for _, values in entries)
         return [event for event in parsed if event is not None]
 
     def log_event(self, seq: int) -> events.Event | None:
-        """The event at *seq*, if the log still has it."""
+        """Return the event with the number *seq*, or None if the log does not have it."""
         entries = self.client.xrange(self.keys.log, min=f"{seq}-0", max=f"{seq}-0")
         return events.parse_event(entries[0][1].get("event", "")) if entries else None
 
     # Changing an entry
 
     def event(self, type_: str, subject: str, data: Mapping[str, Any] | None = None) -> str:
-        """The text of an event by this store, now; without ``data``, the scripts add theirs."""
+        """Return the text of an event that this store emits now; without *data*, a script adds the
+        data."""
         text = events.event_text(type_, self.source, subject, data or {}, self.clock())
         return text if data is not None else text.removesuffix(',"data":{}')
 
@@ -168,14 +168,15 @@ class ScheduleStore:
         """Change one entry atomically, with its event.
 
         :param steps: (``set`` | ``setnx`` | ``del`` | ``drop``, field, value).
-        :param score: the new next due time; None leaves it.
-        :param expect: the version that the caller saw, ``new`` for none, or empty for any.
-        :param expect_score: the score that the caller saw, which is not part of the version; None
-            for any.
-        :param types: the event's type for a new entry and for a known one.
-        :param data: more of the event's data, such as who did it.
-        :param pipe: queue it there instead; then nothing is returned or raised here.
-        :raises ConflictError: the entry is not what was expected.
+        :param score: the entry's new score; None leaves it.
+        :param expect: the version that the entry must have: empty: any; ``new``: it must not exist;
+            ``known``: it must exist in any version.
+        :param expect_score: the score that the entry must have, which is not part of the version;
+            None: any.
+        :param types: the event's type for a new entry and for an existing one.
+        :param data: more of the event's data, such as who made the change.
+        :param pipe: queue the change there; then nothing is returned or raised here.
+        :raises VersionConflict: the entry is not as expected.
         """
         reply = self.scripts.run(
             "change",
@@ -188,7 +189,7 @@ class ScheduleStore:
                 _members(data),
                 "" if score is None else score_text(score),
                 "" if expect_score is None else score_text(expect_score),
-                *(word for step in steps for word in step),
+                *(part for step in steps for part in step),
             ],
             pipe,
         )
@@ -202,11 +203,11 @@ class ScheduleStore:
     def save_many(self, changes: Iterable[Mapping[str, Any]]) -> list[tuple[str, Exception | None]]:
         """Make many changes (the arguments of :meth:`change`) in few round trips.
 
-        :returns: for each its name and what went wrong, if anything did.
+        :returns: the name and the error (None: no error) of each change.
         """
         results: list[tuple[str, Exception | None]] = []
         if is_cluster(self.client):
-            # Its pipelines take no scripts.
+            # The pipelines of a Cluster do not support scripts.
             for change in changes:
                 try:
                     self.change(**change)
@@ -238,11 +239,13 @@ class ScheduleStore:
     ) -> bool:
         """Delete one entry, with its event.
 
-        :param expect_score: the score that the caller saw; None for any.
-        :param pipe: queue it there instead; then nothing is told or raised here.
-        :param static: forget also that it came from ``beat_schedule``.
-        :returns: whether it was there.
-        :raises ConflictError: it is not what was expected.
+        :param expect: the version that the entry must have; empty: any.
+        :param data: more of the event's data, such as who made the change.
+        :param static: remove its record of coming from ``beat_schedule`` too.
+        :param expect_score: the score that the entry must have; None: any.
+        :param pipe: queue the change there; then nothing is returned or raised here.
+        :returns: whether the entry existed.
+        :raises VersionConflict: the entry is not as expected.
         """
         keys = self.keys
         reply = self.scripts.run(
@@ -264,9 +267,9 @@ class ScheduleStore:
         return bool(reply[0] == "ok")
 
     def delete_statics(self, names: Iterable[str], data: Mapping[str, Any]) -> None:
-        """Delete many entries that came from ``beat_schedule``, in few round trips."""
+        """Delete many entries that come from ``beat_schedule``, in few round trips."""
         for page in _pages(names, PAGE // 2):
-            # The pipelines of a Cluster take no scripts.
+            # The pipelines of a Cluster do not support scripts.
             pipe = None if is_cluster(self.client) else self.client.pipeline(transaction=False)
             for name in page:
                 self.delete(name, data=data, static=True, pipe=pipe)
@@ -276,12 +279,12 @@ class ScheduleStore:
     def request_run(
         self, name: str, request: str, *, expect: str = "", data: Mapping[str, Any]
     ) -> str:
-        """Ask the leader to run an entry now.
+        """Queue a run-now request for the leader.
 
         :param request: the text of a :class:`redbeat_core.entries.trigger.Trigger`.
-        :returns: ``ok``, ``gone`` (there is no such entry) or ``full`` (:data:`MOST_REQUESTS`
-            wait already).
-        :raises ConflictError: it is not what was expected.
+        :returns: ``ok``, ``gone`` (the entry does not exist) or ``full`` (:data:`MOST_REQUESTS`
+            requests wait already).
+        :raises VersionConflict: the entry is not as expected.
         """
         keys = self.keys
         reply = self.scripts.run(
@@ -302,9 +305,9 @@ class ScheduleStore:
     def record_outcome(
         self, name: str, type_: str, outcome: Mapping[str, Any], data: Mapping[str, Any]
     ) -> bool:
-        """Keep how a run of the entry went, unless a newer run has reported.
+        """Store the outcome of a run of the entry, unless a newer run has reported already.
 
-        :returns: whether it was kept.
+        :returns: whether it was stored.
         """
         keys = self.keys
         reply = self.scripts.run(
@@ -319,7 +322,7 @@ MISSING = "its hash is missing: the schedule names it, but the key does not exis
 
 
 def score_text(score: float) -> str:
-    """A score as Redis takes it, with all its digits."""
+    """Return a score as text for Redis, with all its digits."""
     return repr(float(score))
 
 
@@ -333,8 +336,8 @@ def _record(name: str, score: float | None, values: Any) -> EntryRecord:
 
 
 def loaded_record(name: str, loaded: Sequence[Any]) -> EntryRecord:
-    """A record from what ``load_entry`` of the scripts gives."""
-    # In a script's JSON, what is not there is false.
+    """Return the record of an entry that ``load_entry`` of the scripts has read."""
+    # The scripts' JSON has false for a missing value.
     score, kind, *values = (None if value is False else value for value in loaded)
     if kind == "fault":
         return _record(name, score, Exception(values[0]))
@@ -357,11 +360,11 @@ def _pages(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def store_for(app: Celery | None = None) -> ScheduleStore:
-    """The app's store, kept as ``app.redbeat_store``."""
+    """Return the app's store, created once and stored as ``app.redbeat_store``."""
     app = app_or_default(app)
     client = get_redis(app)
     store = getattr(app, "redbeat_store", None)
-    # Tests and forks may have put another client on the app since.
+    # Tests and forked processes may have replaced the app's client since.
     if store is None or store.client is not raw_client(client):
         config = ensure_conf(app)
         store = app.redbeat_store = ScheduleStore(client, config.keys, log_length=config.log_length)

@@ -1,4 +1,4 @@
-"""Loads the Lua scripts: each file of ``lua/`` by its name, after the shared prelude."""
+"""Loads and runs the Lua scripts: each file of ``lua/`` by its name, after the shared prelude."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PRELUDE = "_events"
 
 @cache
 def script_text(name: str) -> str:
-    """The source of ``lua/<name>.lua`` with its prelude."""
+    """Return the source of ``lua/<name>.lua`` with its prelude."""
     folder = files("redbeat_core.storage") / "lua"
     return "\n".join(
         (folder / f"{part}.lua").read_text(encoding="utf-8") for part in (_PRELUDE, name)
@@ -24,8 +24,8 @@ def script_text(name: str) -> str:
 
 
 class Scripts:
-    """The scripts, registered with one client. A server that lost them (a restart) gets them
-    again by itself.
+    """The scripts, registered with one client, which sends a script again if the server has lost
+    it (by a restart).
     """
 
     def __init__(self, client: Any) -> None:
@@ -33,7 +33,7 @@ class Scripts:
         self._registered: dict[str, Any] = {}
 
     def run(self, name: str, keys: list[str], args: list[Any], pipe: Any = None) -> Any:
-        """Run one script; inside *pipe* the result comes with the pipeline's."""
+        """Run one script; with *pipe*, queue it there: the pipeline returns the result."""
         return self._script(name)(keys=keys, args=args, client=pipe)
 
     def _script(self, name: str) -> Any:
@@ -44,26 +44,26 @@ class Scripts:
 
     @contextmanager
     def pipeline(self) -> Iterator[ScriptPipeline]:
-        """Send scripts before the replies to others have come."""
+        """Open a connection on which scripts are sent before the earlier replies are read."""
         client = self._client.client()
         pipeline = ScriptPipeline(client, self)
         try:
             yield pipeline
         finally:
             if pipeline.waiting:
-                # Whatever else comes on this connection is no reply to what is sent next.
+                # Replies that are still to come must not be read as replies to later commands.
                 client.connection.disconnect()
             client.close()
 
     def digest(self, name: str) -> str:
-        """By which name a server knows the script, once it has run it."""
+        """Return the SHA1 digest by which EVALSHA runs the script."""
         return str(self._script(name).sha)
 
 
 class ScriptPipeline:
-    """One connection on which replies are read later, in the order of the scripts.
+    """One connection whose replies are read later, in the order of the requests.
 
-    :ivar waiting: the scripts whose reply is outstanding.
+    :ivar waiting: the requests without a reply: name, keys, arguments.
     """
 
     def __init__(self, client: Any, scripts: Scripts) -> None:
@@ -72,20 +72,20 @@ class ScriptPipeline:
         self.waiting: deque[tuple[str, list[str], list[Any]]] = deque()
 
     def send(self, name: str, keys: list[str], args: list[Any]) -> None:
-        """Send one script; the server runs it when it comes to it."""
+        """Send one script without waiting for its reply."""
         self.waiting.append((name, keys, args))
         digest = self._scripts.digest(name)
         self._client.connection.send_command("EVALSHA", digest, len(keys), *keys, *args)
 
     def reply(self) -> Any:
-        """Wait for the reply to the oldest script that has none yet.
+        """Wait for the reply to the oldest waiting request and return it.
 
         :raises RedisError: as :meth:`Scripts.run` does.
         """
         try:
             reply = self._client.parse_response(self._client.connection, "EVALSHA")
         except NoScriptError:
-            # It was restarted, or told to forget them: nothing was done.
+            # The server lost its scripts (a restart, SCRIPT FLUSH): it did not run this one.
             return self._scripts.run(*self.waiting.popleft())
         except ResponseError:
             self.waiting.popleft()

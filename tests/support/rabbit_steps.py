@@ -27,7 +27,7 @@ def frozen(rabbit: Rabbit, scheduler: RedBeatScheduler) -> Iterator[None]:
     rabbit.freeze()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rabbitmq, "PATIENCE", 0.3)
+            patch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 0.3)
             conf.broker_connection_timeout = 0.3
             yield
     finally:

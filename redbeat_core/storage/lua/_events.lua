@@ -1,13 +1,13 @@
 -- Prelude, put before every script that changes data.
 
--- The number in the id of the log's newest event; 0 for a log that never had one.
+-- Return the number in the id of the log's newest event; 0 for a log that never had an event.
 local function last_seq(log)
   local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
   if #newest > 0 then
     return tonumber(string.match(newest[1][1], '^(%d+)'))
   end
   if redis.call('EXISTS', log) == 1 then
-    -- Trimmed to nothing: the stream still refuses ids below its last one.
+    -- The log was trimmed to nothing, but the stream still refuses ids below its last one.
     local info = redis.call('XINFO', 'STREAM', log)
     for i = 1, #info, 2 do
       if info[i] == 'last-generated-id' then
@@ -28,9 +28,9 @@ local function emit(log, channel, maxlen, seq, text)
   return seq
 end
 
--- The same for many: they are published some at a time, as one JSON list (the CloudEvents JSON
--- batch format), which costs every subscriber far less than so many messages.
--- `seq` is the last one.
+-- Append many events and publish them up to 100 at a time as one JSON list (the CloudEvents JSON
+-- batch format), which costs every subscriber far less than one message per event.
+-- `seq` is the number of the log's newest event.
 local function emit_all(log, channel, maxlen, texts, seq)
   if #texts == 1 then
     emit(log, channel, maxlen, seq, texts[1])
@@ -50,14 +50,14 @@ local function emit_all(log, channel, maxlen, texts, seq)
   end
 end
 
--- The twin of record.version_of().
+-- Return the version of an entry: the same digest as version_of() of entries/record.py.
 local function version_of(definition, policy, state)
   return redis.sha1hex(
     (definition or '') .. '\0' .. (policy or '') .. '\0' .. (state or ''))
 end
 
--- One entry as a list: score, then its fields; false for what is not there. A key that is no
--- hash gives its error in place of the fields.
+-- Return one entry as a list: score, 'ok', then its fields; false for each missing value. For a
+-- key that is no hash: score, 'fault', the error.
 local function load_entry(key, schedule, fields)
   local score = redis.call('ZSCORE', schedule, key)
   local values = redis.pcall('HMGET', key, unpack(fields))
@@ -67,7 +67,7 @@ local function load_entry(key, schedule, fields)
   return {score, 'ok', unpack(values, 1, #fields)}
 end
 
--- A score as JSON; a score can be infinite, JSON cannot.
+-- Return a score as JSON: null for an infinite score, which JSON cannot express.
 local function json_number(score)
   if not score or string.find(score, '[^%d%.eE+-]') then
     return 'null'

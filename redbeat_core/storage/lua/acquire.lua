@@ -1,4 +1,4 @@
--- Take the lease if nobody has it, or keep it and the facts about the leader if the caller has.
+-- Acquire the lease if it is free, or renew it if the caller holds it; write the leader's fields.
 --
 -- KEYS: 1 lock, 2 leader, 3 log, 4 events channel
 -- ARGV: 1 token, 2 length of the lease in milliseconds, 3 length of the log,

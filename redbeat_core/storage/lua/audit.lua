@@ -1,20 +1,20 @@
--- Some of the entries, for the slow look at all of them: read on until a page is not as it was
--- when it was looked at last. Changes nothing.
+-- Read some entries for the reconciliation: skip pages until the first one that differs from its
+-- last reading. Changes nothing.
 --
 -- KEYS: 1 schedule
--- ARGV: 1 where to go on: a cursor; '0' begins
---       2 how many entries make a page (about)
---       3 how many entries to pass over at most (about)
---       4... pairs of cursor and digest: pages as they were
--- Returns {where to go on, cursor of the page that changed or false, its digest, its entries: JSON,
+-- ARGV: 1 cursor to continue from; '0' begins
+--       2 number of entries in a page (about)
+--       3 most entries to skip (about)
+--       4... pairs of cursor and digest: the pages at their last reading
+-- Returns {cursor to continue from, cursor of the page that changed or false, its digest, its entries: JSON,
 --   a list of {key, score, 'ok' | 'fault', fields...}}.
 local schedule, cursor = KEYS[1], ARGV[1]
-local known = {}
+local digest_at = {}
 for i = 4, #ARGV, 2 do
-  known[ARGV[i]] = ARGV[i + 1]
+  digest_at[ARGV[i]] = ARGV[i + 1]
 end
 
--- What `meta` says changes with every run; that it can be read does not.
+-- The values in `meta` change with every run, so the digest covers only whether it is readable.
 local META = '^{"last_run_at": {"__type__": "datetime",[^{}]*}[^{}]*}$'
 
 local passed = 0
@@ -33,12 +33,12 @@ repeat
       end
       local meta = values[4] or ''
       parts[#parts + 1] = string.find(meta, META) and 'meta' or meta
-      -- Of what is scheduled it does not matter for when.
+      -- For a scheduled entry the digest leaves out the due time, which changes with every run.
       parts[#parts + 1] = string.sub(score, 1, 1) == '-' and (values[5] or '') or 'due'
     end
   end
   local digest = redis.sha1hex(table.concat(parts, '\0'))
-  if known[cursor] ~= digest then
+  if digest_at[cursor] ~= digest then
     local entries = {}
     for i = 1, #members, 2 do
       local loaded = load_entry(members[i], schedule, FIELDS)

@@ -1,18 +1,18 @@
--- Change one entry, if it is still what the caller saw, and tell everybody.
+-- Change one entry if it still is as the caller read it, and emit an event.
 --
 -- KEYS: 1 entry hash, 2 schedule, 3 log, 4 events channel
--- ARGV: 1 expected version: '' any, 'new' no such entry, 'known' any but there must be one, or
---         what version_of() gave
+-- ARGV: 1 expected version: '' any, 'new' the entry must not exist, 'known' it must exist in
+--         any version, or a result of version_of()
 --       2 length of the log
---       3 head of the event when the entry was not there before: JSON without data and brace
---       4 head of the event when it was
+--       3 head of the event for a new entry: JSON without data and closing brace
+--       4 head of the event for an existing entry
 --       5 more members of the event's data, as JSON members without braces; may be ''
 --       6 new score; '' leaves it
 --       7 expected score; '' any
 --       8... triples of operation, field, value:
 --           set     write the field
---           setnx   write it unless it is there
---           del     remove it
+--           setnx   write the field unless it exists
+--           del     remove the field
 --           drop    remove the member `value` from the JSON object in the field
 -- Returns {'ok', seq, score, fields...} or {'conflict', score, 'ok' | 'fault', fields...}.
 local entry, schedule, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -50,8 +50,8 @@ for i = 8, #ARGV, 3 do
     redis.call('HDEL', entry, field)
   elseif operation == 'drop' then
     local text = redis.call('HGET', entry, field)
-    local known, object = pcall(cjson.decode, text or '')
-    if known and type(object) == 'table' and object[value] then
+    local parsed, object = pcall(cjson.decode, text or '')
+    if parsed and type(object) == 'table' and object[value] then
       object[value] = nil
       if next(object) == nil then
         redis.call('HDEL', entry, field)

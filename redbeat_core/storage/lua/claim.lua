@@ -1,18 +1,18 @@
--- What is due: read for the leader, who keeps its lease by it. Changes no entry.
+-- Claim due entries: read them for the leader and renew its lease. Changes no entry.
 --
 -- KEYS: 1 lock (the schedule where there is no lock), 2 schedule, 3 triggers
 -- ARGV: 1 the caller's token; '' runs without a lock
 --       2 length of the lease, milliseconds
 --       3 now, Unix seconds
---       4 how many entries at most
---       5 how many that are due are passed over: they are being dispatched already, and so are
---         the requests
---       6... pairs of key and digest: entries the caller cannot run and has seen like that;
---            they are passed over while their content has that digest ('': anyway)
--- Returns {'lost', holder} or {'ok', next due score or false, JSON}: in one text, which a client
---   reads much faster than thousands of replies, a list of the entries, {key,
---   {score, 'ok' | 'fault', fields...}}, and one of the requests, {stream id, request or false,
---   its age in milliseconds}; a fourth element says why the requests cannot be read.
+--       4 most entries to return
+--       5 number of due entries to skip because the caller is dispatching them already; if it is
+--         not 0, the run-now requests are skipped too
+--       6... pairs of key and digest: entries that the caller cannot run; each is skipped while
+--            its content has that digest ('': always)
+-- Returns {'lost', holder} or {'ok', next due score or false, JSON}. The JSON is one text because a
+--   client reads it much faster than thousands of replies: a list of entries, {key,
+--   {score, 'ok' | 'fault', fields...}}, and a list of requests, {stream id, request or false,
+--   its age in milliseconds}. A fourth element is the error if the requests cannot be read.
 local lock, schedule, triggers = KEYS[1], KEYS[2], KEYS[3]
 if ARGV[1] ~= '' then
   local holder = redis.call('GET', lock)
@@ -22,10 +22,10 @@ if ARGV[1] ~= '' then
   redis.call('PEXPIRE', lock, ARGV[2])
 end
 
-local known = {}
+local digest_by_key = {}
 local skipping = 0
 for i = 6, #ARGV, 2 do
-  known[ARGV[i]] = ARGV[i + 1]
+  digest_by_key[ARGV[i]] = ARGV[i + 1]
   skipping = skipping + 1
 end
 
@@ -34,7 +34,7 @@ local due = redis.call(
   'ZRANGEBYSCORE', schedule, 0, ARGV[3], 'LIMIT', ARGV[5], limit + skipping)
 local entries = {}
 for _, key in ipairs(due) do
-  local digest = known[key]
+  local digest = digest_by_key[key]
   local loaded = digest ~= '' and load_entry(key, schedule, FIELDS)
   if digest and loaded then
     local parts = {}
@@ -61,7 +61,7 @@ if waiting.err then
   return {'ok', upcoming[2] or false, cjson.encode({entries, requests}), waiting.err}
 end
 if #waiting > 0 then
-  -- The age by one clock: a request's place tells when it came.
+  -- One clock measures the age: the stream id holds this server's time of the request.
   local clock = redis.call('TIME')
   local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
   for _, message in ipairs(waiting) do

@@ -1,28 +1,30 @@
--- Advance what was dispatched, each item only if nothing changed it since it was claimed; with
--- the broker's messages in the same step where the broker is this server.
+-- Commit a batch: advance each dispatched entry, unless it changed after its claim. Where the
+-- broker is this server, publish the messages in the same atomic step.
 --
 -- KEYS: 1 lock (the schedule where there is no lock), 2 schedule, 3 triggers, 4 log, 5 channel
 -- ARGV: 1 the caller's token; '' runs without a lock
 --       2 length of the log
 --       3 number of this connection's database
---       4 the run_id of the server that the broker's messages are meant for; '' any
+--       4 run_id of the server that must receive the broker's messages; '' any
 --       5 the items: JSON, a list of
 --           {'entry', broker commands, events, key, claimed score, version, new score,
 --             {field, value, ...}, claimed `due` field}
---           {'trigger', broker commands, events, stream id, key, version (key '': whatever has
---             become of the entry), meta, {field, value, ...} (empty leaves it as it is), new
+--           {'trigger', broker commands, events, stream id, key, version (key '': the entry is
+--             not checked), meta, {field, value, ...} (empty: no field changes), new
 --             score ('' leaves it)} or
 --           {'note', broker commands, events} or
 --           a bulk run, in the order of BulkItem in commit_steps.py: 1 'bulk', 2 template, 3 key,
 --             4 claimed, 5 version, 6 score, 7 run_count, 8 nominal, 9 task_id, 10 tag,
 --             11 event_id, 12 lateness, 13 subject, 14 body, 15 argsrepr, 16 kwargsrepr; with
 --             template 0, body holds the broker commands
---         a broker command is {database, words...}, an event JSON without its closing brace
---       6 the templates of bulk runs: JSON, {meta, event, {database, list, message}, ...}, each a
---         text in pieces: texts, and places of values of the item
--- Returns {'lost', holder}, {'moved'} (this is another server: nothing was done) or
---   {'ok', {number of an item, 'stale' | an error's text, ...}} for those not done. An item is
---   done as a whole or not at all. Where the server takes no writes at all, its error; nothing was done then, either.
+--         a broker command is {database, command, argument, ...}; an event is JSON without its
+--         closing brace
+--       6 the templates of bulk runs: JSON, {meta, event, {database, list, message}, ...}; meta,
+--         event and message are lists of pieces: a text, or the place of a value of the item
+-- Returns {'lost', holder}, {'moved'} (this is another server: nothing was committed) or
+--   {'ok', {number of an item, 'stale' | an error's text, ...}}, which lists the items that were
+--   not committed. Each item is committed as a whole or not at all. If the server refuses all
+--   writes, the script returns its error, and nothing was committed.
 local TEMPLATE, KEY, CLAIMED, VERSION, SCORE, BODY = 2, 3, 4, 5, 6, 14
 local lock, schedule, triggers, log, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if ARGV[1] ~= '' then
@@ -32,7 +34,7 @@ if ARGV[1] ~= '' then
   end
 end
 if ARGV[4] ~= '' then
-  -- After a failover this may be another server than the one that the workers read from.
+  -- After a failover the workers may read from another server than this one.
   local info = redis.pcall('INFO', 'server')
   if type(info) == 'string' and string.match(info, 'run_id:(%w+)') ~= ARGV[4] then
     return {'moved'}
@@ -40,8 +42,8 @@ if ARGV[4] ~= '' then
 end
 local maxlen, home = ARGV[2], ARGV[3]
 
--- The text of the error that a command gave, if it gave one; Redis 6 puts in front of some where
--- the script is.
+-- Return the error text of a reply, or nil. Redis 6 prefixes some errors with the position in the
+-- script, which is removed.
 local function failure(reply)
   local err = type(reply) == 'table' and reply.err
   return err and string.gsub(err, '^@user_script: ?%d+: ', '') or nil
@@ -59,7 +61,8 @@ local function execute(database, ...)
   return err
 end
 
--- Take back the first `count` of these commands. A list's head is still what was just put there.
+-- Undo the first `count` commands. The script is atomic, so the head of each list still is the
+-- message that it pushed.
 local function unsend(commands, count)
   for i = count, 1, -1 do
     local command = commands[i]
@@ -79,7 +82,8 @@ local function send(commands)
   end
 end
 
--- `due` tells the nominal time, which the score alone need not; false: never mind.
+-- Whether the entry still is as claimed. `due` is compared too, since the score alone need not
+-- determine the nominal time; false: do not compare it.
 local function is_as_seen(key, version, due)
   local content = redis.pcall('HMGET', key, 'definition', 'policy', 'state', 'due')
   return not content.err
@@ -99,7 +103,7 @@ local function advance(key, item)
   return err
 end
 
--- Take a request, and count its run as the entry's last one if it is to.
+-- Remove a run-now request and, if the item has fields, record its run as the entry's last one.
 local function take(stream_id, item)
   local key, before, fields, score = item[5], item[7], item[8], item[9]
   local err
@@ -120,13 +124,13 @@ local function take(stream_id, item)
   return err
 end
 
--- What a server says that takes no writes now, whoever asks.
+-- Errors of a server that refuses all writes at present, from every client.
 local REFUSES_ALL = {OOM = 1, READONLY = 1, MISCONF = 1, NOREPLICAS = 1, MASTERDOWN = 1}
 
 local templates = cjson.decode(ARGV[6])
 
--- Where in the pieces of a text the values go, worked out once for all runs.
-local function compiled(pieces)
+-- Locate the places of the values in a template once, for all items.
+local function compile(pieces)
   local holes, places = {}, {}
   for i, piece in ipairs(pieces) do
     if type(piece) == 'number' then
@@ -137,9 +141,9 @@ local function compiled(pieces)
 end
 for i, template in ipairs(templates) do
   if i > 2 then
-    template[3] = compiled(template[3])
+    template[3] = compile(template[3])
   else
-    templates[i] = compiled(template)
+    templates[i] = compile(template)
   end
 end
 
@@ -151,7 +155,7 @@ local function render(template, item)
   return table.concat(pieces)
 end
 
--- The 'entry' item that a bulk run stands for.
+-- Build the 'entry' item of a bulk run.
 local function entry_of(item)
   local commands = item[BODY]
   local message = templates[item[TEMPLATE]]
@@ -165,9 +169,9 @@ local function entry_of(item)
   }
 end
 
--- Before anything is written: a log that cannot be read ends the script here.
+-- Read the log before any write: if it is unreadable, the script ends here with no change.
 local seq = last_seq(log)
-local results, texts, done = {}, {}, false
+local results, emitted, done = {}, {}, false
 for i, item in ipairs(cjson.decode(ARGV[5])) do
   if item[1] == 'bulk' then
     item = entry_of(item)
@@ -206,7 +210,7 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
   if result == 'ok' then
     done = true
     for _, text in ipairs(events) do
-      texts[#texts + 1] = text
+      emitted[#emitted + 1] = text
     end
   end
   if result ~= 'ok' then
@@ -214,5 +218,5 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
     results[#results + 1] = result
   end
 end
-emit_all(log, channel, maxlen, texts, seq)
+emit_all(log, channel, maxlen, emitted, seq)
 return {'ok', results}

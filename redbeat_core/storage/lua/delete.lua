@@ -1,10 +1,10 @@
--- Delete one entry, if it is still what the caller saw, and tell everybody.
+-- Delete one entry if it still is as the caller read it, and emit an event.
 --
 -- KEYS: 1 entry hash, 2 schedule, 3 log, 4 events channel, 5 statics
 -- ARGV: 1 expected version; '' any
 --       2 length of the log
 --       3 the event: JSON without the closing brace
---       4 the entry's name to take off the statics; '' leaves them
+--       4 the entry's name to remove from the statics; '' leaves them
 --       5 expected score; '' any
 -- Returns {'ok', seq}, {'gone'} or {'conflict', score, 'ok' | 'fault', fields...}.
 local entry, schedule, log, channel, statics = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]

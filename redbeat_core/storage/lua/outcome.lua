@@ -1,19 +1,20 @@
--- Tell how a run went, as its worker says, and keep it as the entry's outcome, unless a newer run
--- (or a later attempt of the same) has reported already: reports overtake each other.
+-- Emit a worker's report about a run, and store it as the entry's outcome, unless a newer run (or a
+-- later attempt of the same run) has reported already: reports can arrive out of order.
 --
 -- KEYS: 1 entry hash, 2 log, 3 events channel
 -- ARGV: 1 length of the log
 --       2 the outcome: JSON with `task_id`, `attempt` and `run_at` (Unix seconds)
 --       3 head of the event: JSON without data and brace
 --       4 more members of the event's data, as JSON members without braces
--- Returns 1 when kept, 0 when a newer one is there or the entry is gone (then nothing is told).
+-- Returns 1 if stored, 0 if a newer report exists (the event is emitted) or if the entry does not
+--   exist (no event).
 if redis.call('HEXISTS', KEYS[1], 'definition') == 0 then
   return 0
 end
 local new = cjson.decode(ARGV[2])
-local known, old = pcall(cjson.decode, redis.call('HGET', KEYS[1], 'outcome') or '')
+local parsed, old = pcall(cjson.decode, redis.call('HGET', KEYS[1], 'outcome') or '')
 local kept = 1
-if known and type(old) == 'table' then
+if parsed and type(old) == 'table' then
   local member = old.task_id == new.task_id and 'attempt' or 'run_at'
   if (tonumber(old[member]) or 0) > (tonumber(new[member]) or 0) then
     kept = 0

@@ -1,8 +1,8 @@
--- Give the lease back, and tell those who wait for it.
+-- Release the lease and emit an event, on which a standby acquires it.
 --
 -- KEYS: 1 lock, 2 leader, 3 log, 4 events channel
 -- ARGV: 1 token, 2 length of the log, 3 the event: JSON without the closing brace
--- Returns 1, or 0 when the caller does not have it.
+-- Returns 1, or 0 if the caller does not hold it.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end

@@ -1,11 +1,11 @@
--- Ask the leader to run an entry now.
+-- Queue a run-now request for the leader and emit an event.
 --
 -- KEYS: 1 entry hash, 2 schedule, 3 log, 4 events channel, 5 triggers
 -- ARGV: 1 expected version; '' any
 --       2 length of the log
 --       3 the event: JSON without the closing brace
 --       4 the request: JSON
---       5 how many requests may wait
+--       5 most requests that may wait
 -- Returns {'ok', seq}, {'gone'}, {'full'} or {'conflict', score, 'ok' | 'fault', fields...}.
 local before = load_entry(KEYS[1], KEYS[2], FIELDS)
 if not before[1] and before[2] == 'ok' and not before[3] then

@@ -53,7 +53,7 @@ def test_a_broker_that_freezes_with_messages_on_their_way_costs_one_wait(
     run(scheduler)
     for number in range(20):
         due_entry(app, f"e{number}")
-    monkeypatch.setattr(rabbitmq, "PATIENCE", 3.0)
+    monkeypatch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 3.0)
     rabbit.freeze()
     try:
         started = time.monotonic()
@@ -75,7 +75,7 @@ def test_a_queue_that_hangs_is_waited_for_as_long_and_the_connection_stays(
     scheduler = make_on_rabbit()
     due_entry(app, "before")
     run(scheduler)
-    monkeypatch.setattr(rabbitmq, "PATIENCE", 1.0)
+    monkeypatch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 1.0)
     channel = scheduler.dispatcher._producer.channel
     # As if the broker had yet to confirm what it took.
     monkeypatch.setattr(channel, "_closed", lambda tag, multiple: iter(()))

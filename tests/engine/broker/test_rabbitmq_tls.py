@@ -44,7 +44,7 @@ def test_messages_are_confirmed_over_tls_and_a_frozen_broker_is_waited_for_once(
     try:
         due_entry(app)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rabbitmq, "PATIENCE", 1.0)
+            patch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 1.0)
             started = time.monotonic()
             run(scheduler)
             # As long as it takes without TLS; the handshake alone would be given 20 s.

@@ -45,7 +45,7 @@ def proxy(broker: Server) -> Iterator[FaultProxy]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "PATIENCE", 0.5)
+    monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT", 0.5)
 
 
 def entries_in(messages: list[dict[str, Any]]) -> list[str]:

@@ -63,7 +63,7 @@ def test_a_silent_broker_is_waited_for_once_a_step(
     silent: SilentBroker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publisher, "PATIENCE", 0.5)
+    monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT", 0.5)
     scheduler = make_scheduler(
         broker_url=f"{kind}://127.0.0.1:{silent.port}//", broker_connection_timeout=0.5
     )
@@ -82,7 +82,7 @@ def test_a_beat_that_waits_for_a_silent_broker_ends_when_it_is_told_to(
 ) -> None:
     # Far longer than this test may take.
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(publisher, "PATIENCE", 600.0)
+    monkey.setattr(publisher, "CONFIRM_TIMEOUT", 600.0)
     scheduler = make_scheduler(broker_url=f"redis://127.0.0.1:{silent.port}/0")
     due_entry(app)
 
@@ -108,19 +108,19 @@ def test_a_broker_that_falls_silent_is_asked_once_a_step(
     new_server: Callable[..., Server],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publisher, "PATIENCE", 0.5)
+    monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT", 0.5)
     broker = new_server()
     scheduler = make_scheduler(broker_url=broker.url())
     due_entry(app, "before")
     run(scheduler)
     asked: list[str] = []
-    real = publisher._ask
+    real = publisher._ping_error
 
     def noted(channel: object) -> str:
         asked.append(real(channel))
         return asked[-1]
 
-    monkeypatch.setattr(publisher, "_ask", noted)
+    monkeypatch.setattr(publisher, "_ping_error", noted)
     opened: list[int] = []
     monkeypatch.setattr(scheduler.dispatcher, "_open", lambda: opened.append(1))
     broker.freeze()

@@ -243,8 +243,8 @@ def test_an_auditor_that_was_overtaken_does_not_schedule_the_same_time_again(
     auditor: Reconciler = slow._auditor
     look = auditor._store.changed_page
 
-    def overtaken(cursor: str, count: int, pass_over: int, known: Mapping[str, str]) -> Page:
-        seen = look(cursor, count, pass_over, known)
+    def overtaken(cursor: str, count: int, pass_over: int, digests: Mapping[str, str]) -> Page:
+        seen = look(cursor, count, pass_over, digests)
         for _ in range(3):
             fast._auditor._next = 0.0
             fast._step()

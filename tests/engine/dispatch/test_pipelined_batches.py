@@ -103,7 +103,7 @@ def test_a_connection_that_breaks_loses_and_doubles_nothing(
     for _ in range(40):
         if scheduler._step() > 0 and len(queued(client)) >= COUNT:
             break
-        scheduler._away_wait = 0.0
+        scheduler._redis_wait = 0.0
     assert runs(client) == EACH
 
 

@@ -243,7 +243,7 @@ def test_a_static_entry_whose_key_is_no_hash_is_reported_and_left(
     client.set("redbeat:orders", "precious")
     beat_with(orders=ORDERS, other=ORDERS)
     assert client.get("redbeat:orders") == "precious"
-    assert "'orders' could not be written" in caplog.text
+    assert "Could not write the static entry 'orders'" in caplog.text
     assert client.zscore("redbeat::schedule", "redbeat:other") is not None
 
 

@@ -108,7 +108,7 @@ def test_a_broken_policy_is_repaired_by_a_reset(
         operations.edit_policy("orders", {"grace": 5})
     # What does not need it goes on.
     operations.pause("orders")
-    with pytest.raises(InvalidEntryError, match="set the policy anew, or reset it"):
+    with pytest.raises(InvalidEntryError, match="set the policy again, or reset it"):
         operations.resume("orders")
     assert operations.edit_policy("orders", {"grace": 5}, reset=None).policy == '{"grace": 5}'
     operations.resume("orders")

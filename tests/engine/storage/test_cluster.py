@@ -120,7 +120,7 @@ def test_what_the_broker_says_of_a_cluster_counts_for_the_schedule(
 def test_a_node_that_became_a_replica_is_asked_again(app: Celery) -> None:
     scheduler = RedBeatScheduler(app)
     scheduler._step()
-    assert scheduler._away(ReadOnlyError("You can't write against a read only replica.")) > 0
+    assert scheduler._unreachable(ReadOnlyError("You can't write against a read only replica.")) > 0
     scheduler._step()
     assert scheduler.lock is not None
     scheduler.close()

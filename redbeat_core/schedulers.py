@@ -132,7 +132,7 @@ class RedBeatScheduler(Scheduler):
             clock=self.clock,
             token=token,
         )
-        self.dispatcher = Publisher(app, config.delivery, client)
+        self.publisher = Publisher(app, config.delivery, client)
         self.lazy = LazyArguments()
         self.runner = BatchRunner(
             BeatContext(
@@ -141,7 +141,7 @@ class RedBeatScheduler(Scheduler):
                 store=self.store,
                 clock=self.clock,
                 lease=self.lease,
-                publisher=self.dispatcher,
+                publisher=self.publisher,
                 lazy=self.lazy,
                 scheduler=self,
                 lock_key=self.lock_key,
@@ -193,7 +193,7 @@ class RedBeatScheduler(Scheduler):
                 logger.info("beat: Releasing lock")
             self._leading = False
             self.lease.stop()
-            self.dispatcher.close()
+            self.publisher.close()
         super().close()
 
     def setup_schedule(self) -> None:
@@ -280,9 +280,9 @@ class RedBeatScheduler(Scheduler):
         self._leading = True
         self._installed = False
         self._standing_by_for = ""
-        mode = self.dispatcher.choose_mode()
+        mode = self.publisher.choose_mode()
         logger.info("beat: Acquired lock, leading as %s", self.lease.token)
-        logger.info("beat: Delivery is %s: %s", mode, self.dispatcher.reason)
+        logger.info("beat: Delivery is %s: %s", mode, self.publisher.reason)
         if not self.lock_key and mode == AT_LEAST_ONCE:
             logger.warning(
                 "beat: Without a lock (redbeat_lock_key) and with delivery %s several beats may "
@@ -358,7 +358,7 @@ class RedBeatScheduler(Scheduler):
             # Another thread uses the others, and calls this too as soon as they fail.
             self.store.client.connection_pool.disconnect(inuse_connections=False)
         self._wakeup.reconnect()
-        self.dispatcher.close(reason)
+        self.publisher.close(reason)
 
     def _warn_of_unused_hooks(self) -> None:
         """Log a warning about overridden methods that only celery-redbeat's loop calls."""
@@ -376,7 +376,7 @@ class RedBeatScheduler(Scheduler):
     def _facts(self) -> dict[str, Any]:
         return {
             "role": "leader" if self._leading else "standby",
-            "delivery": self.dispatcher.mode,
+            "delivery": self.publisher.mode,
             "timezone": str(self.app.timezone),
             "lease": self.lock_timeout,
             "max_interval": self.max_interval,

@@ -23,14 +23,13 @@ from redbeat_core.signals import interrupts_let_through
 from redbeat_core.storage.connection import UNREACHABLE, is_cluster
 from redbeat_core.storage.errors import error_text
 
-from .delivery import AT_LEAST_ONCE, EXACTLY_ONCE, Confirmation, PublishResult
-from .rabbitmq import CONFIRM_TIMEOUT, SHUTDOWN_TIMEOUT, BoundedConnection, ConfirmingChannel
+from .delivery import AT_LEAST_ONCE, EXACTLY_ONCE, BrokerLink, Confirmation, PublishResult
+from .rabbitmq import CONFIRM_TIMEOUT, BoundedConnection, ConfirmingChannel, RabbitMQLink
 from .redis_capture import CapturingChannel, Commands, declare_once
-from .redis_publish import Push, push
+from .redis_publish import SILENT, RedisLink, with_replies
+from .unconfirmed import UnconfirmedLink
 
 logger = get_logger("celery.beat")
-
-_SILENT = "the broker does not answer"
 
 
 class Publisher:
@@ -48,6 +47,7 @@ class Publisher:
         self._client = schedule_client
         self._connection: Any = None
         self._producer: Any = None
+        self._link: BrokerLink | None = None
         self.mode = AT_LEAST_ONCE if delivery == "auto" else delivery
         self.reason = ""
         self._undecided = False
@@ -75,18 +75,19 @@ class Publisher:
             self.reason = "the schedule is on a Redis Cluster"
             return self.mode
         try:
-            self._open()
+            link = self._open()
             channel = self._producer.channel
-            if not isinstance(channel, CapturingChannel):
+            if not link.captures:
                 self.reason = f"the broker is no Redis ({self._connection.transport.driver_type})"
-            elif not _same_server(channel.client, self._client):  # type: ignore[attr-defined]
+            elif not _same_server(channel.client, self._client):
                 self.reason = "the broker is another Redis server"
-            elif _user(channel.client) != _user(self._client):  # type: ignore[attr-defined]
+            elif _user(channel.client) != _user(self._client):
                 # The schedule's user may not be allowed to write the broker's queues.
                 self.reason = "the broker's URL has another user than the schedule's"
             else:
                 self.server = _run_id(self._client) or _address(self._client)
                 self.mode = EXACTLY_ONCE
+                link.in_commit = True
                 self.reason = "the broker is the schedule's Redis server"
         except Exception as exc:
             # The answer is unknown, whatever the error: at-least-once is safe.
@@ -103,11 +104,11 @@ class Publisher:
 
         :returns: why publishing is impossible now; empty: it is possible.
         """
-        if self._producer is not None:
-            trouble = self._connection_error()
-            if not trouble or self._is_blocked():
+        if self._link is not None:
+            trouble = self._link.error()
+            if not trouble or self._link.is_blocked():
                 return trouble
-            if trouble == _SILENT:
+            if trouble == SILENT:
                 # A new connection may block just as long: let the tick end first.
                 self.close(trouble)
                 return trouble
@@ -126,7 +127,7 @@ class Publisher:
         if self._undecided:
             # A short failure must not keep this beat in the weaker mode for as long as it leads.
             return self.reason
-        if self._producer is None:
+        if self._link is None:
             try:
                 self._open()
             except Exception as exc:
@@ -152,22 +153,15 @@ class Publisher:
         commands: Commands = []
         receipts: list[Confirmation] = []
         try:
-            if self._producer is None or not self._is_whole():
+            link = self._link
+            if link is None or not link.is_whole():
                 raise ConnectionError(self._lost_reason or "the connection to the broker was lost")
-            channel = self._producer.channel
-            if isinstance(channel, CapturingChannel):
-                channel.commands = commands
-            confirms = isinstance(channel, ConfirmingChannel)
-            if confirms:
-                if alone:
-                    channel.wait_for_confirms()
-                channel.receipts = receipts
+            link.begin_message(commands, receipts, alone=alone)
             # Beat never waits for a result: without this the result backend subscribes to each
             # result's channel.
             with denied_join_result():
                 result = send(self._producer)
-            if confirms and alone:
-                channel.wait_for_confirms()
+            link.end_message(alone=alone)
             return PublishResult(
                 getattr(result, "id", None) or task_id, commands, receipts=receipts
             )
@@ -181,7 +175,7 @@ class Publisher:
     @property
     def collects(self) -> bool:
         """Whether messages are captured, as commands for a Redis."""
-        return self._producer is not None and isinstance(self._producer.channel, CapturingChannel)
+        return self._link is not None and self._link.captures
 
     def wait_for_confirms(
         self, sent: Sequence[PublishResult], *, push: bool = True
@@ -190,94 +184,29 @@ class Publisher:
 
         :param push: False: do not send captured commands.
         """
-        if self._producer is not None and isinstance(self._producer.channel, ConfirmingChannel):
-            channel = self._producer.channel
-            try:
-                channel.wait_for_confirms()
-            except Exception as exc:
-                error = error_text(exc)
-                channel.give_up(error)
-                if not self._is_blocked():
-                    self.close(error)
+        if self._link is not None:
+            results, lost = self._link.confirm(sent, push=push)
+            if lost:
+                self.close(lost)
         elif self.mode != EXACTLY_ONCE:
-            sent = self._pushed(sent, push)
+            results = with_replies(sent, [], self._lost_reason or "it was not sent")
+        else:
+            results = list(sent)
         # If the connection was lost and closed while more messages were published, the receipts of
         # its messages hold the error.
-        down = self._producer is None or self._is_blocked()
-        return [_with_refusal(result, down) for result in sent]
-
-    def _pushed(self, sent: Sequence[PublishResult], push_now: bool) -> list[PublishResult]:
-        """Send the captured commands to the broker, unless *push_now* is False."""
-        captured = [result for result in sent if result.commands and not result.error]
-        pushes: list[Push] = []
-        lost = self._lost_reason or "it was not sent"
-        if push_now and self.collects:
-            commands = [result.commands for result in captured]
-            pushes, problem = push(self._producer.channel.pool, commands)
-            if problem is not None:
-                lost = f"the connection to the broker was lost: {problem}"
-                self.close(lost)
-        replies = iter(pushes)
-        results = []
-        for result in sent:
-            if result.commands and not result.error:
-                reply = next(replies, None)
-                taken, refusal = (reply.taken, reply.refusal) if reply else (False, "")
-                error = "" if taken else refusal or lost
-                down = not (taken or refusal)
-                result = replace(result, commands=[], error=error, broker_down=down)
-            results.append(result)
-        return results
-
-    def _is_whole(self) -> bool:
-        """Whether the producer still has its original, live channel: after an error kombu may
-        leave a closed one, or replace it by one that does not capture."""
-        channel = self._producer.channel
-        connection = getattr(channel, "connection", None)
-        if channel is None or connection is None:
-            return False
-        if isinstance(connection, BoundedConnection):
-            return bool(connection.connected)
-        return self.mode != EXACTLY_ONCE or isinstance(channel, CapturingChannel)
+        down = self._link is None or self._is_blocked()
+        return [_with_refusal(result, down) for result in results]
 
     def _is_blocked(self) -> bool:
-        """Whether the broker blocks publishers at present, on a live connection."""
-        if self._producer is None or not self._is_whole():
-            return False
-        return bool(getattr(self._producer.channel.connection, "blocked", False))
+        return self._link is not None and self._link.is_blocked()
 
-    def _connection_error(self) -> str:
-        """Return why the open connection cannot take messages; empty: it can."""
-        if not self._is_whole():
-            return "the connection to the broker was lost"
-        channel = self._producer.channel
-        if isinstance(channel.connection, BoundedConnection):
-            return channel.connection.look()
-        if self.mode != EXACTLY_ONCE and isinstance(channel, CapturingChannel):
-            trouble = _ping_error(channel)
-            if trouble and trouble != _SILENT:
-                # The first PING may only have revealed that the server closed an idle connection.
-                trouble = _ping_error(channel)
-            return trouble
-        return ""
-
-    def _is_broker_down(self, exc: BaseException | None) -> bool:
-        if self._producer is None or not self._is_whole() or self._is_blocked():
+    def _is_broker_down(self, exc: BaseException) -> bool:
+        link = self._link
+        if link is None or not link.is_whole() or link.is_blocked():
             return True
-        channel = self._producer.channel
-        if isinstance(channel, ConfirmingChannel):
-            # The connection is alive: this message caused the error.
-            return False
-        errors = (*self._connection.connection_errors, *self._connection.channel_errors)
-        while exc is not None:
-            if isinstance(exc, exceptions.TimeoutError | exceptions.ReadOnlyError):
-                return True
-            if isinstance(exc, errors):
-                return bool(_ping_error(channel))
-            exc = exc.__cause__ or exc.__context__
-        return False
+        return link.is_broker_error(exc)
 
-    def _open(self) -> None:
+    def _open(self) -> BrokerLink:
         connection = self.app.connection_for_write()
         make = connection.create_transport
 
@@ -305,34 +234,36 @@ class Publisher:
         except Exception:
             _abandon(connection)
             raise
-        if isinstance(channel, ConfirmingChannel):
-            exchanges = (queue.exchange for queue in self.app.amqp.queues.values())
-            channel.fanouts = {item.name for item in exchanges if item and item.type == "fanout"}
         self._connection = connection
-        self._producer = self.app.amqp.Producer(channel, auto_declare=False)
+        producer = self._producer = self.app.amqp.Producer(channel, auto_declare=False)
+        errors = (*connection.connection_errors, *connection.channel_errors)
+        link: BrokerLink
         if isinstance(channel, CapturingChannel):
-            declare_once(self._producer)
+            declare_once(producer)
+            link = RedisLink(producer, errors)
+        elif isinstance(channel, ConfirmingChannel):
+            exchanges = (queue.exchange for queue in self.app.amqp.queues.values())
+            fanouts = {item.name for item in exchanges if item and item.type == "fanout"}
+            link = RabbitMQLink(producer, fanouts)
+        else:
+            link = UnconfirmedLink(producer, errors)
+        self._link = link
+        return link
 
     def close(self, reason: str = "") -> None:
         """Close the connection to the broker; :meth:`prepare` opens a new one.
 
         :param reason: the error that made it unusable: then no closing handshake is made.
         """
-        connection = self._connection
-        producer = self._producer
-        self._connection = self._producer = None
-        if connection is None:
+        connection, link = self._connection, self._link
+        self._connection = self._producer = self._link = None
+        if connection is None or link is None:
             return
         self._lost_reason = reason
-        channel = producer.channel
-        if isinstance(channel, ConfirmingChannel):
-            channel.give_up(reason or "the connection was closed")
+        link.begin_close(reason)
         if reason:
             _abandon(connection)
             return
-        if isinstance(channel.connection, BoundedConnection):
-            # The broker may not answer, and beat must end soon.
-            channel.connection.patience = SHUTDOWN_TIMEOUT
         try:
             connection.release()
         except Exception as exc:
@@ -345,19 +276,6 @@ def _abandon(connection: Any) -> None:
         connection.collect(socket_timeout=CONFIRM_TIMEOUT)
     except Exception as exc:
         logger.debug("beat: leaving the broker connection: %s", exc)
-
-
-def _ping_error(channel: Any) -> str:
-    """Return why the Redis broker of *channel* does not answer a PING; empty: it answers."""
-    if not isinstance(channel, CapturingChannel):
-        return "the channel is no Redis channel"
-    try:
-        channel.client.ping()  # type: ignore[attr-defined]
-    except exceptions.TimeoutError:
-        return _SILENT
-    except Exception as exc:
-        return f"the broker cannot be asked: {exc}"
-    return ""
 
 
 def _with_refusal(sent: PublishResult, down: bool) -> PublishResult:

@@ -9,7 +9,7 @@ or cannot route (a queue that was deleted meanwhile) does not. Only the publishe
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from typing import Any
@@ -20,7 +20,8 @@ from kombu.transport import pyamqp
 from redbeat_core.signals import interrupted
 from redbeat_core.storage.errors import error_text
 
-from .delivery import Confirmation
+from .delivery import Confirmation, PublishResult, whole_channel
+from .redis_capture import Commands
 
 #: Seconds that a broker may take for a reply before it counts as down.
 CONFIRM_TIMEOUT = 5.0
@@ -286,3 +287,67 @@ class BoundedConnection(pyamqp.Connection):  # type: ignore[misc, unused-ignore]
 
     def _unblock(self) -> None:
         self.blocked = False
+
+
+class RabbitMQLink:
+    """A connection to RabbitMQ: every message is confirmed, many at a time."""
+
+    captures = False
+
+    def __init__(self, producer: Any, fanouts: Collection[str]) -> None:
+        """:param fanouts: names of the exchanges that may have no queue."""
+        self._producer = producer
+        self.in_commit = False
+        producer.channel.fanouts = fanouts
+
+    def begin_message(
+        self, commands: Commands, receipts: list[Confirmation], *, alone: bool
+    ) -> None:
+        channel = self._producer.channel
+        if alone:
+            channel.wait_for_confirms()
+        channel.receipts = receipts
+
+    def end_message(self, *, alone: bool) -> None:
+        if alone:
+            self._producer.channel.wait_for_confirms()
+
+    def confirm(
+        self, results: Sequence[PublishResult], *, push: bool
+    ) -> tuple[list[PublishResult], str]:
+        channel = self._producer.channel
+        lost = ""
+        if isinstance(channel, ConfirmingChannel):
+            try:
+                channel.wait_for_confirms()
+            except Exception as exc:
+                error = error_text(exc)
+                channel.give_up(error)
+                lost = "" if self.is_blocked() else error
+        return list(results), lost
+
+    def is_whole(self) -> bool:
+        channel = whole_channel(self._producer)
+        return channel is not None and bool(channel.connection.connected)
+
+    def is_blocked(self) -> bool:
+        return self.is_whole() and bool(self._producer.channel.connection.blocked)
+
+    def error(self) -> str:
+        if not self.is_whole():
+            return "the connection to the broker was lost"
+        error: str = self._producer.channel.connection.look()
+        return error
+
+    def is_broker_error(self, exc: BaseException | None) -> bool:
+        # The connection is alive: the message caused the error.
+        return False
+
+    def begin_close(self, reason: str) -> None:
+        channel = self._producer.channel
+        if isinstance(channel, ConfirmingChannel):
+            channel.give_up(reason or "the connection was closed")
+        connection = getattr(channel, "connection", None)
+        if not reason and isinstance(connection, BoundedConnection):
+            # The broker may not answer, and beat must end soon.
+            connection.patience = SHUTDOWN_TIMEOUT

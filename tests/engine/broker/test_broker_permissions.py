@@ -29,8 +29,8 @@ def test_a_schedules_user_that_may_not_write_the_queues_keeps_no_run_from_its_qu
     scheduler = RedBeatScheduler(app)
     due_entry(app)
     run(scheduler)
-    assert scheduler.dispatcher.mode == (AT_LEAST_ONCE if separate else EXACTLY_ONCE)
-    assert ("another user" in scheduler.dispatcher.reason) is separate
+    assert scheduler.publisher.mode == (AT_LEAST_ONCE if separate else EXACTLY_ONCE)
+    assert ("another user" in scheduler.publisher.reason) is separate
     assert len(queued(client)) == 1
     scheduler.close()
     app.close()

@@ -30,8 +30,8 @@ def test_what_the_broker_confirmed_is_counted(
     entries = [due_entry(app, f"e{n}", args=[n]) for n in range(30)]
     scheduler = make_on_rabbit()
     run(scheduler)
-    assert scheduler.dispatcher.mode == "at-least-once"
-    assert scheduler.dispatcher.reason == "the broker is no Redis (amqp)"
+    assert scheduler.publisher.mode == "at-least-once"
+    assert scheduler.publisher.reason == "the broker is no Redis (amqp)"
     told = {event.subject: event.data for event in log(app, events.RUN_DISPATCHED)}
     messages = {message["redbeat"]["entry"]: message for message in rabbit.take(queue)}
     assert set(messages) == set(told) == {entry.name for entry in entries}
@@ -160,12 +160,12 @@ def test_a_broker_that_blocks_publishers_is_waited_for(
         run(scheduler)
         assert set(failures(app)) == set(names)
         assert "short of memory or disk" in failures(app)["e0"]
-        connection = scheduler.dispatcher._connection
+        connection = scheduler.publisher._connection
         for _ in range(3):
             later(scheduler)
             run(scheduler)
         # The connection is kept: what is in it comes once, not once per attempt.
-        assert scheduler.dispatcher._connection is connection
+        assert scheduler.publisher._connection is connection
         assert len(log(app, events.RUN_FAILED)) == len(names)
     finally:
         rabbit.alarm(False)
@@ -289,7 +289,7 @@ def test_messages_under_way_on_a_connection_that_breaks_at_the_next_one_are_sent
     due_entry(app, "before")
     scheduler = make_on_rabbit()
     run(scheduler)
-    channel = scheduler.dispatcher._producer.channel
+    channel = scheduler.publisher._producer.channel
     send = channel._basic_publish
     under_way: list[int] = []
 

@@ -76,7 +76,7 @@ def test_a_queue_that_hangs_is_waited_for_as_long_and_the_connection_stays(
     due_entry(app, "before")
     run(scheduler)
     monkeypatch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 1.0)
-    channel = scheduler.dispatcher._producer.channel
+    channel = scheduler.publisher._producer.channel
     # As if the broker had yet to confirm what it took.
     monkeypatch.setattr(channel, "_closed", lambda tag, multiple: iter(()))
     due_entry(app, "orders")
@@ -84,7 +84,7 @@ def test_a_queue_that_hangs_is_waited_for_as_long_and_the_connection_stays(
     scheduler._step()
     assert 0.9 < time.monotonic() - started < 2.5
     assert "did not confirm" in failures(app)["orders"]
-    assert scheduler.dispatcher._producer.channel is channel
+    assert scheduler.publisher._producer.channel is channel
 
 
 def test_a_beat_that_is_told_to_end_does_not_wait_for_a_frozen_broker(

@@ -64,7 +64,7 @@ def test_many_messages_are_one_round_trip(
 ) -> None:
     scheduler = make_scheduler(broker_url=broker.url())
     run(scheduler)
-    assert scheduler.dispatcher.mode == AT_LEAST_ONCE
+    assert scheduler.publisher.mode == AT_LEAST_ONCE
     for number in range(200):
         due_entry(app, f"entry {number}", args=[number])
     client = broker.client()
@@ -275,13 +275,13 @@ def test_a_message_that_is_filled_is_the_one_that_celery_makes(
 ) -> None:
     scheduler = make_scheduler(broker_url=broker.url())
     sent_by_celery: list[str] = []
-    publish = scheduler.dispatcher.publish
+    publish = scheduler.publisher.publish
 
     def noted(task_id: str, *args: Any, **more: Any) -> PublishResult:
         sent_by_celery.append(task_id)
         return publish(task_id, *args, **more)
 
-    monkeypatch.setattr(scheduler.dispatcher, "publish", noted)
+    monkeypatch.setattr(scheduler.publisher, "publish", noted)
     run(scheduler)
     for _ in range(4):
         due_entry(app, args=[1, "é"], options={"priority": 3, "countdown": 5})

@@ -14,7 +14,7 @@ import pytest
 from celery import Celery
 
 from redbeat_core import RedBeatScheduler, events
-from redbeat_core.broker import publisher
+from redbeat_core.broker import publisher, redis_publish
 from tests.support.server import Server
 from tests.support.stepping import due_entry, log, run
 from tests.support.waiting import wait_for
@@ -114,20 +114,20 @@ def test_a_broker_that_falls_silent_is_asked_once_a_step(
     due_entry(app, "before")
     run(scheduler)
     asked: list[str] = []
-    real = publisher._ping_error
+    real = redis_publish.ping_error
 
     def noted(channel: object) -> str:
         asked.append(real(channel))
         return asked[-1]
 
-    monkeypatch.setattr(publisher, "_ping_error", noted)
+    monkeypatch.setattr(redis_publish, "ping_error", noted)
     opened: list[int] = []
-    monkeypatch.setattr(scheduler.dispatcher, "_open", lambda: opened.append(1))
+    monkeypatch.setattr(scheduler.publisher, "_open", lambda: opened.append(1))
     broker.freeze()
     try:
         due_entry(app)
         run(scheduler)
     finally:
         broker.thaw()
-    assert asked == [publisher._SILENT]
+    assert asked == [redis_publish.SILENT]
     assert opened == []

@@ -52,7 +52,7 @@ def test_a_message_in_another_database_with_a_prefix_is_kombus_own(
     due_entry(scheduler.app, "plain")
     due_entry(scheduler.app, "fancy", options={"queue": "other", "priority": 6})
     run(scheduler)
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     with redis.Redis.from_url(broker, decode_responses=True) as broker_client:
         assert broker_client.llen("pre:shop") == 1
         assert broker_client.llen("pre:other\x06\x166") == 1
@@ -158,9 +158,9 @@ def test_a_commit_for_another_server_does_nothing(
     scheduler._step()
     client.delete("shop")
     due_entry(app)
-    scheduler.dispatcher.server = "0123456789"
+    scheduler.publisher.server = "0123456789"
     run(scheduler)
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     assert len(queued(client)) == 1
 
 

@@ -126,7 +126,7 @@ def test_a_fault_loses_and_doubles_nothing(
         drive(scheduler, ledger.requests)
     finally:
         scheduler.close()
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     ledger.check()
     assert ledger.requests() == {trigger: 1}
     assert store_for(app).get("fixed") is not None
@@ -142,7 +142,7 @@ def test_a_broker_that_cannot_be_asked_twice_does_not_cost_the_better_mode(
     for _ in range(2):
         proxy.inject("INFO", UNSENT)
     drive(scheduler, lambda: queued(client))
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     scheduler.close()
 
 
@@ -166,7 +166,7 @@ def test_a_fault_of_a_commit_sends_no_message_to_another_broker_twice(
         proxy.deliver_late()
         go_on(scheduler, elsewhere)
         scheduler.close()
-        assert scheduler.dispatcher.mode == "at-least-once"
+        assert scheduler.publisher.mode == "at-least-once"
         ledger.check()
 
 

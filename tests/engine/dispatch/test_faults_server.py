@@ -157,7 +157,7 @@ def test_a_replica_that_is_not_yet_promoted_is_waited_for(
     replica.replicaof("NO", "ONE")
     wait_for(lambda: scheduler._step() >= 0 and len(queued(replica)) == len(NAMES) + 2)
     run(scheduler)
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     for books in (ledger, after):
         books.move_to(replica)
         books.check()
@@ -205,6 +205,6 @@ def test_a_primary_that_became_a_replica_and_keeps_its_connections_is_left(
     ledger = Ledger(replica, {"after": 3600.0})
     wait_for(lambda: scheduler.tick() == 0 and len(queued(replica)) == 2)
     ledger.check()
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     # It hears there of changes, too.
     wait_for(lambda: replica.pubsub_numsub("redbeat::events")[0][1] == 1)

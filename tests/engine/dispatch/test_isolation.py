@@ -189,7 +189,7 @@ def test_what_one_entry_raises_in_any_step_is_its_own(
         # And once more, if it is tried again.
         time.sleep(0.06)
         run_until_rest(scheduler)
-    assert scheduler.dispatcher.mode == delivery
+    assert scheduler.publisher.mode == delivery
     told = log(app, events.RUN_FAILED, events.ENTRY_INVALID)
     assert {event.subject for event in told} <= {"bad"}
     if raised and not STEPS[step].late and "bad" not in runs(queue):

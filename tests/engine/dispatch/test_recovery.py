@@ -31,8 +31,8 @@ def test_a_connection_lost_while_a_queue_is_declared_costs_one_attempt(
     scheduler._step()
     due_entry(app, "first", options={"queue": "fresh"})
     due_entry(app, "second")
-    assert scheduler.dispatcher.prepare() == ""
-    channel = scheduler.dispatcher._producer.channel
+    assert scheduler.publisher.prepare() == ""
+    channel = scheduler.publisher._producer.channel
     failures = [redis.ConnectionError("lost on the way")]
 
     def bind(*args: Any, **kwargs: Any) -> Any:
@@ -56,8 +56,8 @@ def test_a_channel_that_went_away_is_made_anew(
 ) -> None:
     scheduler = make_scheduler()
     scheduler._step()
-    assert scheduler.dispatcher.prepare() == ""
-    producer = scheduler.dispatcher._producer
+    assert scheduler.publisher.prepare() == ""
+    producer = scheduler.publisher._producer
     if lost == "closed":
         producer.channel.close()
     else:
@@ -67,7 +67,7 @@ def test_a_channel_that_went_away_is_made_anew(
         scheduler.batch.backoff.broker_until = 0.0
         scheduler.batch.backoff.clear()
         scheduler._step()
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     assert len(queued(client)) == 1
 
 

@@ -35,7 +35,7 @@ def test_two_beats_that_claim_the_same_run(
         slow, fast = (make_scheduler(**conf) for _ in range(2))
         for one in (slow, fast):
             run(one)
-            assert one.dispatcher.mode == mode
+            assert one.publisher.mode == mode
     assert ("may each enqueue a run" in caplog.text) is (mode == AT_LEAST_ONCE)
     due_entry(app)
     work_of = slow.batch.work_of

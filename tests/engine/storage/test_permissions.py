@@ -58,7 +58,7 @@ def test_a_user_with_the_documented_permissions_can_run_a_schedule(server: Serve
     scheduler._start()
     run(scheduler)
     client = server.client()
-    assert scheduler.dispatcher.mode == delivery.EXACTLY_ONCE
+    assert scheduler.publisher.mode == delivery.EXACTLY_ONCE
     # One of kombu's lists for each step of priority.
     assert len(queued(client, "shop-slow")) == 3
     assert len(queued(client, "shop-slow\x06\x163")) == 2

@@ -167,7 +167,7 @@ def test_the_schedule_is_found_through_a_sentinel(
     scheduler = RedBeatScheduler(app)
     scheduler._step()
     assert scheduler._leading
-    assert scheduler.dispatcher.mode == "exactly-once"
+    assert scheduler.publisher.mode == "exactly-once"
     assert scheduler.store.database == 3
     with server.client(db=3) as client:
         assert client.zscore("redbeat::schedule", "redbeat:orders") is not None
@@ -189,7 +189,7 @@ def test_what_sentinels_name_is_not_one_server_for_want_of_an_address(
     scheduler = RedBeatScheduler(app)
     due_entry(app)
     run(scheduler)
-    assert scheduler.dispatcher.mode == "at-least-once"
+    assert scheduler.publisher.mode == "at-least-once"
     assert len(queued(client)) == 1
     scheduler.close()
     app.close()

@@ -49,13 +49,14 @@ class Rabbit:
         self._program = program("rabbitmq-server")
         # Names of nodes are looked up at a daemon, which would outlive the node that started it.
         self._epmd = program("epmd")
-        self.port, self._names_port, self._peers_port = free_port(), free_port(), free_port()
+        self.port = self._names_port = self._peers_port = self.tls_port = 0
         self._directory = Path(tempfile.mkdtemp(prefix="redbeat-test-rabbit-"))
-        self.tls_port = free_port() if tls else 0
+        self._tls = tls
         self.certificate = self._directory / "certificate.pem"
         self._process: subprocess.Popen[bytes] | None = None
         self._names: subprocess.Popen[bytes] | None = None
         self._refusing = False
+        self._started = False
 
     @property
     def pid(self) -> int:
@@ -82,15 +83,23 @@ class Rabbit:
             self.thaw()
             self.admit()
             return self
-        self._write_settings()
-        if self._names is None or self._names.poll() is not None:
-            words = [self._epmd, "-port", str(self._names_port), "-address", "127.0.0.1"]
-            self._names = self._run(words)
-        self._process = self._run([self._program])
-        self._refusing = False
-        wait_for(self._settled, 60, what="RabbitMQ")
-        assert self.running, f"RabbitMQ did not start:\n{self.log()}"
-        return self
+        for _ in range(1 if self._started else 3):
+            if not self._started:
+                self._choose_ports()
+            self._write_settings()
+            if self._names is None or self._names.poll() is not None:
+                words = [self._epmd, "-port", str(self._names_port), "-address", "127.0.0.1"]
+                self._names = self._run(words)
+            self._process = self._run([self._program])
+            self._refusing = False
+            wait_for(self._settled, 60, what="RabbitMQ")
+            if self.running:
+                self._started = True
+                return self
+            # Another program may have taken a port since it was found free.
+            if "eaddrinuse" not in self.log():
+                break
+        raise AssertionError(f"RabbitMQ did not start:\n{self.log()}")
 
     def stop(self) -> None:
         """End the node politely (SIGTERM)."""
@@ -135,10 +144,7 @@ class Rabbit:
         """End the node and remove its files."""
         if self.running:
             self.kill()
-        if self._names is not None:
-            self._names.kill()
-            self._names.wait(15)
-            self._names = None
+        self._end_names()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     # Its queues
@@ -178,6 +184,17 @@ class Rabbit:
             connection.channel().queue_delete(queue)
 
     # How it is run
+
+    def _choose_ports(self) -> None:
+        self._end_names()
+        self.port, self._names_port, self._peers_port = free_port(), free_port(), free_port()
+        self.tls_port = free_port() if self._tls else 0
+
+    def _end_names(self) -> None:
+        if self._names is not None:
+            self._names.kill()
+            self._names.wait(15)
+            self._names = None
 
     def _write_settings(self) -> None:
         folder = self._directory

@@ -26,6 +26,7 @@ from .waiting import wait_for
 
 #: Debian's scripts; those in /usr/sbin change to another user first.
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+ERLANG = Path("/usr/lib/erlang/bin")
 REMEDY = "apt-get install --no-install-recommends rabbitmq-server"
 
 
@@ -121,19 +122,22 @@ class Rabbit:
         """Close all connections and take no new ones: for clients as good as stopped, and much
         sooner over."""
         self._refusing = True
-        self._control("suspend_listeners")
-        self._control("close_all_connections", "a test")
+        self._tell(
+            "rabbit_maintenance:suspend_all_client_listeners(), "
+            'rabbit_networking:close_connections(rabbit_networking:connections(), "a test").'
+        )
 
     def admit(self) -> None:
         """Take connections again."""
         if self._refusing:
-            self._control("resume_listeners")
+            self._tell("rabbit_maintenance:resume_all_client_listeners().")
             self._refusing = False
 
     def alarm(self, on: bool) -> None:
         """Let the node find that it has no memory left, so that it blocks all publishers; or
         that it has enough again."""
-        self._control("set_vm_memory_high_watermark", "0.0000001" if on else "0.9")
+        part = "0.0000001" if on else "0.9"
+        self._tell(f"vm_memory_monitor:set_vm_memory_high_watermark({part}).")
 
     def log(self) -> str:
         """What the node wrote so far."""
@@ -258,16 +262,27 @@ class Rabbit:
                 preexec_fn=end_with_parent,
             )
 
-    def _control(self, *words: str) -> None:
-        subprocess.run(
-            [program("rabbitmqctl"), *words],
+    def _tell(self, expression: str) -> None:
+        """Let the node evaluate some Erlang."""
+        call = shutil.which("erl_call", path=f"{ERLANG}{os.pathsep}{os.environ.get('PATH', '')}")
+        if call is None:
+            words = [program("rabbitmqctl"), "eval", expression]
+        else:
+            # Erlang's own, which need not start an Erlang to speak to one: milliseconds.
+            cookie = (self._directory / ".erlang.cookie").read_text()
+            words = [call, "-sname", "rabbit@localhost", "-c", cookie, "-e"]
+        done = subprocess.run(
+            words,
             cwd=self._directory,
             env=self._environment(),
-            stdin=subprocess.DEVNULL,
+            input=f"{expression}\n",
+            text=True,
             capture_output=True,
             timeout=60,
-            check=True,
         )
+        said = done.stdout.replace(" ", "").strip()
+        assert done.returncode == 0, done.stderr
+        assert said in ("{ok,ok}", "ok"), said
 
     def _settled(self) -> bool:
         """Whether it has either come up or given up."""

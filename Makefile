@@ -4,11 +4,13 @@
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test soak bench lint format clean
 
 help:
 	@echo "make demo    a server, a worker, a scheduler and the console, all on this machine"
 	@echo "make test    the whole test suite"
+	@echo "make soak    the tests that try many cases, for hours: before a release, and before a change"
+	@echo "             of recurrence, of planning or of what is stored and sent is called done"
 	@echo "make bench   measure this project beside celery-redbeat, into docs/benchmarks.md"
 	@echo "make lint    style, types and import contracts"
 	@echo "make format  put the code into the project's format"
@@ -19,6 +21,9 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/dev.stamp
+	@TEST_EFFORT=soak $(BIN)/python -m pytest -m "hypothesis or thorough" --ignore=tests/demo $(ARGS)
 
 bench: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks $(ARGS)

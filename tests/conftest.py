@@ -23,6 +23,7 @@ import pytest
 import redis
 from celery import Celery
 
+from tests.support import effort
 from tests.support.processes import Processes
 from tests.support.rabbit import Rabbit
 from tests.support.server import REDIS, VALKEY, Server
@@ -129,11 +130,25 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give hypothesis the seed of the run, unless it was given one."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(effort.SEED)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give those that try many cases the time that a slow machine needs for them."""
     for item in items:
-        if item.get_closest_marker("thorough"):
+        if effort.EFFORT == effort.SOAK:
+            item.add_marker(pytest.mark.timeout(4 * 3600))
+        elif item.get_closest_marker("thorough"):
             item.add_marker(pytest.mark.timeout(600))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was tried, and how to try the same again."""
+    terminalreporter.write_line(effort.summary())
 
 
 @pytest.hookimpl(wrapper=True)

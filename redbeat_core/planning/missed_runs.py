@@ -115,6 +115,11 @@ class _Runs:
         """Whether no more are to be found."""
         return self._coming is None
 
+    def covers(self, first: datetime) -> bool:
+        """Whether *first* is among the runs that were found, so that none is found in vain."""
+        with self._lock:
+            return self.start <= first and (not self._found or first <= self._found[-1])
+
     def between(
         self, first: datetime, now: datetime, limit: int
     ) -> tuple[list[datetime], datetime | None, bool]:
@@ -153,7 +158,7 @@ def _runs_of(timing: BaseSchedule, first: datetime, dst: DstPolicy) -> _Runs:
     kept = _kept(key, dst)
     # What ended of a set may only have been given up: it is sought again.
     ended = bool(kept) and kept[0].ended and isinstance(timing, rrule_set)
-    if not kept or ended or first < kept[0].start:
+    if not kept or ended or not kept[0].covers(first):
         kept[:] = [_Runs(timing, first, dst)]
     return kept[0]
 

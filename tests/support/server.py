@@ -7,7 +7,9 @@ that it keeps over restarts, is stopped by its process id, and its files are gon
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -50,14 +52,17 @@ def program(kind: str) -> str:
     return str(found)
 
 
+#: Below those that systems give to outgoing connections, which may take the port of a server while
+#: it is down for a restart; also the port 10,000 above, which a Cluster node takes as well.
+_PORTS = range(10_000, 22_768)
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on right now, low enough for a Cluster node, which
-    takes the port 10,000 above it as well."""
+    """A loopback port that nobody listens on right now."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port <= 55535:
+        port = random.SystemRandom().choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
 
 

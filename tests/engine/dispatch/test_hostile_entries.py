@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from redbeat_core import RedBeatScheduler, events
@@ -22,6 +22,7 @@ from redbeat_core.dispatch.isolation import Isolation
 from redbeat_core.entries.codec import encode_meta
 from redbeat_core.entries.record import HASH_FIELDS, json_object
 from redbeat_core.storage.schedule_store import store_for
+from tests.support.effort import examples
 from tests.support.json_values import TEXTS, VALUES, with_member
 from tests.support.server import Server
 from tests.support.stepping import run
@@ -282,9 +283,7 @@ def test_any_value_at_any_place(client: redis.Redis, make_scheduler: Make) -> No
     scheduler = make_scheduler()
     numbers = count()
 
-    @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @examples(60, HealthCheck.function_scoped_fixture)
     @given(st.lists(st.lists(st.tuples(PLACES, TEXTS), min_size=1, max_size=3), max_size=5))
     def holds(entries: list[list[tuple[tuple[str, str], str]]]) -> None:
         bad = {f"bad {next(numbers)}": places for places in entries}

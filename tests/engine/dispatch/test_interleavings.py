@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from celery.schedules import schedule
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from redbeat import RedBeatSchedulerEntry as Original
 
@@ -19,6 +19,7 @@ from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry
 from redbeat_core.operations import OperationError, Operations
 from redbeat_core.storage.schedule_store import store_for
 from tests.support.bystander import QUEUE, SCHEDULE, Bystander
+from tests.support.effort import examples
 from tests.support.faulty import FaultProxy
 from tests.support.server import Server
 from tests.support.shop import make_app
@@ -248,11 +249,7 @@ def stage(request: pytest.FixtureRequest, server: Server) -> Iterator[Stage]:
     proxy.close()
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(40, HealthCheck.function_scoped_fixture)
 @given(script=st.lists(TURN, max_size=16))
 def test_whatever_others_do_meanwhile_nothing_is_lost_doubled_or_brought_back(
     stage: Stage, script: list[list[tuple[str, str]]]

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from celery.schedules import BaseSchedule, crontab, schedule
 from dateutil.rrule import FR, MO, weekday
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from redbeat_core.entries.codec import (
@@ -27,6 +27,7 @@ from redbeat_core.entries.codec import (
     to_timestamp,
 )
 from redbeat_core.schedules import rrule
+from tests.support.effort import examples
 from tests.unit.strategies import crontabs, intervals, rules
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -57,7 +58,7 @@ def refusal(text: str) -> str:
     return str(caught.value)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.one_of(intervals, crontabs.filter(lambda c: not _sets(c)), rules()))
 def test_a_schedule_comes_back_as_it_was(made: BaseSchedule) -> None:
     back = round_trip(made)
@@ -358,7 +359,7 @@ def _typed(draw: st.DrawFn) -> dict[str, Any]:
     return {"__type__": kind} | {name: draw(_JSON | st.integers(0, 12)) for name in names}
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(500)
 @given(
     st.one_of(
         st.text(),

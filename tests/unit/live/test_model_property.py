@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from redbeat_core import events
@@ -19,6 +19,7 @@ from redbeat_core.events import Changes, Event, Link, Reconciled, Sequencer, Sna
 from redbeat_tui.live.filter import parse_filter
 from redbeat_tui.live.listing import SORTS, Listing
 from redbeat_tui.live.model import Delta, Model
+from tests.support.effort import examples
 from tests.support.rows import NOW, definition, outcome, paused
 
 NAMES = ("a", "b", "ç")
@@ -173,7 +174,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @example(
     [
         ("create", "a", 0),
@@ -222,7 +223,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(CHANGES, st.booleans())
 def test_many_changes_in_one_pass_are_the_same_as_one_by_one(
     rounds: list[list[tuple[int, int | None]]], reverse: bool

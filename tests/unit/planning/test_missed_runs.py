@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -206,6 +207,19 @@ def test_an_interval_of_a_second_runs_86400_times_a_day_whatever_the_delays() ->
         nominal += timedelta(seconds=1)
         record = EntryRecord("x", decided.score, due=decided.mark(now.timestamp()))
     assert runs == 86400
+
+
+def test_an_absence_of_years_of_one_entry_costs_no_other_of_the_same_schedule() -> None:
+    timing = crontab(minute="*", app=APP)
+    years_ago = NOW - 3650 * DAY
+    assert len(backlog(timing, years_ago, NOW).times) > 1
+    # Not by walking the five million minutes up to the first that is asked for.
+    first = NOW - 1000 * MINUTE
+    started = time.thread_time()
+    found = backlog(timing, first, NOW)
+    assert time.thread_time() - started < 0.5
+    assert list(found.times) == [first + n * MINUTE for n in range(1001)]
+    assert list(backlog(timing, years_ago, NOW).times[:2]) == [years_ago, years_ago + MINUTE]
 
 
 def test_gaps_add_up() -> None:

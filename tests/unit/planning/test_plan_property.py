@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.schedules import crontab, schedule
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core.entries.policy import SKIP_GRACE, Policy
 from redbeat_core.entries.record import EntryRecord
 from redbeat_core.planning import missed_runs
 from redbeat_core.planning.plan import Plan, RunsNotMade, plan
+from tests.support.effort import examples
 
 APP = Celery(set_as_current=False)
 APP.conf.update(timezone="UTC", enable_utc=True)
@@ -134,7 +135,7 @@ waits = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(case=cases(), policy=policies, waits=waits, listed=st.sampled_from([7, 8, 20, 10000]))
 def test_each_nominal_time_ends_as_one_of_run_missed_and_skipped(
     case: Case, policy: Policy, waits: list[float], listed: int
@@ -159,7 +160,7 @@ def test_each_nominal_time_ends_as_one_of_run_missed_and_skipped(
             assert all(at + timedelta(seconds=policy.jitter) > now for at in waiting)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(case=cases(), policy=policies, away=st.floats(0, 40000), late=st.floats(0, 0.3))
 def test_what_is_run_after_an_absence_is_as_the_policy_says(
     case: Case, policy: Policy, away: float, late: float
@@ -185,7 +186,7 @@ def test_what_is_run_after_an_absence_is_as_the_policy_says(
     assert missed + skipped == len(came_due) - len(expected)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     case=cases(),
     policy=policies,
@@ -221,7 +222,7 @@ def test_start_end_and_max_runs_are_kept(
         assert len(it.runs) == most or len(ended) == len(allowed)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(case=cases(), seconds=st.floats(0.001, 1e5), wait=st.floats(0.01, 50))
 def test_jitter_is_stable_and_ends_before_the_next_nominal_time(
     case: Case, seconds: float, wait: float

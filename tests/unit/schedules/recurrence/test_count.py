@@ -8,11 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import DstPolicy, next_occurrence, occurrences, rrule
 from redbeat_core.schedules.recurrence.floating_rule import Rule
+from tests.support.effort import examples
 from tests.unit.strategies import rule_arguments
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -23,7 +24,7 @@ starts = st.datetimes(datetime(2015, 1, 1), datetime(2016, 1, 1))
 spans = st.timedeltas(timedelta(0), timedelta(days=900))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(300)
 @given(rule_arguments(), starts, st.lists(spans, min_size=1, max_size=3))
 def test_counting_by_days_is_counting_one_by_one(
     arguments: dict[str, Any], start: datetime, passed: list[timedelta]
@@ -39,7 +40,7 @@ def test_counting_by_days_is_counting_one_by_one(
         assert rule.count_before(at) == sum(time < at for time in times)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(150)
 @given(rule_arguments(), starts, st.integers(1, 60), spans)
 def test_a_rule_with_a_count_is_the_beginning_of_the_rule_without(
     arguments: dict[str, Any], start: datetime, count: int, passed: timedelta

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core.entries.record import EntryRecord
@@ -27,6 +27,7 @@ from redbeat_core.schedules.types import rrule_set as rule_sets
 from redbeat_core.schedules.types.next_run import next_look
 from redbeat_core.schedules.types.rrule import FIELDS
 from redbeat_core.schedules.types.rrule_set import GivenUp
+from tests.support.effort import examples
 
 MONDAY = datetime(2026, 8, 3, 12, tzinfo=UTC)
 THURSDAY = datetime(2026, 8, 6, 23, 59, 59, tzinfo=UTC)
@@ -64,7 +65,7 @@ rules = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.lists(rules, min_size=1, max_size=2), st.lists(rules, max_size=2), st.integers(0, 60 * 1440)
 )
@@ -200,7 +201,7 @@ def test_a_set_of_which_nothing_is_left_is_refused_as_one_that_never_runs(
         parse_schedule(f"DTSTART;TZID={zone}:20260101T000000 {text}", now=MONDAY)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(rules, min_size=1, max_size=2),
     st.lists(rules, max_size=3),

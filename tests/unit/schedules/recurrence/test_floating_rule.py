@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from dateutil.rrule import rrule as dateutil_rrule
 from dateutil.rrule import weekday
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import never_runs, next_occurrence, occurrences, rrule
+from tests.support.effort import examples
 from tests.unit.strategies import moments, rule_arguments
 
 NOW = datetime(2026, 5, 5, 5, 0, 0, tzinfo=UTC)
@@ -34,7 +35,7 @@ def until(horizon: datetime, moments: list[datetime]) -> list[datetime]:
     return [moment for moment in moments if moment <= horizon]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(
     rule_arguments(freqs=(0, 1, 2, 3)),
     moments(2015, 2020),
@@ -55,7 +56,7 @@ def test_rules_of_days_and_slower_occur_when_dateutil_says(
     assert until(horizon, ours) == brute_force(theirs, after, 5, horizon)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(
     rule_arguments(freqs=(4, 5, 6)),
     moments(2019, 2020),
@@ -81,7 +82,7 @@ def test_rules_below_a_day_occur_when_dateutil_says(
     assert found == brute_force(theirs, after, len(found), horizon)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(rule_arguments(freqs=(0, 1, 2, 3)), moments(2010, 2020), st.integers(1, 30))
 def test_count_ends_a_rule_where_dateutil_ends_it(
     arguments: dict[str, Any], start: datetime, count: int

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import (
@@ -28,6 +28,7 @@ from redbeat_core.schedules import (
 )
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, TICK, next_change, offset_at
 from redbeat_core.schedules.types.next_run import runs_after
+from tests.support.effort import examples
 from tests.unit.strategies import ZONES, crontabs, moments, rules, schedules, written_moments
 from tests.unit.strategies import zones as all_zones
 
@@ -141,14 +142,14 @@ def test_count_counts_across_a_change() -> None:
     assert {moment.astimezone(BERLIN).hour for moment in found} == {9}
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(rules(), moments(2020, 2030))
 def test_a_rule_never_gives_an_instant_twice_nor_goes_back(made: rrule, now: datetime) -> None:
     found = occurrences(made, anchor=None, now=now, count=10)
     assert all(before < after for before, after in pairwise([now, *found]))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(rules(), moments(2020, 2030))
 def test_a_walk_gives_the_same_runs_as_single_steps(made: rrule, now: datetime) -> None:
     walked = occurrences(made, anchor=None, now=now, count=5)
@@ -160,7 +161,7 @@ def test_a_walk_gives_the_same_runs_as_single_steps(made: rrule, now: datetime) 
     assert [moment for moment in steps if moment is not None] == walked
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(crontabs, st.sampled_from(ZONES), moments(2010, 2030), st.integers(-200, 200))
 def test_a_crontab_runs_when_its_clock_shows_the_time(
     made: crontab, zone: str, somewhere: datetime, minutes: int
@@ -181,7 +182,7 @@ def test_a_crontab_runs_when_its_clock_shows_the_time(
             assert shown.isoweekday() % 7 in made.day_of_week
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(crontabs, moments(2010, 2030), st.integers(1, 3 * 24 * 60))
 def test_a_crontab_in_utc_misses_no_minute(made: crontab, now: datetime, minutes: int) -> None:
     made = in_zone("UTC", made)
@@ -251,7 +252,7 @@ def test_both_passes_of_a_repeated_hour_come_one_after_the_other() -> None:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     crontabs | rules(),
     st.sampled_from(ZONES),
@@ -298,7 +299,7 @@ def test_the_clocks_of_a_late_year_change_as_those_of_a_year_alike() -> None:
             assert offset_at(end, zone) == offset_at(at, zone)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(150)
 @given(
     schedules(),
     written_moments(),
@@ -328,7 +329,7 @@ def test_the_answer_does_not_depend_on_the_zone_in_which_the_moment_is_written(
     assert answers == answers[:1] * 3
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.sampled_from(ZONES), written_moments(), all_zones)
 def test_an_offset_and_its_change_do_not_depend_on_the_zone_of_the_moment(
     name: str, moment: datetime, there: tzinfo

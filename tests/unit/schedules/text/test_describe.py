@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.schedules import BaseSchedule, crontab, schedule
-from hypothesis import given, settings
+from hypothesis import given
 from redbeat.schedules import rrule as their_rrule
 
 from redbeat_core.schedules import ScheduleError, describe, occurrences, parse_schedule
 from redbeat_core.schedules.types.next_run import runs_after
+from tests.support.effort import cases, examples, random_numbers
 from tests.unit.strategies import schedules
 
 NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
@@ -262,9 +263,10 @@ def within_weeks(made: BaseSchedule) -> list[datetime]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(cases(60)))
 def test_the_days_and_times_in_the_words_of_a_crontab_are_those_of_its_runs(seed: int) -> None:
-    dice = random.Random(seed)
+    dice = random_numbers(seed)
     days = dice.choice([{*range(7)}, {*range(5)}, {5, 6}, {*dice.sample(range(7), 2)}, {seed % 7}])
     field = ",".join(str((day + 1) % 7) for day in days) if len(days) < 7 else "*"
     minute = dice.choice(["0", "30", some(dice, 60, 7)])
@@ -273,9 +275,10 @@ def test_the_days_and_times_in_the_words_of_a_crontab_are_those_of_its_runs(seed
     check_against_the_runs(made, days, within_weeks(made))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(cases(60)))
 def test_the_days_and_times_in_the_words_of_a_rule_are_those_of_its_runs(seed: int) -> None:
-    dice = random.Random(seed)
+    dice = random_numbers(seed)
     days = {*dice.sample(range(7), dice.randrange(1, 6))}
     named = ",".join(("MO", "TU", "WE", "TH", "FR", "SA", "SU")[day] for day in days)
     hours = ",".join(map(str, dice.sample(range(24), dice.randrange(1, 6))))
@@ -330,7 +333,7 @@ def test_anything_is_described_without_an_error(made: Any, words: str) -> None:
     assert describe(made) == words
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(schedules())
 def test_every_schedule_has_words_on_one_line(made: BaseSchedule) -> None:
     words = describe(made)
@@ -339,9 +342,10 @@ def test_every_schedule_has_words_on_one_line(made: BaseSchedule) -> None:
     assert "<" not in words
 
 
+@pytest.mark.thorough
 def test_rules_in_the_same_words_occur_at_the_same_times() -> None:
-    """2,000 rules of few parts, so that many have their words in common."""
-    dice = random.Random(9)
+    """Thousands of rules of few parts, so that many have their words in common."""
+    dice = random_numbers()
     runs: dict[str, tuple[str, list[datetime]]] = {}
     shared = 0
     choices = {
@@ -355,7 +359,7 @@ def test_rules_in_the_same_words_occur_at_the_same_times() -> None:
         "BYEASTER": ("-2", "0"),
         "BYSECOND": ("0,30",),
     }
-    for _ in range(2000):
+    for _ in range(cases(2000, enough=2000)):
         names = ["FREQ", *dice.sample(list(choices)[1:], dice.randrange(5))]
         text = ";".join(f"{name}={dice.choice(choices[name])}" for name in names)
         try:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from celery.schedules import BaseSchedule, crontab, schedule
 from dateutil.rrule import FR, MO, WE
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
 
@@ -22,6 +22,7 @@ from redbeat_core.schedules import (
     parse_schedule,
     rrule,
 )
+from tests.support.effort import examples
 from tests.unit.strategies import schedules
 
 NOW = datetime(2026, 5, 5, 5, 17, 42, 123, tzinfo=UTC)
@@ -287,7 +288,7 @@ def test_an_unknown_zone_of_the_caller_is_named() -> None:
         parse_schedule("FREQ=DAILY", "Nowhere")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(schedules())
 def test_the_text_of_a_schedule_says_the_same_schedule(made: BaseSchedule) -> None:
     before = datetime(2000, 1, 1, tzinfo=UTC)
@@ -358,7 +359,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(500)
 @given(
     st.one_of(
         st.text(max_size=60),

@@ -1,6 +1,6 @@
 """Whatever is typed or stored is read as a schedule or refused with a named error, at once.
 
-50,000 texts for people's way of writing and 50,000 definitions in JSON of every type of schedule,
+Thousands of texts for people's way of writing and of definitions in JSON of every type of schedule,
 and policies: valid ones, cut, spliced, repeated, with characters and numbers exchanged for nasty
 ones. The bound on each is of processor time, and of a first time, with every cache empty; what
 exceeds it is tried again before it counts:
@@ -28,10 +28,13 @@ from redbeat_core.schedules import (
     next_occurrence,
     parse_schedule,
 )
+from tests.support.effort import cases, random_numbers
 from tests.unit.cold import first_time
 from tests.unit.schedules.types.test_next_run import NOW
 
-SHARDS, CASES = 10, 5000
+SHARDS, CASES = 10, cases(5000)
+#: Entries take longer, and policies have less to get wrong.
+FEWER = cases(1000)
 #: Seconds of processor time for one case.
 BOUND = 0.05
 
@@ -292,7 +295,7 @@ def test_a_long_run_of_one_character_is_read_at_once(run: str, end: str) -> None
 @pytest.mark.thorough
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_whatever_is_typed_is_a_schedule_or_a_named_error(shard: int) -> None:
-    dice = random.Random(shard)
+    dice = random_numbers(f"typed {shard}")
     read: list[str] = []
 
     def check(text: str) -> None:
@@ -317,7 +320,7 @@ def test_whatever_is_typed_is_a_schedule_or_a_named_error(shard: int) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_whatever_is_stored_is_a_schedule_or_a_named_error(shard: int) -> None:
-    dice = random.Random(1000 + shard)
+    dice = random_numbers(f"stored {shard}")
     read: list[str] = []
 
     def check(text: str) -> None:
@@ -354,15 +357,15 @@ def check_that_it_goes_on(text: str) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_an_entry_of_whatever_is_stored_is_shown_and_runs_or_says_why_not(shard: int) -> None:
-    dice = random.Random(2000 + shard)
-    for _ in range(CASES // 5):
+    dice = random_numbers(f"entry {shard}")
+    for _ in range(FEWER):
         within_bounds(check_that_it_goes_on, mutated_definition(dice, DEFINITIONS))
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_whatever_is_stored_as_a_policy_is_one_or_a_named_error(shard: int) -> None:
-    dice = random.Random(3000 + shard)
+    dice = random_numbers(f"policy {shard}")
     read: list[str] = []
 
     def check(text: str) -> None:
@@ -373,9 +376,9 @@ def test_whatever_is_stored_as_a_policy_is_one_or_a_named_error(shard: int) -> N
         else:
             read.append(text)
 
-    for _ in range(CASES // 5):
+    for _ in range(FEWER):
         within_bounds(check, mutated_policy(dice))
-    assert len(read) > CASES / 250
+    assert len(read) > FEWER / 50
     for text in read:
         members = members_of(text)
         assert members_of(encode_policy(members)) == members

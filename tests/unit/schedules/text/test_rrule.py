@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from redbeat_core.schedules import (
     ScheduleError,
@@ -15,11 +15,12 @@ from redbeat_core.schedules import (
     rrule_set,
 )
 from redbeat_core.schedules.text.rrule import parse_rule
+from tests.support.effort import examples
 from tests.unit.schedules.types.test_next_run import NOW
 from tests.unit.strategies import rules, sets
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(rules() | sets())
 def test_the_text_of_a_rule_says_it_also_where_it_never_runs(made: rrule | rrule_set) -> None:
     text = format_schedule(made)

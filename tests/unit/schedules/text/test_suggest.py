@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import ScheduleError, parse_schedule
 from redbeat_core.schedules.text.suggest import suggest_schedule
+from tests.support.effort import examples
 from tests.unit.schedules.types.test_next_run import NOW
 
 
@@ -74,7 +75,7 @@ _PHRASES = (
 _WORDS = st.sampled_from(_PHRASES.split())
 
 
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 @given(st.lists(_WORDS, max_size=7).map(" ".join))
 def test_what_is_shown_as_a_guess_can_be_typed(typed: str) -> None:
     try:

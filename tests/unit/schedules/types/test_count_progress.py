@@ -8,12 +8,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from redbeat_core.schedules import DstPolicy, next_occurrence, rrule, rrule_set
 from redbeat_core.schedules.types.count_progress import progress_text, restore_progress
 from tests.support.counting import counted_from
+from tests.support.effort import examples
 from tests.unit.cold import forget_everything
 from tests.unit.strategies import rule_arguments, written_moments, zones
 
@@ -25,7 +26,7 @@ START_OF_ALL = datetime(2010, 10, 20, 1, 30, tzinfo=UTC)
 spans = st.timedeltas(timedelta(0), timedelta(days=900))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(200)
 @given(
     st.lists(rule_arguments(), min_size=1, max_size=3),
     st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"]),
@@ -66,7 +67,7 @@ def at_or_after(start: datetime, moment: datetime | timedelta) -> datetime:
     return max(start, moment).astimezone(moment.tzinfo)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(100)
 @given(
     rule_arguments(),
     st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"]),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery.schedules import BaseSchedule, crontab, schedule
 from celery.utils.time import remaining
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
 
@@ -23,6 +23,7 @@ from redbeat_core.schedules import (
     rrule,
 )
 from redbeat_core.schedules.types.next_run import MISSED_LIMIT
+from tests.support.effort import examples
 from tests.unit.strategies import crontabs, intervals, moments, rules
 
 NOW = datetime(2026, 5, 5, 5, 0, 0, tzinfo=UTC)
@@ -98,7 +99,7 @@ def test_no_occurrences_are_none() -> None:
     assert occurrences(schedule(30), anchor=None, now=NOW, count=0) == []
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.one_of(intervals, crontabs, rules()), moments(2020, 2030), st.integers(0, 10**6))
 def test_advance_lands_on_the_run_after_now(
     made: BaseSchedule, nominal: datetime, seconds: int
@@ -110,7 +111,7 @@ def test_advance_lands_on_the_run_after_now(
         assert step.next == next_occurrence(made, nominal)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.timedeltas(timedelta(milliseconds=10), timedelta(days=40)),
     moments(2020, 2030),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from celery.schedules import crontab, schedule
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from redbeat.schedules import rrule as their_rrule
 
@@ -24,6 +24,7 @@ from redbeat_core.schedules import (
 )
 from redbeat_core.schedules.recurrence.zones import TICK
 from redbeat_core.schedules.types.next_run import runs_after
+from tests.support.effort import examples
 from tests.unit.strategies import (
     anchored_intervals,
     crontabs,
@@ -45,7 +46,7 @@ by_the_calendar = st.one_of(
 )
 
 
-@settings(deadline=None)
+@examples(100)
 @given(by_the_calendar, moments(2015, 2030), policies, st.integers(0, 9))
 def test_it_is_the_last_of_the_runs_that_were(
     timing: BaseSchedule, start: datetime, dst: DstPolicy, number: int
@@ -59,7 +60,7 @@ def test_it_is_the_last_of_the_runs_that_were(
     assert previous_occurrence(timing, runs[-1] + TICK, dst) == runs[-1]
 
 
-@settings(deadline=None)
+@examples(100)
 @given(by_the_calendar, moments(2015, 2030), policies)
 def test_no_run_lies_between_it_and_the_time(
     timing: BaseSchedule, moment: datetime, dst: DstPolicy
@@ -139,7 +140,7 @@ def test_a_time_needs_a_zone() -> None:
         list(between(crontab(), NOW.replace(tzinfo=None), NOW))
 
 
-@settings(deadline=None)
+@examples(100)
 @given(by_the_calendar, moments(2015, 2030), st.timedeltas(timedelta(0), timedelta(days=900)))
 def test_between_are_the_runs_that_next_finds_one_after_the_other(
     timing: BaseSchedule, start: datetime, length: timedelta

@@ -14,12 +14,13 @@ from celery import Celery
 from celery.schedules import schedstate
 from dateutil.rrule import FR, MO, WEEKLY
 from dateutil.rrule import rrule as dateutil_rrule
-from hypothesis import given, settings
+from hypothesis import given
 from redbeat.schedules import rrule as their_rrule
 
 from redbeat_core.schedules import rrule
 from redbeat_core.schedules.types.base import NEVER
 from redbeat_core.schedules.types.rrule import FIELDS
+from tests.support.effort import examples
 from tests.unit.strategies import rules
 
 START = datetime(2026, 1, 5, 9, 0, 0, tzinfo=UTC)
@@ -106,7 +107,7 @@ def test_a_rule_equals_nothing_else() -> None:
     assert made() != "FREQ=WEEKLY"
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(rules())
 def test_copies_and_pickles_are_equal(rule: rrule) -> None:
     for twin in (copy.copy(rule), copy.deepcopy(rule), pickle.loads(pickle.dumps(rule))):

@@ -18,7 +18,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import BaseSchedule, crontab, schedstate, schedule
 from celery.schedules import solar as celery_solar
 from dateutil.tz import gettz, tzstr
-from hypothesis import given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from redbeat_core.entries.codec import (
@@ -42,6 +42,7 @@ from redbeat_core.schedules import (
     zoned_crontab,
 )
 from redbeat_core.schedules.types.base import NEVER
+from tests.support.effort import examples
 from tests.unit.strategies import moments, schedules, suns
 
 NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
@@ -62,7 +63,7 @@ def times(made: BaseSchedule, count: int = 5, after: datetime = NOW, **more: Any
     return [run.astimezone(BERLIN).strftime("%d %H:%M") for run in found]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(schedules())
 def test_every_schedule_is_read_as_it_was_written(made: BaseSchedule) -> None:
     back = unwired(wire(made))
@@ -71,7 +72,7 @@ def test_every_schedule_is_read_as_it_was_written(made: BaseSchedule) -> None:
     assert wire(back) == wire(made)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(schedules())
 def test_copies_and_pickles_of_every_schedule_are_equal(made: BaseSchedule) -> None:
     for twin in (copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
@@ -81,7 +82,7 @@ def test_copies_and_pickles_of_every_schedule_are_equal(made: BaseSchedule) -> N
             assert hash(twin) == hash(made)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(schedules(), moments(2020, 2030))
 def test_every_schedule_goes_forward_and_answers_beat(made: BaseSchedule, now: datetime) -> None:
     walk = occurrences(made, anchor=None, now=now, count=5)
@@ -280,7 +281,7 @@ def test_an_excluded_local_time_is_left_out_however_often_it_comes() -> None:
         assert times(made, 1, eve, dst=dst) == ["26 02:30"]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(suns, moments(2020, 2030))
 def test_the_sun_does_what_celery_says(made: solar, now: datetime) -> None:
     theirs = celery_solar(made.event, made.lat, made.lon, nowfun=lambda: now)
@@ -299,7 +300,7 @@ def test_the_sun_does_what_celery_says(made: solar, now: datetime) -> None:
     assert next_occurrence(theirs, now) == ours
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(suns, moments(2020, 2030), st.integers(0, 86_400))
 def test_an_event_of_the_sun_has_one_time(made: solar, now: datetime, seconds: int) -> None:
     first, second, third = occurrences(made, anchor=None, now=now, count=3)

@@ -157,7 +157,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     @classmethod
     def from_record(cls, record: EntryRecord, app: Celery | None = None) -> RedBeatSchedulerEntry:
-        """Return the entry of *record*. Its schedule is shared: do not change it.
+        """Return the entry of *record*. It shares its schedule with others: do not change that.
 
         :raises DecodeError: the record is invalid.
         """

@@ -157,7 +157,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
 
     @classmethod
     def from_record(cls, record: EntryRecord, app: Celery | None = None) -> RedBeatSchedulerEntry:
-        """Return the entry of *record*. Its schedule is shared: do not change it.
+        """Return the entry of *record*. It shares its schedule with others: do not change that.
 
         :raises DecodeError: the record is invalid.
         """
@@ -194,7 +194,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
         return max(due, self._now())
 
     def _has_only_its_making(self) -> bool:
-        """Whether the schedule is a rule with COUNT whose only run is at its creation."""
+        """Whether the entry is new, and the only run of its rule with COUNT is at its creation."""
         rule = self.schedule
         return bool(
             self._unsaved_and_never_run

@@ -323,7 +323,7 @@ class RedBeatScheduler(Scheduler):
         return max(0.0, min(due_in, LOOK_EVERY))
 
     def _maintain(self, step: str, work: Callable[[], None]) -> bool:
-        """Do *work*, whose failure must not stop the dispatch of entries; whether it succeeded."""
+        """Do *work*; return whether it succeeded. Its failure does not stop the dispatch."""
         try:
             work()
         except TROUBLE:

@@ -205,7 +205,7 @@ def _send(client: Any, portion: Sequence[Push]) -> None:
 
 
 def _in_portions(pushes: Sequence[Push]) -> Iterator[list[Push]]:
-    """Group small messages and send each large one alone: its failure must not affect others."""
+    """Group small messages; each large one is alone, so that its failure affects no other."""
     portion: list[Push] = []
     size = 0
     for item in pushes:

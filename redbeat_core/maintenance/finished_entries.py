@@ -29,7 +29,7 @@ class FinishedEntries:
         self._waiting: list[tuple[float, str]] = []
 
     def forget(self) -> None:
-        """Forget them all: they are found again."""
+        """Forget all entries: the reconciliation finds them again."""
         self._waiting.clear()
 
     def note(self, record: EntryRecord) -> None:

@@ -24,10 +24,12 @@ from .finished_entries import FinishedEntries
 
 #: Number of entries (about) that one check reads.
 LOOK_AT = 25
-#: Seconds between checks, and the most unchanged entries (about) that each check skips, if the last
-#: round over all entries found a change; and the same if it found none.
-LOOK_EVERY, PASS_OVER = 1.0, 250
-QUIET_EVERY, QUIET_OVER = 4.0, 750
+#: Seconds between checks if the last round over all entries detected a change, else QUIET_EVERY.
+LOOK_EVERY = 1.0
+QUIET_EVERY = 4.0
+#: Most unchanged entries (about) that a check skips after such a round, else QUIET_OVER.
+PASS_OVER = 250
+QUIET_OVER = 750
 
 
 class Reconciler:

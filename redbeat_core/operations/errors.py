@@ -10,7 +10,7 @@ class OperationError(Exception):
 
 
 class ReadOnlyError(OperationError):
-    """Changes are not allowed."""
+    """The operations are read-only: changes are not allowed."""
 
 
 class NotFoundError(OperationError):

@@ -38,7 +38,7 @@ SILENCE = 15.0
 #: Seconds of one wait for a message of the subscription.
 _POLL = 0.25
 RETRY_FIRST, RETRY_MOST = 0.2, 5.0
-#: Seconds without a message until a PING is sent, and seconds that its reply may take.
+#: Seconds without a message until a PING is sent, and seconds to wait for its reply.
 _QUIET, _ANSWER = 3.0, 2.0
 #: Number of entries in one comparison field by field.
 _COMPARED = 200

@@ -64,9 +64,10 @@ class Page:
     records: Sequence[EntryRecord] = ()
 
 
-#: Most invalid entries that every claim compares with their digests; and seconds between the claims
-#: that compare them if there are more.
-_COMPARED, _COMPARE_EVERY = 100, 1.0
+#: Most invalid entries that every claim compares with their digests.
+_COMPARED = 100
+#: Seconds between the claims that compare them if there are more.
+_COMPARE_EVERY = 1.0
 
 
 class ServerChangedError(Exception):

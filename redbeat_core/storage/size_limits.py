@@ -28,10 +28,10 @@ def may_be_for_size(exc: Exception) -> bool:
     return isinstance(exc, OSError | exceptions.ConnectionError)
 
 
-def refusal(client: Any, size: int, said: str, *, lost: bool) -> str:
+def refusal(client: Any, size: int, error: str, *, lost: bool) -> str:
     """Return the reason why a server, which answers again, refused a message of *size* bytes.
 
-    :param said: its error reply, or the error with which the connection ended.
+    :param error: its error reply, or the error with which the connection ended.
     :param lost: the connection ended without an error reply.
     :returns: empty if the connection was lost for another reason: the server accepts this size.
     :raises RedisError: the server does not answer.
@@ -42,7 +42,7 @@ def refusal(client: Any, size: int, said: str, *, lost: bool) -> str:
         return f"the message has {size:,} bytes, the server takes {min(limits):,}"
     if lost and len(limits) == len(_SETTINGS) and _setting(client, _FOR_ALL) in ("", "0"):
         return ""
-    return f"the server did not take the message, which has {size:,} bytes: {said}"
+    return f"the server did not take the message, which has {size:,} bytes: {error}"
 
 
 def _setting(client: Any, name: str) -> str:

@@ -104,7 +104,7 @@ local function advance(key, item)
 end
 
 -- Remove a run-now request and, if the item has fields, record its run as the entry's last one.
-local function take(stream_id, item)
+local function remove_request(stream_id, item)
   local key, before, fields, score = item[5], item[7], item[8], item[9]
   local err
   if #fields > 0 then
@@ -196,7 +196,7 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
       if kind == 'entry' then
         err = advance(key, item)
       elseif kind == 'trigger' then
-        err = take(key, item)
+        err = remove_request(key, item)
       end
       if err then
         unsend(commands, #commands)

@@ -1,4 +1,4 @@
-"""Who may write where: the mode that `auto` takes must be one that the server allows."""
+"""Tests Redis permissions: `auto` must choose a mode that the server's users allow."""
 
 from __future__ import annotations
 

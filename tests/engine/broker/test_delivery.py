@@ -1,4 +1,4 @@
-"""How runs reach the broker: exactly once on the schedule's own server, at least once elsewhere."""
+"""Tests delivery: exactly once on the schedule's own server, at least once on others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def journal(client: redis.Redis) -> Journal:
 
 
 def executed(client: redis.Redis) -> Counter[str]:
-    """How often each task id was executed."""
+    """Return how often each task id was executed."""
     return Counter(run.id for run in ran(client))
 
 
@@ -95,7 +95,7 @@ def test_a_trigger_is_dispatched_once_with_its_id_in_the_header(
 ) -> None:
     RedBeatSchedulerEntry("yearly", "shop.record", 365 * 86400, app=app).save()
     operations = Operations(store_for(app), app=app, actor="somebody@here")
-    # One is asked for before there is a beat at all.
+    # One request is made before any beat runs.
     triggers = [operations.trigger("yearly", note="early")]
     processes.worker()
     processes.beat(conf=LEASE)
@@ -141,13 +141,13 @@ def test_with_a_broker_elsewhere_runs_are_executed_and_an_absent_broker_is_waite
     for name in names:
         journal.wait_for_runs(name, 2)
 
-    # It might not come back to work by itself from a broker that went away.
+    # It may not recover by itself from an unreachable broker.
     worker.kill()
     broker.stop()
     failed = journal.wait(events.RUN_FAILED)
     assert failed.subject in names
     assert failed.data["reason"]
-    # The leader stays, and keeps its lease, for longer than that.
+    # The leader keeps its lease for longer than that.
     leader = client.get("redbeat::lock")
     lost_at = journal.seq
     for _ in range(3):
@@ -161,7 +161,7 @@ def test_with_a_broker_elsewhere_runs_are_executed_and_an_absent_broker_is_waite
         journal.wait_for_runs(name, 3, after=lost_at)
     assert len(journal.events(events.LEADER_CHANGED)) == 1
     assert runs_twice(journal.dispatched()) == []
-    # The run that failed was made after all, with the id that it always had.
+    # The retry of the failed run has the same task id.
     made = journal.dispatched(failed.subject, after=failed.seq)[0]
     assert made.data["nominal"] == failed.data["nominal"]
     assert beat.terminate() == 0
@@ -185,7 +185,7 @@ def test_an_entry_that_cannot_be_published_is_reported_and_delays_no_other(
     journal.wait_for_runs("plain", 4)
     assert journal.dispatched("odd") == []
     assert [e for e in journal.events(events.RUN_FAILED) if e.subject == "plain"] == []
-    # It runs as soon as it is put right.
+    # It runs as soon as it is repaired.
     RedBeatSchedulerEntry("odd", "shop.record", 0.5, app=app).save()
     journal.wait_for_runs("odd", 2)
 

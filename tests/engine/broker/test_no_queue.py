@@ -1,4 +1,4 @@
-"""A message that no queue on Redis would get is no run: it is told, and tried again."""
+"""Tests messages that no Redis queue would get: the failure is reported and retried."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lists(client: redis.Redis) -> set[Any]:
 
 
 def again(scheduler: RedBeatScheduler) -> None:
-    """A later look, when all waits are over."""
+    """Run the scheduler again after all backoff is over."""
     scheduler.batch.backoff.clear()
     run(scheduler)
 
@@ -59,7 +59,7 @@ def test_it_is_told_as_failed_and_the_entry_stays_where_it_is(
 def test_a_topic_that_nobody_listens_to_does_not_reach_the_dead_letters(
     app: Celery, client: redis.Redis, make_scheduler: Make
 ) -> None:
-    """kombu leaves these out for topics."""
+    """kombu does not use its dead-letter queue for topic exchanges."""
     due_entry(app, options={"queue": "topics", "exchange": "things", "routing_key": "other"})
     run(
         make_scheduler(
@@ -76,7 +76,7 @@ def test_a_topic_that_nobody_listens_to_does_not_reach_the_dead_letters(
 def test_a_queue_that_lost_its_binding_gets_it_again_with_the_next_attempt(
     app: Celery, client: redis.Redis, make_scheduler: Make
 ) -> None:
-    """As after a FLUSHALL of the broker: what was declared is not declared any more."""
+    """A FLUSHALL of the broker, for example, deletes declared bindings."""
     scheduler = make_scheduler(task_queues=[new_queue("shop"), TOPICS])
     options = {"queue": "topics", "exchange": "things", "routing_key": "thing.one"}
     due_entry(app, options=options)

@@ -1,4 +1,4 @@
-"""RabbitMQ as the broker: what it took is counted, what it did not take is told and tried again."""
+"""Tests RabbitMQ: confirmed messages are committed, others are reported and retried."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_message_that_no_queue_gets_counts_as_failed_until_one_does(
 def test_a_broadcast_that_nobody_listens_to_is_no_failure(
     app: Celery, make_on_rabbit: Steps, rabbit: Rabbit, queue: str
 ) -> None:
-    # As with Celery: who is not there does not get it, and it is not kept for them.
+    # As with Celery: a worker that does not run does not get it later.
     everybody = f"{queue}-everybody"
     due_entry(app, "all", options={"queue": everybody})
     broadcast: Any = Broadcast
@@ -164,7 +164,7 @@ def test_a_broker_that_blocks_publishers_is_waited_for(
         for _ in range(3):
             later(scheduler)
             run(scheduler)
-        # The connection is kept: what is in it comes once, not once per attempt.
+        # The connection is kept: its messages arrive once, not once per attempt.
         assert scheduler.publisher._connection is connection
         assert len(log(app, events.RUN_FAILED)) == len(names)
     finally:
@@ -212,7 +212,7 @@ def test_each_run_that_waits_for_the_broker_is_told_once_and_made_once(
     assert sorted(message["redbeat"]["entry"] for message in messages) == sorted(
         ["before", "before", *names]
     )
-    # Another outage is told anew.
+    # Another outage is reported again.
     rabbit.refuse()
     due_entry(app, "again")
     run(scheduler)
@@ -305,7 +305,7 @@ def test_messages_under_way_on_a_connection_that_breaks_at_the_next_one_are_sent
     names = {f"e{number}" for number in range(8)}
     for name in names:
         due_entry(app, name)
-    # Then it confirms none of them in time.
+    # Then it confirms none of the messages in time.
     rabbit.freeze()
     try:
         scheduler._step()
@@ -331,7 +331,7 @@ def test_at_most_once_loses_what_a_broker_that_goes_down_did_not_take_and_says_s
         run(scheduler)
         assert "at-most-once: it is not repeated" in failures(app)["lost"]
         assert runs_of(app, "lost") == 1
-        # Now that it is known to be down nothing more is given up.
+        # While the broker counts as down, no further message is lost.
         due_entry(app, "kept")
         later(scheduler)
         run(scheduler)

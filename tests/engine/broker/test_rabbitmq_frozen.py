@@ -1,4 +1,4 @@
-"""A RabbitMQ that freezes on an open connection is waited for once, and for nothing else."""
+"""Tests a RabbitMQ that freezes on an open connection: a tick waits for it only once."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def test_a_frozen_broker_does_not_hang_the_tick(
         started = time.monotonic()
         run(scheduler)
         assert "did not answer" in failures(app)["orders"]
-        # A new connection is taken, by the kernel, and is not answered either.
+        # The kernel accepts a new connection, on which the broker does not answer either.
         later(scheduler)
         run(scheduler)
-        # Far more than the two waits that there are, far less than waiting without end.
+        # Far more than the two waits, and far less than a wait without end.
         assert time.monotonic() - started < 10
         assert runs_of(app, "orders") == 0
     later(scheduler)
     run(scheduler)
     assert runs_of(app, "orders") == 1
     ids = ids_by_entry(rabbit.take(queue))
-    # It may be there twice, since nobody knew what became of the first; as the same task.
+    # It may be there twice, since the result of the first was unknown: with the same task id.
     assert {name: len(found) for name, found in ids.items()} == {"before": 1, "orders": 1}
 
 
@@ -77,7 +77,7 @@ def test_a_queue_that_hangs_is_waited_for_as_long_and_the_connection_stays(
     run(scheduler)
     monkeypatch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 1.0)
     channel = scheduler.publisher._producer.channel
-    # As if the broker had yet to confirm what it took.
+    # As if the broker had not yet confirmed the accepted message.
     monkeypatch.setattr(channel, "_closed", lambda tag, multiple: iter(()))
     due_entry(app, "orders")
     started = time.monotonic()
@@ -95,7 +95,7 @@ def test_a_beat_that_is_told_to_end_does_not_wait_for_a_frozen_broker(
     wait_for(lambda: runs_of(app, "orders") > 1, what="the first runs")
     rabbit.freeze()
     try:
-        # It waits for a confirmation by then, or is about to.
+        # By then it waits for a confirmation, or is about to.
         time.sleep(0.5)
         started = time.monotonic()
         assert beat.terminate() == 0

@@ -1,4 +1,4 @@
-"""Beats on RabbitMQ that are killed: nothing is lost, and what comes twice has the same task id."""
+"""Tests killed beats on RabbitMQ: no run is lost, and a repeated one has the same task id."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_beat_killed_between_publish_and_commit_gives_the_same_task_again(
         due_entry(app, "orders")
     assert first.wait() == -signal.SIGKILL
     assert commit.happened.is_set()
-    # It is published, and nobody knows.
+    # The message is published, and its confirmation is lost.
     assert journal.dispatched() == []
     second = processes.beat("second", conf=conf)
     told = journal.wait_for_runs("orders")
@@ -87,7 +87,7 @@ def test_a_beat_killed_between_publish_and_commit_gives_the_same_task_again(
 
 
 class RabbitLedger(Ledger):
-    """The same books, where the messages go to RabbitMQ."""
+    """The same records, with the messages in RabbitMQ."""
 
     def __init__(self, client: redis.Redis, every: dict[str, float]) -> None:
         super().__init__(client, every)
@@ -125,7 +125,7 @@ def test_beats_and_brokers_killed_at_random_lose_nothing(
         leader = pid_of(journal.wait_for_runs("e0", count=3, after=seen))
         time.sleep(random.uniform(0, 0.3))
         if number == kills // 2:
-            # Between its own confirmation and nothing there is the disk.
+            # RabbitMQ confirms a message only after it has written it to disk.
             rabbit.kill()
             rabbit.start()
         else:
@@ -134,7 +134,7 @@ def test_beats_and_brokers_killed_at_random_lose_nothing(
         seen = journal.seq
     journal.wait_for_runs("e0", count=3, after=seen)
     for one in beats.values():
-        # One that has only just started ends by the signal itself.
+        # A beat that has just started ends by the signal itself.
         assert one.terminate() in (0, -signal.SIGTERM)
     ledger.messages = rabbit.take(queue)
     ledger.check(twice=True)

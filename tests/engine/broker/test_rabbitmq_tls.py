@@ -1,4 +1,4 @@
-"""RabbitMQ over TLS: the same as without, and no longer waits when it falls silent."""
+"""Tests RabbitMQ over TLS: the same results, and no longer waits if it does not answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_messages_are_confirmed_over_tls_and_a_frozen_broker_is_waited_for_once(
         broker_url=secure.tls_url(),
         broker_use_ssl={"ca_certs": str(secure.certificate), "cert_reqs": ssl.CERT_REQUIRED},
         task_default_queue=queue,
-        # Longer than the waits that there are to be: nothing may wait for the end of TLS.
+        # Longer than the expected waits: nothing may wait for the TLS shutdown handshake.
         broker_connection_timeout=20,
     )
     for number in range(50):
@@ -47,11 +47,11 @@ def test_messages_are_confirmed_over_tls_and_a_frozen_broker_is_waited_for_once(
             patch.setattr(rabbitmq, "CONFIRM_TIMEOUT", 1.0)
             started = time.monotonic()
             run(scheduler)
-            # As long as it takes without TLS; the handshake alone would be given 20 s.
+            # As long as without TLS; the timeout of the handshake alone would be 20 s.
             assert time.monotonic() - started < 5
             (failed,) = log(app, events.RUN_FAILED)
             assert "did not answer" in failed.data["reason"]
-            # A new connection is taken, by the kernel, and its TLS does not begin.
+            # The kernel accepts a new connection, whose TLS handshake never begins.
             scheduler.app.conf.broker_connection_timeout = 1.0
             scheduler.batch.backoff.broker_until = 0.0
             run(scheduler)

@@ -1,4 +1,4 @@
-"""At least once on another Redis: a batch is one round trip, each message confirmed."""
+"""Tests delivery to another Redis: a batch is one round trip, each message is confirmed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def entries_in(messages: list[dict[str, Any]]) -> list[str]:
 
 
 def again(scheduler: RedBeatScheduler) -> None:
-    """A later look, when all waits are over."""
+    """Run the scheduler again after all backoff is over."""
     scheduler.batch.backoff.clear()
     scheduler.batch.backoff.broker_until = 0.0
     run(scheduler)
@@ -76,7 +76,7 @@ def test_many_messages_are_one_round_trip(
     run_events = log(app, events.RUN_DISPATCHED)
     ids = {message["headers"]["id"] for message in queued(client)}
     assert {event.data["task_id"] for event in run_events} == ids
-    # What fills the commit of the schedule's own server is for that alone.
+    # Bulk commits with templates are only for a broker on the schedule's own server.
     assert filled == []
 
 
@@ -93,7 +93,7 @@ def test_a_connection_that_is_lost_among_the_messages_loses_none_of_them(
     run(scheduler)
     assert fault.happened.is_set()
     told = log(app, events.RUN_DISPATCHED)
-    # What was confirmed before counts, and nothing else does.
+    # Only the messages that were confirmed before count.
     assert len(told) == nth - 1
     failed = log(app, events.RUN_FAILED)
     assert len(failed) == 30 - (nth - 1)
@@ -105,7 +105,7 @@ def test_a_connection_that_is_lost_among_the_messages_loses_none_of_them(
     assert set(entries_in(messages)) == set(NAMES)
     ids = Counter(message["headers"]["id"] for message in messages)
     assert len(ids) == 30
-    # Only the one whose answer was lost can be there twice, with the id that it had.
+    # Only the message whose reply was lost can be there twice, with the same task id.
     assert sum(ids.values()) <= 31
     if how == UNSENT:
         assert sum(ids.values()) == 30
@@ -144,7 +144,7 @@ def test_a_broker_that_became_a_replica_and_keeps_its_connections_is_left(
     scheduler = make_scheduler(broker_url=proxy.url())
     due_entry(app, "before")
     run(scheduler)
-    # Those that are open stay there.
+    # The open connections stay at the old server.
     proxy.target = other.port
     broker.client().replicaof("127.0.0.1", str(other.port))
     wait_for(lambda: broker.client().info("replication")["master_link_status"] == "up")
@@ -237,7 +237,7 @@ def test_a_message_that_is_too_large_for_the_broker_is_said_to_be_and_delays_no_
     for event in failed:
         assert "bytes, the server takes 1,048,576" in event.data["reason"]
         assert event.data["retry_in"] == 30
-    # It waits.
+    # It waits for its backoff.
     run(scheduler)
     assert len(log(app, events.RUN_FAILED)) == 2
     client = broker.client()

@@ -1,4 +1,4 @@
-"""A broker that takes connections and says nothing holds up nothing else for long."""
+"""Tests a broker that accepts connections and never answers: it delays nothing else for long."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Make = Callable[..., RedBeatScheduler]
 
 
 class SilentBroker:
-    """Takes connections, keeps them, and never answers.
+    """A server that accepts connections and never answers.
 
-    :ivar taken: the connections.
+    :ivar taken: the accepted connections.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ def test_a_silent_broker_is_waited_for_once_a_step(
 def test_a_beat_that_waits_for_a_silent_broker_ends_when_it_is_told_to(
     app: Celery, make_scheduler: Make, silent: SilentBroker, server: Server
 ) -> None:
-    # Far longer than this test may take.
+    # Far longer than the time limit of this test.
     monkey = pytest.MonkeyPatch()
     monkey.setattr(publisher, "CONFIRM_TIMEOUT", 600.0)
     scheduler = make_scheduler(broker_url=f"redis://127.0.0.1:{silent.port}/0")

@@ -1,4 +1,4 @@
-"""RedBeatSchedulerEntry: celery-redbeat's API, on a real server."""
+"""Tests RedBeatSchedulerEntry: celery-redbeat's API on a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""celery-redbeat beside us: it reads entries that have a policy, and leaves the policy there."""
+"""Tests that celery-redbeat reads entries with a policy, and keeps the policy."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_the_original_runs_an_entry_with_a_policy_and_leaves_it_there(
     entry = TheirEntry.from_key(KEY, app=theirs)
     assert entry.task == "shop.record"
     assert not entry.is_due().is_due
-    # Its run, as its scheduler makes it: it knows nothing of what puts runs off.
+    # A run as celery-redbeat's scheduler makes it, which ignores jitter.
     entry.next()
     assert client.hget(KEY, "policy") != text
     assert client.hget(KEY, "policy") == '{"catchup": "all", "jitter": 2000, "max_runs": 2}'
     assert client.zscore(SCHEDULE, KEY) != put_off
-    # Its run counts: the next one is the last.
+    # Its run is counted: the next run is the last one.
     came = int(time.time()) - 5
     client.zadd(SCHEDULE, {KEY: came})
     long_ago = '{"last_run_at": {"__type__": "datetime", "year": 2026, "month": 1, "day": 1, '

@@ -1,4 +1,4 @@
-"""What is saved when its time has passed is told to be finished, and deleted like any other."""
+"""Tests entries saved after their only time: they are reported as finished, and deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where ephem is not installed a schedule of the sun is an entry that cannot run, and no more."""
+"""Tests solar schedules without ephem: the entry is invalid, and nothing else fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REASON = "needs the package ephem, which is not installed: pip install 'redbeat-
 
 @pytest.fixture
 def without_ephem(tmp_path: Path) -> Mapping[str, str]:
-    """The environment of a process that finds no ephem."""
+    """Return the environment of a process that cannot import ephem."""
     blocker = tmp_path / "blocker" / "ephem.py"
     blocker.parent.mkdir()
     blocker.write_text("raise ImportError('it is not here')\n")
@@ -47,7 +47,7 @@ def test_a_beat_without_ephem_says_what_to_install_and_runs_the_others(
     assert client.hget("redbeat:sun", "definition") == stored["definition"]
     beat.terminate()
     assert client.zscore("redbeat::schedule", "redbeat:sun") == 1
-    # Once it is there, so is the next sunrise.
+    # With ephem the next sunrise can be computed.
     processes.beat("later")
     due = float(stored["due"])
 

@@ -1,4 +1,4 @@
-"""celery-redbeat's beat and ours take turns on one database: no run is lost, none is doubled."""
+"""Tests celery-redbeat's beat and ours in turn on one database: each run is made exactly once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.support.processes import Process, Processes
 from tests.support.shop import make_app
 from tests.support.waiting import wait_for
 
-#: Both sides' lock, short: the original polls for it once in its loop interval.
+#: Seconds of both sides' lock: short, since the original polls it once in its loop interval.
 CONF: dict[str, Any] = {
     "redbeat_lock_timeout": 2,
     "timezone": "UTC",
     "beat_schedule": {"static": {"task": "shop.record", "schedule": 1.0, "args": ["static"]}},
 }
 ORIGINAL: dict[str, Any] = {"conf": {**CONF, "beat_max_loop_interval": 0.2}}
-#: The rules began just now and end soon: the original counts occurrences from the first.
+#: The rules began recently and end soon: the original counts occurrences from the first one.
 START = datetime.now(UTC).replace(microsecond=0)
 EVERY = 2
 UNTIL = START + timedelta(minutes=15)
@@ -43,7 +43,7 @@ SENT = re.compile(r"Sending due task (\S+) \(shop\.record\)")
 
 @pytest.fixture
 def original_app(url: str) -> Iterator[Celery]:
-    """The shop for celery-redbeat's classes: they keep their configuration on the app."""
+    """An app for celery-redbeat's classes, which store their configuration on the app."""
     app = make_app(url)
     yield app
     app.close()
@@ -51,7 +51,7 @@ def original_app(url: str) -> Iterator[Celery]:
 
 @pytest.fixture
 def names(app: Celery, original_app: Celery) -> list[str]:
-    """Entries by the API of either side, and the static one."""
+    """Create entries by the API of either side; the app has a static one too."""
     every_two_seconds: dict[str, Any] = {"dtstart": START, "until": UNTIL, "interval": EVERY}
     OriginalEntry("theirs", "shop.record", 1.0, ["theirs"], app=original_app).save()
     OriginalEntry(
@@ -73,7 +73,7 @@ def names(app: Celery, original_app: Celery) -> list[str]:
 
 
 def messages(client: redis.Redis) -> Counter[str]:
-    """How many messages of each entry the broker holds: nobody consumes them."""
+    """Return the number of messages of each entry in the broker: no worker consumes them."""
     found: Counter[str] = Counter()
     for text in client.lrange("shop", 0, -1):
         args, _, _ = json.loads(base64.b64decode(json.loads(text)["body"]))
@@ -83,7 +83,7 @@ def messages(client: redis.Redis) -> Counter[str]:
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One occurrence of a rule that was run.
+    """One occurrence of a rule that a beat has run.
 
     :ivar slot: the number of the occurrence.
     :ivar missed: how many later ones it stood for; None: the original does not say.
@@ -94,7 +94,7 @@ class Run:
 
 
 def runs_of(name: str, original: list[Process], journal: Journal) -> list[Run]:
-    """The occurrences of the rule that were run, in order.
+    """Return the occurrences of the rule that a beat has run, in order.
 
     Ours says the nominal time; the original, which only says when it sent, is never early and
     runs once for all that is overdue.
@@ -124,14 +124,14 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
         return {name: meta.get("total_run_count", 0) for name, meta in metas.items()}
 
     def tally() -> list[str]:
-        """Entries of which not each run is in a beat's report, in the broker and in the count."""
+        """Return entries whose number of runs differs between events, broker and run count."""
         by_ours = Counter(run.subject for run in journal.dispatched())
         by_original = Counter(name for beat in beats for name in SENT.findall(beat.log))
         broker, counted = messages(client), counts()
         return [n for n in names if not broker[n] == by_ours[n] + by_original[n] == counted[n]]
 
     def end_between_runs(beat: Process, how: signal.Signals) -> None:
-        """The original loses a run when it is ended in the middle of one, however it is ended."""
+        """End *beat* while no run is in progress: the original loses a run during which it ends."""
         while True:
             beat.freeze()
             if not tally():
@@ -142,14 +142,14 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
         beat.wait()
 
     def everything_runs(times: int = 2) -> None:
-        """Whoever leads now runs every entry a few times more; the counts go on."""
+        """Wait until the leader has run every entry some more times, continuing its counts."""
         before = counts()
         wait_for(
             lambda: all(counts()[name] >= before[name] + times for name in names),
             what=f"{times} more runs of each, from {before}",
         )
 
-    # The original leads. Ours stands by, and leads when the original ends.
+    # The original leads; ours stands by, and becomes the leader when the original ends.
     beats = [processes.original_beat("original-1", **ORIGINAL)]
     beats[0].wait_for_log(SENT.pattern)
     everything_runs()
@@ -160,7 +160,7 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
     ours.wait_for_log("Acquired lock")
     everything_runs()
 
-    # And back: the original waits for the lock, and gets it when ours ends.
+    # The other way round: the original waits for the lock, and acquires it when ours ends.
     beats.append(processes.original_beat("original-2", **ORIGINAL))
     beats[1].wait_for_log("beat: Starting")
     everything_runs()
@@ -168,20 +168,20 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
     beats[1].wait_for_log("Acquired lock")
     everything_runs()
 
-    # The original is killed: ours leads when the lock has run out.
+    # The original is killed: ours becomes the leader when the lock expires.
     ours = processes.beat("ours-2", conf=CONF)
     ours.wait_for_log("Standing by")
     end_between_runs(beats[1], signal.SIGKILL)
     ours.wait_for_log("Acquired lock")
     everything_runs()
 
-    # Nobody is there for a while, then the original.
+    # For a while no beat runs, then the original.
     ours.terminate()
     beats.append(processes.original_beat("original-3", **ORIGINAL))
     everything_runs()
     end_between_runs(beats[2], signal.SIGTERM)
 
-    # Each run is in the broker once, and in the entry's count once: none lost, none doubled.
+    # Each run is in the broker once, and in the entry's run count once.
     assert tally() == []
     for name in names:
         assert len(journal.dispatched(name)) >= 4
@@ -191,10 +191,10 @@ def test_the_two_beats_take_turns_without_a_lost_or_doubled_run(
         for run, following in pairwise(runs):
             assert following.slot > run.slot, f"{name} ran twice"
             if following.missed is not None:
-                # Ours goes on exactly where the run before ended, whoever made that.
+                # Ours continues exactly after the previous run, whichever beat made it.
                 assert following.slot == run.slot + 1 + (run.missed or 0)
 
-    # Nothing was rewritten, and neither side complained.
+    # Neither side rewrote an entry or logged an error.
     for name, definition in definitions.items():
         assert client.hget(f"redbeat:{name}", "definition") == definition
     assert journal.events(events.ENTRY_INVALID) == []

@@ -1,4 +1,4 @@
-"""Two beats, one schedule: somebody leads whatever happens to the leader, and only one."""
+"""Tests two beats on one schedule: exactly one leads, whatever happens to the leader."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def journal(client: redis.Redis) -> Journal:
 
 @pytest.fixture
 def entry(app: Celery) -> str:
-    """An entry that runs twice a second; its name."""
+    """Create an entry that runs twice a second; return its name."""
     RedBeatSchedulerEntry("stock", "shop.record", 0.5, app=app).save()
     return "stock"
 
 
 def two_beats(processes: Processes, journal: Journal) -> tuple[Process, Process]:
-    """A beat that leads, and one that stands by."""
+    """Start a beat that leads and one that stands by."""
     leader = processes.beat("one", conf=CONF)
     leader.wait_for_log("Acquired lock")
     standby = processes.beat("two", conf=CONF)
@@ -46,7 +46,7 @@ def two_beats(processes: Processes, journal: Journal) -> tuple[Process, Process]
 
 
 def acquired(journal: Journal, by: Process, after: int) -> Event:
-    """The event of *by* becoming the leader, which is waited for."""
+    """Wait for the event that *by* has become the leader, and return it."""
     return journal.wait(
         events.LEADER_CHANGED,
         after=after,
@@ -55,13 +55,13 @@ def acquired(journal: Journal, by: Process, after: int) -> Event:
 
 
 def in_the_broker(client: redis.Redis) -> list[str]:
-    """The task ids of all messages, sorted; nobody consumes them."""
+    """Return the task ids of all messages, sorted: no worker consumes them."""
     messages = client.lrange("shop", 0, -1)
     return sorted(json.loads(message)["headers"]["id"] for message in messages)
 
 
 def ids_of(journal: Journal) -> list[str]:
-    """The task ids of all dispatched runs, sorted."""
+    """Return the task ids of all dispatched runs, sorted."""
     return sorted(run.data["task_id"] for run in journal.dispatched())
 
 
@@ -118,7 +118,7 @@ def test_a_leader_that_slept_past_its_lease_returns_to_standby_and_sends_nothing
     assert {pid_of(run) for run in since} == {standby.pid}
     assert [change] == journal.events(events.LEADER_CHANGED, after=change.seq - 1)
 
-    # It stands by in earnest: it takes over again when it is its turn.
+    # It really stands by: it becomes the leader again when the other one ends.
     standby.kill()
     again = acquired(journal, leader, change.seq)
     journal.wait_for_runs(entry, 2, after=again.seq)
@@ -149,7 +149,7 @@ def test_two_beats_without_a_lease_still_dispatch_each_time_once(
 def test_a_beat_inside_a_worker_runs_and_hands_over_when_the_worker_ends(
     processes: Processes, journal: Journal, entry: str, tmp_path: Path
 ) -> None:
-    # A worker's `-S` is something else.
+    # A worker's `-S` has another meaning.
     words = ["-B", "--scheduler", "redbeat_core.RedBeatScheduler", "-s", str(tmp_path / "shelve")]
     worker = processes.worker("embedded", pool="prefork", conf=CONF, words=words)
     succeeded = journal.wait(events.RUN_SUCCEEDED, subject=entry, count=2)
@@ -176,7 +176,7 @@ def test_a_leader_that_is_told_to_end_begins_no_more_of_its_batch(
 ) -> None:
     names = [f"entry {number}" for number in range(300)]
     for name in names:
-        # With an expiry no two messages are alike: each is made by itself.
+        # With an expiry each message differs, so each is made without a template.
         options = {"expires": 3600}
         RedBeatSchedulerEntry(name, "shop.record", 3600.0, options=options, app=app).save()
     leader, standby = two_beats(processes, journal)

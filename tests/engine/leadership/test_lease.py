@@ -1,4 +1,4 @@
-"""The lease: one leader, who knows when it is no longer one."""
+"""Tests the lease: there is one leader, and it detects the loss of its lease."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_each_heartbeat_holds_the_clock_against_that_of_redis(make_lease: Make) 
     for ahead in (0.0, 3600.0, -3600.0, 0.0):
         lease.heartbeat()
         assert clock.skew is not None
-        # An answer may take a moment; that is known.
+        # The reply may take some time, which the measured error includes.
         assert abs(clock.skew.seconds - ahead) < 60
 
 
@@ -274,7 +274,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_end(new_server: Callable[..., 
     lease = Lease(store_for(app), LOCK, 30)
     lease.acquire()
     server.freeze()
-    # Each wait in it is bounded by a second; redis-py's own would be ten.
+    # Each wait is limited to a second; redis-py's own timeout would be ten.
     ending = threading.Thread(target=lease.stop)
     ending.start()
     ending.join(8)

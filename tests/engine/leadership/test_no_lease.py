@@ -1,4 +1,4 @@
-"""Beats without a lock, at once: what the delivery modes promise then."""
+"""Tests several beats without a lock at the same time: the guarantees of each delivery mode."""
 
 from __future__ import annotations
 

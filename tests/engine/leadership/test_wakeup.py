@@ -1,4 +1,4 @@
-"""A change by another process takes effect at once, however long the scheduler meant to wait."""
+"""Tests that a change by another process takes effect at once, during any wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redbeat_core.events import Event
 from tests.support.journal import Journal
 from tests.support.processes import Processes
 
-#: What the other process does, with the verb as its argument.
+#: The program of the other process; its argument is the operation.
 SCRIPT = """
 import sys
 from redbeat_core import RedBeatSchedulerEntry
@@ -33,8 +33,8 @@ for name in names:
         getattr(operations, verb)(name)
 """
 NAMES = [f"entry {number}" for number in range(5)]
-#: An entry that the scheduler knows and waits for: the clock of these tests. Whatever is due is
-#: dispatched in the order of due times, so what takes effect at once comes before its next ticks.
+#: An entry that runs often: the clock of these tests. Due entries are dispatched in the order of
+#: their due times, so a run that follows a change at once comes before the next runs of this entry.
 CLOCK = "clock"
 
 
@@ -52,7 +52,7 @@ def test_each_verb_takes_effect_at_once(
         assert script.wait(30) == 0, script.log
 
     def effects(verb: str, type_: str, after: int = 0) -> list[tuple[Event, Event]]:
-        """For each entry the event of the verb, and the first run that followed it."""
+        """Return for each entry the event of the operation, and the first run after it."""
         found = []
         for name in NAMES:
             asked = journal.wait(type_, subject=name, after=after)
@@ -63,7 +63,7 @@ def test_each_verb_takes_effect_at_once(
         return found
 
     def ticks(asked: Event, run: Event) -> int:
-        """How often the clock ran between the two."""
+        """Return how often the clock entry ran between the two events."""
         return len([tick for tick in journal.dispatched(CLOCK, asked.seq) if tick.seq < run.seq])
 
     def nothing_after(type_: str) -> None:
@@ -72,7 +72,7 @@ def test_each_verb_takes_effect_at_once(
             asked = journal.wait(type_, subject=name)
             assert journal.dispatched(name, asked.seq) == []
 
-    # Due half a second later; one more tick may have been under way when the event was written.
+    # Due half a second later; one more tick may have begun before the event was written.
     other_process("create")
     for asked, run in effects("create", events.ENTRY_CREATED):
         assert ticks(asked, run) <= 2
@@ -87,7 +87,7 @@ def test_each_verb_takes_effect_at_once(
     other_process("pause")
     nothing_after(events.ENTRY_PAUSED)
 
-    # A request runs a paused entry, too; it is due at once.
+    # A request runs a paused entry too, and at once.
     other_process("trigger")
     for asked, run in effects("trigger", events.RUN_REQUESTED):
         assert run.data["trigger"] == asked.data["trigger"]

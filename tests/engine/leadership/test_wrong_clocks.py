@@ -1,4 +1,4 @@
-"""Beats on machines whose clocks are wrong: nothing early, nothing twice, nothing lost."""
+"""Tests beats on machines with wrong clocks: no run is early, repeated or lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONF: dict[str, Any] = {"redbeat_lock_timeout": 1}
 
 
 def shifted(seconds: float) -> dict[str, str]:
-    """The environment of a process whose clock is ahead by that much."""
+    """Return the environment of a process whose clock is ahead by *seconds*."""
     program = shutil.which("faketime")
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     if program is None or not found:
@@ -61,7 +61,7 @@ def test_when_a_beat_with_a_wrong_clock_takes_over_no_time_is_lost_or_doubled(
         events.LEADER_CHANGED, after=died_at, where=lambda event: pid_of(event) == wrong.pid
     )
     journal.wait_for_runs("stock", 4, after=change.seq)
-    # And back again.
+    # And back to the right time.
     third = processes.beat("third", conf=CONF)
     third.wait_for_log("Standing by")
     back_at = journal.seq
@@ -72,7 +72,7 @@ def test_when_a_beat_with_a_wrong_clock_takes_over_no_time_is_lost_or_doubled(
 
     runs = journal.dispatched("stock")
     assert runs_twice(runs) == []
-    # The first run after the crash stands for those of the second in which nobody led.
+    # The first run after the crash replaces those of the second without a leader.
     accounted = {event.data["nominal"]: 1 for event in runs}
     for event in journal.events(events.RUN_MISSED, events.RUN_SKIPPED, subject="stock"):
         accounted[event.data["nominal"]] = event.data["count"]
@@ -82,7 +82,7 @@ def test_when_a_beat_with_a_wrong_clock_takes_over_no_time_is_lost_or_doubled(
     assert sum(accounted.values()) == len(times)
     assert end < store_for(app).server_time() + 1
     for event in runs:
-        # How well the clocks are known depends on how fast Redis answers.
+        # The error of the measured skew depends on how fast Redis answers.
         assert event.data["nominal"] < event.time.timestamp() + 1
         assert event.data["lateness"] < 60
 
@@ -124,7 +124,7 @@ def test_what_a_beat_with_a_wrong_clock_writes_is_of_the_right_time(
     beat.wait_for_log("Acquired lock")
     journal.wait(events.ENTRY_CREATED, subject="static")
     now = store_for(app).server_time()
-    # A new static entry counts from when it was installed.
+    # A new static entry counts from its creation.
     due = client.zscore("redbeat::schedule", "redbeat:static")
     assert due is not None
     assert before + 3599 < due < now + 3601

@@ -1,4 +1,4 @@
-"""The slow look at all entries: finds what no event told, and reads again only what changed."""
+"""Tests the reconciliation: it detects changes without events, and reads only changed pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from redbeat_core.storage.leader_store import Page
 from tests.support.stepping import due_entry, log, queued, run
 
 Make = Callable[..., RedBeatScheduler]
-#: More than a sorted set keeps in one piece, so that there are many pages.
+#: More than a sorted set stores as one listpack, so that there are many pages.
 MANY = 400
 
 
@@ -37,7 +37,7 @@ def scheduler(app: Celery, make_scheduler: Make) -> RedBeatScheduler:
 
 @pytest.fixture
 def pages(scheduler: RedBeatScheduler, monkeypatch: pytest.MonkeyPatch) -> list[Page]:
-    """What each look read."""
+    """Collect the pages that each check reads."""
     store = scheduler._auditor._store
     found: list[Page] = []
     real = store.changed_page
@@ -51,7 +51,7 @@ def pages(scheduler: RedBeatScheduler, monkeypatch: pytest.MonkeyPatch) -> list[
 
 
 def round_(auditor: Reconciler) -> int:
-    """A whole round; returns how many looks it took."""
+    """Run a whole round; return its number of checks."""
     for looks in range(1, MANY):
         auditor._next = 0.0
         auditor.look()
@@ -114,7 +114,7 @@ def test_looks_are_rare_while_nothing_changes_and_as_often_as_ever_when_somethin
     monkeypatch.setattr("redbeat_core.maintenance.reconcile.time.monotonic", lambda: 1000.0)
 
     def pace() -> float:
-        """Of the last look of a round."""
+        """Run a round; return the interval after its last check."""
         round_(auditor)
         return auditor._next - 1000.0
 
@@ -151,7 +151,7 @@ def test_an_entry_that_was_broken_is_found(
     round_(scheduler._auditor)
     assert "entry 123" in names(pages)
     assert [event.subject for event in log(app, events.ENTRY_INVALID)] == ["entry 123"]
-    # It is not read, and not reported, a second time.
+    # It is neither read nor reported a second time.
     pages.clear()
     round_(scheduler._auditor)
     assert names(pages) == set()

@@ -1,4 +1,4 @@
-"""The entries of beat_schedule: installed by the leader, the operator's will respected."""
+"""Tests the static entries: the leader writes them, and keeps an operator's changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ORDERS = {"task": "shop.record", "schedule": 60.0}
 
 @pytest.fixture
 def beat_with(url: str) -> Iterator[Make]:
-    """A scheduler that leads with these static entries; the one before has ended."""
+    """Start a scheduler that leads with these static entries, after the end of the last one."""
     running: list[RedBeatScheduler] = []
 
     def start(**static: Any) -> RedBeatScheduler:
@@ -151,7 +151,7 @@ def test_a_new_schedule_in_the_code_ends_an_operators_edit(app: Celery, beat_wit
 
 
 def rule_made(hour: int, app: Celery | None = None, **parts: Any) -> dict[str, Any]:
-    """A static entry whose rule has no dtstart, from code that was loaded at that hour."""
+    """Return a static entry with a rule without dtstart, from code loaded at that hour."""
     made = datetime(2026, 1, 5, hour, 30, 15, 999, tzinfo=UTC)
     if app is not None:
         made = made.astimezone(app.timezone)

@@ -1,4 +1,4 @@
-"""What an operator may do: atomic, with an actor, and never over somebody else's change."""
+"""Tests the operations: atomic, with an actor, and never over another's change."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_resuming_does_not_make_up_for_the_pause(
     assert view.pause is None
     assert view.next_run_at is not None
     assert view.last_run_at is not None
-    # The chain of the interval goes on: 180 s after the last run.
+    # The interval continues: 180 s after the last run.
     assert view.next_run_at - view.last_run_at == timedelta(seconds=180)
     assert store.log_after(2)[0].type == events.ENTRY_RESUMED
 

@@ -1,4 +1,4 @@
-"""Policies changed by operators, and policies that come from the code."""
+"""Tests policies edited by operators, and policies from the code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def record(app: Celery, name: str = "orders") -> EntryRecord:
 
 
 def waiting(app: Celery, every: Any = 3600.0, **more: Any) -> float:
-    """An entry that is due in a while; returns its score."""
+    """Create an entry that is due later; return its score."""
     due_entry(app, every=every, last_run_at=datetime.now(UTC), **more)
     score = record(app).score
     assert score is not None
@@ -106,7 +106,7 @@ def test_a_broken_policy_is_repaired_by_a_reset(
     assert "no JSON" in (decode_record(record(app), app).error or "")
     with pytest.raises(InvalidEntryError, match="no JSON"):
         operations.edit_policy("orders", {"grace": 5})
-    # What does not need it goes on.
+    # Operations that do not need the policy still work.
     operations.pause("orders")
     with pytest.raises(InvalidEntryError, match="set the policy again, or reset it"):
         operations.resume("orders")
@@ -119,7 +119,7 @@ def test_a_new_limit_moves_the_next_run_at_once(app: Celery, operations: Operati
     score = waiting(app)
     start = score + 10 * 3600 - 5
     assert operations.edit_policy("orders", {"start": start}).score == score + 10 * 3600
-    # An earlier start brings it back.
+    # An earlier start schedules it again.
     back = operations.edit_policy("orders", {"start": None}).score
     assert back == pytest.approx(score, abs=1e-3)
     put_off = operations.edit_policy("orders", {"jitter": 3000})
@@ -165,7 +165,7 @@ def test_a_run_made_meanwhile_is_not_made_again(
     change = store.change
 
     def faster(*args: Any, **kwargs: Any) -> Any:
-        # Between the reading and the writing, once, the leader makes the run.
+        # Once, between the read and the write, the leader makes the run.
         store.change = change  # type: ignore[method-assign]
         client.zadd(SCHEDULE, {KEY: score + 3600})
         client.hset(KEY, "due", repr(score + 3600))
@@ -185,7 +185,7 @@ def test_a_schedule_without_a_run_within_the_policy_is_refused(
 
 
 def beat(scheduler: RedBeatScheduler) -> None:
-    """A beat that starts, does what there is to do, and stops."""
+    """Start a beat, run its due work, and stop it."""
     run(scheduler)
     scheduler.close()
 
@@ -205,7 +205,7 @@ def test_a_policy_from_the_code_is_installed_and_goes_with_it(
     assert record(app).policy == '{"catchup": "skip"}'
     beat(make_scheduler(**statics()))
     assert record(app).policy is None
-    # None of that made a run.
+    # None of these changes made a run.
     assert client.llen("shop") == 0
 
 

@@ -1,4 +1,4 @@
-"""Settings: read where Celery finds them, refused with a sentence when wrong."""
+"""Tests the settings: read where Celery finds them, and refused with a reason if wrong."""
 
 from __future__ import annotations
 

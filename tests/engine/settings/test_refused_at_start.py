@@ -1,4 +1,4 @@
-"""What cannot work is refused at the start with one sentence; what may come is waited for."""
+"""Tests the start: permanent problems end beat with one sentence, others make it wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WRONG = "wrong-battery"
 
 
 def refused(beat: Process, *words: str) -> None:
-    """The beat ends with an error, and says why in one sentence that holds *words*."""
+    """Assert that the beat ends with an error whose one sentence contains *words*."""
     assert beat.wait(30) not in (0, None)
     said = re.findall(r"^(?:\[.*CRITICAL.*?\] )?beat: (.+)", beat.log, re.MULTILINE)
     assert len(said) == 1, beat.log
@@ -70,7 +70,7 @@ def test_a_database_that_the_server_does_not_have(server: Server, processes: Pro
     ("options", "conf", "words"),
     [
         (
-            # The usual cluster port, 10,000 above the other, may be none.
+            # The default cluster port, 10,000 above the server's, may exceed the highest port.
             {"cluster-enabled": "yes", "databases": "1", "cluster-port": str(free_port())},
             {},
             ["Cluster", "redbeat_key_prefix", "'{redbeat}:'"],

@@ -1,4 +1,4 @@
-"""A Redis Cluster: works when the key prefix has a hash tag, through a real Cluster node."""
+"""Tests the schedule on a real Cluster node: it works if the key prefix has a hash tag."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ STATIC = {"orders": {"task": "shop.record", "schedule": 3600.0}}
 
 @pytest.fixture
 def cluster(new_server: Callable[..., Server]) -> Server:
-    """One node that has all the slots."""
+    """A Cluster of one node, which owns all slots."""
     node = new_server(
         options={
             "cluster-enabled": "yes",
             "databases": "1",
-            # The default, 10000 above the other, may be no port at all.
+            # The default, 10000 above the server's port, may exceed the highest port.
             "cluster-port": str(free_port()),
         }
     )

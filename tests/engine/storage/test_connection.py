@@ -1,4 +1,4 @@
-"""From an address to a client, and from an error to a sentence."""
+"""Tests clients made from URLs, and the explanations of connection errors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_password_that_must_be_encoded_is_refused_and_never_quoted(
         connect(url)
     assert refused.value.permanent
     assert refused.value.__cause__ is None
-    # urllib's own words quote what it took for the port.
+    # urllib's own message quotes the text that it parsed as the port.
     again = explain(ValueError(f"Port could not be cast to integer value as {before!r}"), url)
     for problem in (refused.value, again):
         told = str(problem).replace("%23", "")

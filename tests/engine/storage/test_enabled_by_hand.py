@@ -1,4 +1,4 @@
-"""Entries that somebody enabled in Redis itself: scheduled for their own time."""
+"""Tests that entries enabled directly in Redis are scheduled at their own time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SCHEDULE, KEY = "redbeat::schedule", "redbeat:orders"
 
 
 def look(scheduler: RedBeatScheduler) -> None:
-    """A whole round of the slow look, and what it leads to."""
+    """Run a whole round of the reconciliation, and the dispatch after it."""
     scheduler._auditor._next = 0.0
     run(scheduler)
     run(scheduler)
 
 
 def enable(client: redis.Redis) -> None:
-    """What an editor of Redis does: the definition is enabled, and nothing else is touched."""
+    """Enable the definition and change nothing else, as an editor of Redis does."""
     definition = json.loads(client.hget(KEY, "definition") or "")
     client.hset(KEY, "definition", json.dumps({**definition, "enabled": True}))
 
@@ -40,7 +40,7 @@ def scheduler(make_scheduler: Make) -> RedBeatScheduler:
 
 
 def disabled(client: redis.Redis, app: Celery, schedule: Any, *, meta: bool = False) -> None:
-    """An entry as another program leaves one that is disabled."""
+    """Create a disabled entry as another program writes it."""
     RedBeatSchedulerEntry("orders", "shop.record", schedule, app=app, enabled=False).save()
     client.hdel(KEY, "due", *([] if meta else ["meta"]))
     client.zadd(SCHEDULE, {KEY: -1})

@@ -1,4 +1,4 @@
-"""EventStream: whatever happens on the way, a follower's copy becomes what Redis holds."""
+"""Tests that a copy made from an EventStream becomes equal to Redis after any failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.waiting import never, wait_for
 
 @dataclass
 class Copy:
-    """Keeps records by what an EventStream gives, as any follower would."""
+    """A copy of the records, updated by the items of an EventStream."""
 
     records: dict[str, EntryRecord] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Copy:
 
 
 class Follower:
-    """An EventStream in a thread, as the console has it."""
+    """An EventStream in a thread, as the console runs it."""
 
     def __init__(self, store: ScheduleStore) -> None:
         self.copy = Copy()
@@ -171,7 +171,8 @@ def test_what_the_log_no_longer_has_is_taken_from_a_new_snapshot(
     follower = follow(app)
     save(app, "first")
     wait_for(follower.same)
-    # Cut off, five changes and a trimmed log in one step: none of them can be heard or read.
+    # The disconnection, five changes and the trimming of the log are one step: the events can
+    # neither be received nor be read from the log.
     with client.pipeline(transaction=True) as pipe:
         pipe.client_kill_filter(_type="pubsub")
         for number in range(5):
@@ -189,7 +190,7 @@ def test_a_lost_event_is_noticed_at_the_next_one(
     app: Celery, client: redis.Redis, follow: Callable[[Celery], Follower]
 ) -> None:
     follower = follow(app)
-    # As if the subscription had dropped a message: it is in the log and was never heard.
+    # As if the subscription had lost a message: the event is in the log and was not received.
     text = store_for(app).event(
         events.ENTRY_UPDATED,
         "silent",
@@ -226,7 +227,7 @@ def test_what_other_programs_write_is_found(
     client.zadd("redbeat::schedule", {"redbeat:foreign": 99})
     client.zrem("redbeat::schedule", "redbeat:gone")
     client.delete("redbeat:gone")
-    # No beat of this project is heard, so it looks at once a second or so.
+    # No beat of this project sends heartbeats, so the stream compares about once a second.
     wait_for(follower.same)
     assert set(follower.copy.records) == {"kept", "foreign"}
 
@@ -260,7 +261,7 @@ def test_a_server_that_hangs_is_not_called_live(
 def test_a_quiet_server_stays_live(app: Celery, follow: Callable[[Celery], Follower]) -> None:
     save(app)
     follower = follow(app)
-    # Longer than the silence after which it is asked for a sign of life, twice over.
+    # Longer than the time until a PING and its reply must have come, twice.
     never(
         lambda: follower.copy.state != "live",
         during=event_stream._QUIET + event_stream._ANSWER + 1.5,

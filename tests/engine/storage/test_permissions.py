@@ -1,4 +1,4 @@
-"""Users of a Redis who may do what docs/operating.md says is needed, and nothing else."""
+"""Tests Redis users that have only the permissions documented in docs/operating.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DOCS = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding=
 
 
 def documented() -> list[str]:
-    """The rules of the user that the documentation shows, with the queues of the tests' app."""
+    """Return the ACL rules of a documented user, with the queues of the tests' app."""
     (line,) = re.findall(r"ACL SETUSER beat (.*(?:\n     .*)*)", DOCS)
     return [word.replace("~celery*", "~shop*") for word in line.split()]
 
@@ -59,13 +59,13 @@ def test_a_user_with_the_documented_permissions_can_run_a_schedule(server: Serve
     run(scheduler)
     client = server.client()
     assert scheduler.publisher.mode == delivery.EXACTLY_ONCE
-    # One of kombu's lists for each step of priority.
+    # kombu has one list for each step of priority.
     assert len(queued(client, "shop-slow")) == 3
     assert len(queued(client, "shop-slow\x06\x163")) == 2
     assert len(log(app, events.RUN_DISPATCHED)) == 10
     assert not log(app, events.RUN_FAILED)
     scheduler.close()
-    # It could give the lease back.
+    # It could release the lease.
     assert not client.exists("redbeat::lock")
     app.close()
 

@@ -1,4 +1,4 @@
-"""Redis goes away under a running beat and worker, and comes back: both recover without help."""
+"""Tests that a running beat and worker recover by themselves from a restart of Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: one atomic change, one event, and nothing else."""
+"""Tests the store: each change is atomic and emits one event."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_the_log_is_capped(app: Celery) -> None:
     store = store_for(app)
     for number in range(400):
         store.change("x", [("set", "policy", str(number))])
-    # Streams are trimmed by whole nodes of 100 entries.
+    # Redis trims streams by whole nodes of 100 items.
     assert 100 <= store.client.xlen(store.keys.log) <= 200
     assert store.last_seq() == 400
 

@@ -1,4 +1,4 @@
-"""A Redis found through a real Sentinel, with the settings that celery-redbeat takes."""
+"""Tests a Redis behind a real Sentinel, with celery-redbeat's settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def sentinel_port(server: Server, tmp_path: Path) -> Iterator[int]:
-    """A Sentinel that watches ``server`` under the name ``shop``."""
+    """A Sentinel that monitors ``server`` under the name ``shop``."""
     port = free_port()
     conf = tmp_path / "sentinel.conf"
     conf.write_text(
@@ -48,7 +48,7 @@ def sentinel_port(server: Server, tmp_path: Path) -> Iterator[int]:
 
 
 def made_of(conf: dict[str, Any]) -> dict[str, Any]:
-    """What the connections of an app with these settings are made of; nothing is sent."""
+    """Return the connection arguments of an app with these settings, without connecting."""
     app = make_app("redis://127.0.0.1:1", conf)
     found: dict[str, Any] = get_redis(app).connection_pool.connection_kwargs
     app.close()
@@ -56,7 +56,7 @@ def made_of(conf: dict[str, Any]) -> dict[str, Any]:
 
 
 class Vault(redis.CredentialProvider):
-    """Where passwords come from."""
+    """A credential provider of redis-py."""
 
     def get_credentials(self) -> tuple[str, str]:
         return "ann", "secret"
@@ -178,7 +178,7 @@ def test_the_schedule_is_found_through_a_sentinel(
 def test_what_sentinels_name_is_not_one_server_for_want_of_an_address(
     server: Server, sentinel_port: int
 ) -> None:
-    """Where the user may not ask who it is, two primaries look alike."""
+    """Without permission for INFO, two primaries cannot be distinguished."""
     client: Any = server.client()
     client.execute_command("ACL", "SETUSER", "beat", "on", ">word", "~*", "&*", "+@all", "-info")
     url = f"sentinel://beat:word@127.0.0.1:{sentinel_port}"

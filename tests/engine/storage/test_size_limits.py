@@ -1,4 +1,4 @@
-"""What a server refuses as a whole is made smaller, and nothing is done by halves."""
+"""Tests that a refused commit is retried in smaller parts, each committed as a whole or not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Make = Callable[..., RedBeatScheduler]
 def test_a_batch_that_is_too_large_for_the_server_is_made_in_smaller_ones(
     kind: str, new_server: Callable[..., Server]
 ) -> None:
-    # The least that can be set.
+    # The lowest value that Redis accepts.
     server = new_server(kind, options={"proto-max-bulk-len": "1mb"})
     app = make_app(server.url())
     scheduler = RedBeatScheduler(app)
@@ -56,7 +56,7 @@ def test_a_run_that_is_too_large_by_itself_is_said_to_be_and_delays_no_other(
         due_entry(app, name, kwargs={"k": "x" * 900_000} if name in large else None)
     client = server.client()
     client.config_set(setting, "1mb")
-    # No wait among them: to nobody it looked as if the server were away.
+    # No wait among them: the server never counted as unreachable.
     for _ in range(60):
         if scheduler._step() > 0:
             break
@@ -69,7 +69,7 @@ def test_a_run_that_is_too_large_by_itself_is_said_to_be_and_delays_no_other(
     for event in failed:
         assert "bytes, the server takes 1,048,576" in event.data["reason"]
         assert event.data["retry_in"] == 30
-    # It waits, and longer each time.
+    # Each wait is longer than the one before.
     run(scheduler)
     waits = scheduler.batch.backoff
     clock = waits._clock

@@ -1,4 +1,4 @@
-"""Outcomes: what a real worker reports of the runs it made."""
+"""Tests outcomes: the reports of a real worker about its runs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_worker_reports_how_each_run_ended(app: Celery, url: str, processes: P
     log = [
         e for e in store.log_after(0) if e.subject == "again" and e.type.startswith("redbeat.run")
     ]
-    # The second attempt may overtake the report of the first.
+    # The report of the second attempt may arrive before that of the first.
     assert sorted(event.type for event in log) == sorted(
         [
             events.RUN_REQUESTED,
@@ -78,7 +78,7 @@ def test_a_worker_reports_how_each_run_ended(app: Celery, url: str, processes: P
 
 @pytest.fixture
 def reporter(app: Celery) -> Iterator[worker.Reporter]:
-    """What reports the runs of the tasks that this process executes itself."""
+    """The reporter for tasks that this process executes itself."""
     worker.install(app)
     made: worker.Reporter = app.redbeat_outcomes
     yield made

@@ -66,8 +66,7 @@ __all__ = [
 LOOK_EVERY = 1.0
 #: Seconds of the backoff while Redis is unreachable: the first wait and the longest.
 _RETRY_FIRST, _RETRY_MOST = 0.1, 2.0
-#: The steps of the loop, as the log names them when one fails by an unexpected error that no entry
-#: causes.
+#: The steps of the loop, as the log names them when one fails and no entry causes it.
 _DISPATCH = "The dispatch of due entries"
 _STATICS = "Writing beat_schedule to Redis"
 _RECONCILE = "The check of all entries"

@@ -112,7 +112,9 @@ STEPS: Mapping[str, Step] = {
         TemplateCache, "learn", lambda _, run, __: run.definition["name"] == "bad", late=True
     ),
     "asking the broker": Step(
-        Publisher, "settle", lambda _, sent, **__: BAD_ID in [one.task_id for one in sent]
+        Publisher,
+        "wait_for_confirms",
+        lambda _, sent, **__: BAD_ID in [one.task_id for one in sent],
     ),
     "noting that it was sent": Step(RetryBackoff, "succeeded", named(1), late=True),
     "completing it": Step(BulkDispatch, "complete", named(1)),

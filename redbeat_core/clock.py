@@ -58,7 +58,7 @@ class Clock:
             return datetime.fromtimestamp(self.now(), moment.tzinfo)
         return moment + timedelta(seconds=self._correction) if self._correction else moment
 
-    def heard(self, server: float, asked: float, answered: float) -> str:
+    def compare(self, server: float, asked: float, answered: float) -> str:
         """Redis told its time.
 
         :param server: Redis's clock, Unix seconds.

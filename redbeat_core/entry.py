@@ -321,7 +321,7 @@ class RedBeatSchedulerEntry(ScheduleEntry):
             return score, score_text(score), {}
         finished = Plan(None, None, finished=True)
         extra = {"types": (events.ENTRY_FINISHED, events.ENTRY_FINISHED)}
-        return score, finished.mark(self._now().timestamp()), extra
+        return score, finished.due_field(self._now().timestamp()), extra
 
     def _store_meta(self) -> None:
         score, due_field, extra = self.place()

@@ -241,6 +241,10 @@ class Link:
     reason: str = ""
 
 
+#: What a subscriber receives, in this order: the connection, the whole schedule, its changes.
+StreamItem = Link | Snapshot | Changes | Reconciled
+
+
 class Sequencer:
     """Accepts events in the order of the log, and drops repeated and early ones.
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from redbeat_core.entries.record import EntryRecord
-from redbeat_core.events import Changes, Link, Reconciled, Snapshot
+from redbeat_core.events import Changes, Link, Reconciled, Snapshot, StreamItem
 from redbeat_core.leadership.health import Health, read_health
 from redbeat_core.storage.connection import explain
 from redbeat_core.storage.event_stream import EventStream
 from redbeat_core.storage.schedule_store import ScheduleStore
-from redbeat_tui.live.model import LARGE, Decoded, Delta, Item, Model, SnapshotRows
+from redbeat_tui.live.model import LARGE, Decoded, Delta, Model, SnapshotRows
 
 #: Seconds between two reads of the health.
 HEALTH_INTERVAL = 2.0
@@ -37,7 +37,7 @@ SILENT_AFTER = 6.0
 #: Rows that are reported as decoded at a time.
 _DECODED = 2_000
 
-_Mail = Item | SnapshotRows | Decoded
+_Mail = StreamItem | SnapshotRows | Decoded
 
 
 class Source(Protocol):
@@ -46,7 +46,7 @@ class Source(Protocol):
     :class:`~redbeat_core.storage.event_stream.EventStream` is one.
     """
 
-    def follow(self, stop: threading.Event) -> Iterator[Item]: ...
+    def follow(self, stop: threading.Event) -> Iterator[StreamItem]: ...
 
 
 class Feed:
@@ -138,7 +138,7 @@ class Feed:
             if time.monotonic() >= deadline:
                 return delta
 
-    def tell(self, record: EntryRecord) -> None:
+    def apply_own_change(self, record: EntryRecord) -> None:
         """Add an entry that this console has just changed, without waiting for its event."""
         with self._mailbox_changed:
             self._mailbox.append(Reconciled((record,), ()))

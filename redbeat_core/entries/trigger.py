@@ -79,7 +79,7 @@ class Trigger:
         """What is to differ from the entry, None where nothing is."""
         return {"args": self.args, "kwargs": self.kwargs, "queue": self.queue}
 
-    def told(self) -> dict[str, Any]:
+    def event_data(self) -> dict[str, Any]:
         """What an event tells of it: short, whatever it holds."""
         data: dict[str, Any] = {"trigger": self.id, "actor": self.actor, "note": self.note}
         for key, value in self.overrides.items():

@@ -217,13 +217,13 @@ class Lease:
         """Compare the clock with Redis's, unless this was done before."""
         if self.clock.skew is None:
             asked_at = self.clock.local()
-            self._warn(self.clock.heard(self.store.server_time(), asked_at, self.clock.local()))
+            self._warn(self.clock.compare(self.store.server_time(), asked_at, self.clock.local()))
 
     def _compare_clocks(self, server_time: Sequence[Any], asked_at: float) -> None:
         """Compare the clock with *server_time*, a reply of TIME: seconds and microseconds."""
         seconds, micro = server_time
         server = int(seconds) + int(micro) / 1e6
-        self._warn(self.clock.heard(server, asked_at, self.clock.local()))
+        self._warn(self.clock.compare(server, asked_at, self.clock.local()))
 
     def _warn(self, warning: str) -> None:
         if warning:

@@ -90,7 +90,7 @@ class Operations(CompareAndSet):
                 "steps": [
                     ("set", "definition", _encode(definition)),
                     ("drop", "state", "paused"),
-                    ("set", "due", planned.mark(self._clock())),
+                    ("set", "due", planned.due_field(self._clock())),
                 ],
                 "score": planned.score,
                 "types": (events.ENTRY_RESUMED, events.ENTRY_RESUMED),
@@ -128,7 +128,7 @@ class Operations(CompareAndSet):
             zone = meant_in_utc(schedule)
             if definition["enabled"]:
                 score = planned.score
-                due_field = planned.mark(self._clock())
+                due_field = planned.due_field(self._clock())
             else:
                 score = -1.0
                 due_field = score_text(-1)
@@ -180,7 +180,7 @@ class Operations(CompareAndSet):
                 after = self._policy(policy)
                 planned = after_policy_edit(record, timing, *ran, before, after, self._now())
             if planned is not None:
-                steps.append(("set", "due", planned.mark(self._clock())))
+                steps.append(("set", "due", planned.due_field(self._clock())))
                 # A run may have been made meanwhile, which does not change the version.
                 arguments |= {"score": planned.score, "expect_score": record.score}
             return {**arguments, "steps": steps}
@@ -229,7 +229,7 @@ class Operations(CompareAndSet):
         )
         try:
             text = made.as_json()
-            done = self.store.request_run(name, text, expect=version or "", data=made.told())
+            done = self.store.request_run(name, text, expect=version or "", data=made.event_data())
         except RequestError as exc:
             raise InvalidRequestError(f"{exc}: nothing is requested") from None
         except VersionConflict as exc:

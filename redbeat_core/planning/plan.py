@@ -80,9 +80,9 @@ class Plan:
 
     def placed(self, now: float) -> tuple[float, str]:
         """The entry's new score and field ``due``, for a decision made at *now*, Unix seconds."""
-        return self.score, self.mark(now)
+        return self.score, self.due_field(now)
 
-    def mark(self, now: float) -> str:
+    def due_field(self, now: float) -> str:
         """The entry's new field ``due``: its score, and after it, where that says something
         else, the nominal time of the next run, or since when it is finished."""
         if self.finished:

@@ -18,7 +18,7 @@ from redbeat_core.events import (
     Link,
     Reconciled,
     Sequencer,
-    Snapshot,
+    StreamItem,
     parse_message,
 )
 
@@ -45,8 +45,6 @@ _COMPARED = 200
 #: Most events in one `Changes` item.
 _BATCH = 1000
 
-Item = Link | Snapshot | Changes | Reconciled
-
 
 class EventStream:
     """Yields a snapshot of the schedule, then every change once and in order.
@@ -70,7 +68,7 @@ class EventStream:
         self._reconcile_took = 0.0
         self._compared_at = 0.0
 
-    def follow(self, stop: threading.Event) -> Iterator[Item]:
+    def follow(self, stop: threading.Event) -> Iterator[StreamItem]:
         """Follow the schedule until *stop* is set. Blocks: run it in its own thread.
 
         If Redis is unreachable, it yields a ``Link`` with the reason and retries with backoff.
@@ -98,7 +96,7 @@ class EventStream:
                 if pubsub is not None:
                     close_quietly(pubsub)
 
-    def _resume(self) -> Iterator[Item]:
+    def _resume(self) -> Iterator[StreamItem]:
         """Continue after the last event if the log still has it, else start with a snapshot."""
         sequencer = self._sequencer
         if sequencer is not None and sequencer.seq:
@@ -110,7 +108,7 @@ class EventStream:
                 return
         yield from self._begin()
 
-    def _begin(self) -> Iterator[Item]:
+    def _begin(self) -> Iterator[StreamItem]:
         snapshot = self._store.snapshot()
         newest = self._store.log_event(snapshot.seq) if snapshot.seq else None
         self._sequencer = Sequencer(snapshot.seq, newest.id if newest else "")
@@ -118,7 +116,7 @@ class EventStream:
         self._reconciled_at = time.monotonic()
         yield snapshot
 
-    def _repair(self) -> Iterator[Item]:
+    def _repair(self) -> Iterator[StreamItem]:
         """Read the missed events from the log."""
         assert self._sequencer is not None
         while True:
@@ -132,7 +130,7 @@ class EventStream:
                 return
             yield from self._changes(ready)
 
-    def _listen(self, pubsub: Any, stop: threading.Event) -> Iterator[Item]:
+    def _listen(self, pubsub: Any, stop: threading.Event) -> Iterator[StreamItem]:
         assert self._sequencer is not None
         received_at = time.monotonic()
         pinged = False
@@ -163,7 +161,7 @@ class EventStream:
             if not pinged:
                 yield from self._detect_foreign_changes(now)
 
-    def _detect_foreign_changes(self, now: float) -> Iterator[Item]:
+    def _detect_foreign_changes(self, now: float) -> Iterator[StreamItem]:
         """Detect changes without events, if the next comparison is due."""
         foreign = now - self._heartbeat_at > SILENCE
         interval = RECONCILE_FOREIGN if foreign else RECONCILE_LIVE
@@ -176,7 +174,7 @@ class EventStream:
         """Whether the log ends before the last applied event: somebody emptied it."""
         return self._sequencer is not None and self._store.last_seq() < self._sequencer.seq
 
-    def _changes(self, ready: list[Event]) -> Iterator[Item]:
+    def _changes(self, ready: list[Event]) -> Iterator[StreamItem]:
         if not ready:
             return
         for event in ready:
@@ -197,7 +195,7 @@ class EventStream:
                 score = event.data.get("score", record.score)
                 self._records[event.subject] = record.patched(fields, score)
 
-    def _reconcile(self) -> Iterator[Item]:
+    def _reconcile(self) -> Iterator[StreamItem]:
         """Detect changes without an event by the scores, which every run and every save sets."""
         started = time.monotonic()
         scores = self._store.scores()
@@ -209,7 +207,7 @@ class EventStream:
         if changed or removed:
             yield self._reconciled(self._store.records(changed), removed)
 
-    def _compare(self) -> Iterator[Item]:
+    def _compare(self) -> Iterator[StreamItem]:
         """Detect changes that kept the score, by comparing some entries at a time, in turn."""
         self._compared_at = time.monotonic()
         if not self._to_compare:

@@ -249,7 +249,7 @@ async def _write(
 def _show_written(console: Console, written: object) -> None:
     """Show a written entry at once, because the next key may act on it."""
     if isinstance(written, EntryRecord):
-        console.feed.tell(written)
+        console.feed.apply_own_change(written)
         console.drain()
 
 

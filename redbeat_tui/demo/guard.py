@@ -31,7 +31,7 @@ from .schedule import fill
 from .shop import PREFIX_VARIABLE, URL_VARIABLE, make_shop
 
 #: Seconds that worker and beat get to end after SIGTERM; then the guard kills them.
-PATIENCE = 2.0
+STOP_TIMEOUT = 2.0
 
 
 class Guard:
@@ -76,7 +76,7 @@ class Guard:
         """End all processes, and remove their files and their keys on the server."""
         for process in self._running.values():
             process.terminate()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STOP_TIMEOUT
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))

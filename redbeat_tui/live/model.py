@@ -23,6 +23,7 @@ from redbeat_core.events import (
     Link,
     Reconciled,
     Snapshot,
+    StreamItem,
 )
 
 from .row import Row
@@ -37,7 +38,6 @@ RECENT = 500
 #: contains the time that the message took.
 _SAME_CLOCK = 2.0
 
-Item = Link | Snapshot | Changes | Reconciled
 
 #: A snapshot of more entries than this is on the screen before all of it is decoded.
 LARGE = 2_000
@@ -104,7 +104,7 @@ NO_CHANGE = Delta()
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class LiveBeat:
     """A beat, from its latest event.
 
     :ivar token: its token, which the lease holds while it leads.
@@ -145,8 +145,8 @@ class Model:
         self.link_since = clock()
         self.seq = 0
         self.recent: deque[Event] = deque(maxlen=RECENT)
-        self.leader: Beat | None = None
-        self.beats: dict[str, Beat] = {}
+        self.leader: LiveBeat | None = None
+        self.beats: dict[str, LiveBeat] = {}
         self._skew = 0.0
 
     @property
@@ -174,7 +174,7 @@ class Model:
         rows.sort(key=_soonest)
         return SnapshotRows({row.name: row for row in rows}, snapshot.seq, snapshot.taken_at)
 
-    def apply(self, item: Item | SnapshotRows | Decoded) -> Delta:
+    def apply(self, item: StreamItem | SnapshotRows | Decoded) -> Delta:
         """Apply an item of the event stream. Never raises, whatever its data is.
 
         Applying it again changes nothing: events carry state, not steps.
@@ -285,7 +285,7 @@ class Model:
             return
         beat = _beat(event)
         before = self.beats.get(token)
-        self.leader = Beat(
+        self.leader = LiveBeat(
             token=token,
             host=beat.host,
             pid=beat.pid,
@@ -326,7 +326,7 @@ def _score(data: Mapping[str, Any], before: float | None) -> float | None:
     return before if isnan(number) else number
 
 
-def _beat(event: Event) -> Beat:
+def _beat(event: Event) -> LiveBeat:
     data = event.data
     token = data.get("token", event.subject)
     host = data.get("host")
@@ -336,7 +336,7 @@ def _beat(event: Event) -> Beat:
     lag = data.get("lag")
     if isinstance(pid, str) and pid.isascii() and pid.isdigit() and len(pid) < 20:
         pid = int(pid)
-    return Beat(
+    return LiveBeat(
         token=token if isinstance(token, str) else "",
         host=host if isinstance(host, str) else "",
         pid=pid if isinstance(pid, int) else None,

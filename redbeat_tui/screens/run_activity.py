@@ -13,7 +13,7 @@ from redbeat_tui.text.sanitize import clean
 #: Seconds for which a run that has ended stays on the activity line.
 LINGER = 6.0
 #: Seconds after which the console warns that no beat has taken the request.
-PATIENCE = 10.0
+REMARK_AFTER = 10.0
 
 #: The sentence about a request while no beat leads.
 WAITS = f"The request waits for one, and expires after {duration(TRIGGER_EXPIRES)}."
@@ -52,7 +52,7 @@ class RunActivity:
             self._console.show_event(new[0])
 
     def age(self) -> None:
-        """Stop showing a run after :data:`LINGER` or :data:`PATIENCE` seconds."""
+        """Stop showing a run after :data:`LINGER` or :data:`REMARK_AFTER` seconds."""
         run = self._shown
         if run is None or time.monotonic() < self._shown_until:
             return
@@ -63,7 +63,7 @@ class RunActivity:
 
     def _show(self, run: Run) -> None:
         self._shown = run
-        self._shown_until = time.monotonic() + (LINGER if run.ended else PATIENCE)
+        self._shown_until = time.monotonic() + (LINGER if run.ended else REMARK_AFTER)
         self._console.show_run(run)
         if run.ended:
             severity = "error" if run.unsuccessful else "information"

@@ -227,9 +227,9 @@ def test_a_change_by_this_console_is_shown_before_its_event_arrives(app: Celery)
     # The feed is not started, so no event arrives.
     before = store.get("orders")
     assert before is not None
-    feed.tell(before)
+    feed.apply_own_change(before)
     feed.drain()
     paused = Operations(store, app=app).pause("orders")
-    feed.tell(paused)
+    feed.apply_own_change(paused)
     feed.drain()
     assert model.rows["orders"].version == paused.version

@@ -41,7 +41,7 @@ class Console(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[object] = []
+        self.event_data: list[object] = []
 
     def compose(self) -> ComposeResult:
         yield Table()
@@ -55,13 +55,13 @@ class Console(App[None]):
         return self.query_one(Table)
 
     def on_entry_table_highlighted(self, message: EntryTable.Highlighted) -> None:
-        self.told.append(("highlighted", message.name))
+        self.event_data.append(("highlighted", message.name))
 
     def on_entry_table_selected(self, message: EntryTable.Selected) -> None:
-        self.told.append(("selected", message.name))
+        self.event_data.append(("selected", message.name))
 
     def on_entry_table_header_clicked(self, message: EntryTable.HeaderClicked) -> None:
-        self.told.append(("header", message.sort))
+        self.event_data.append(("header", message.sort))
 
 
 @asynccontextmanager

@@ -95,7 +95,7 @@ def test_a_signal_while_redis_hangs_ends_the_console_at_once(
 CRASHING = """
 import sys
 from redbeat_tui.app import ConsoleApp
-from redbeat_tui.running import run_console
+from redbeat_tui.launch import run_console
 
 def crash(self):
     password_of_somebody = "hunter2-in-a-local"

@@ -150,7 +150,7 @@ def clock_effects(
         return []
     end, made = runs[-1], frozenset(runs)
 
-    def told(effect: ClockEffect) -> bool:
+    def event_data(effect: ClockEffect) -> bool:
         if effect.runs:
             return effect.at in made
         # Left out all the same, whatever the policy makes of it.

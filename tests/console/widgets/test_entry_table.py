@@ -114,7 +114,7 @@ async def test_an_empty_table_says_so() -> None:
         table.set_rows([], NOW)
         await pilot.pause()
         assert table.selected_name is None
-        assert pilot.app.told[-1] == ("highlighted", None)  # type: ignore[attr-defined]
+        assert pilot.app.event_data[-1] == ("highlighted", None)  # type: ignore[attr-defined]
 
 
 async def test_nothing_moves_sideways_when_the_data_changes() -> None:

@@ -31,7 +31,7 @@ async def test_the_keys_move_the_cursor() -> None:
             assert rows[index].name in drawn(table)[cursor_line(table)]
         await pilot.press("enter")
         await pilot.pause()
-        told = pilot.app.told  # type: ignore[attr-defined]
+        told = pilot.app.event_data  # type: ignore[attr-defined]
         assert told[-1] == ("selected", "entry-00000")
         assert ("highlighted", "entry-00099") in told
 
@@ -51,7 +51,7 @@ async def test_the_mouse_moves_the_cursor_and_the_wheel_the_rows() -> None:
         assert table.selected_name == "entry-00003"
         await pilot.click(table, offset=(5, 6), times=2)
         await pilot.pause()
-        told = pilot.app.told  # type: ignore[attr-defined]
+        told = pilot.app.event_data  # type: ignore[attr-defined]
         assert told[-1] == ("selected", "entry-00005")
         assert not pilot.app.screen.selections, "two clicks mark no text"
         table.scroll_relative(y=10, animate=False)
@@ -97,7 +97,7 @@ async def test_a_cursor_whose_entry_is_gone_is_on_the_next_one() -> None:
         table.set_rows(rows[:2], NOW)
         await pilot.pause()
         assert table.selected_name == "entry-00001"
-        assert pilot.app.told[-1] == ("highlighted", "entry-00001")  # type: ignore[attr-defined]
+        assert pilot.app.event_data[-1] == ("highlighted", "entry-00001")  # type: ignore[attr-defined]
 
 
 async def test_the_view_follows_the_cursor_when_its_entry_runs_and_moves_down() -> None:

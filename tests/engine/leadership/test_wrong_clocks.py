@@ -96,7 +96,7 @@ def test_a_wrong_clock_is_warned_of_once_and_shown(
     beat.wait_for_log(warning)
     store = store_for(app)
 
-    def told() -> Any:
+    def event_data() -> Any:
         (known,) = read_health(store).beats or (None,)
         return known if known is not None and known.skew is not None else None
 

@@ -87,7 +87,7 @@ def test_all_runs_are_made_up_for_one_by_one_behind_what_is_due_now() -> None:
     assert decided.gaps == ()
     # Its place in the queue is that of what comes due now; the mark says which run it is.
     assert decided.score == NOW.timestamp()
-    mark = decided.mark(NOW.timestamp())
+    mark = decided.due_field(NOW.timestamp())
     record = EntryRecord("x", decided.score, due=mark)
     assert nominal_of(record) == (NOW - DAY + MINUTE).timestamp()
 
@@ -205,7 +205,7 @@ def test_an_interval_of_a_second_runs_86400_times_a_day_whatever_the_delays() ->
         last = now
         runs += 1
         nominal += timedelta(seconds=1)
-        record = EntryRecord("x", decided.score, due=decided.mark(now.timestamp()))
+        record = EntryRecord("x", decided.score, due=decided.due_field(now.timestamp()))
     assert runs == 86400
 
 

@@ -57,7 +57,7 @@ class Entry:
                 self.runs.append((decided.nominal, now))
             self.gaps += decided.gaps
             self.finished = decided.finished
-            mark = decided.mark(now.timestamp())
+            mark = decided.due_field(now.timestamp())
             self.record = replace(self.record, score=decided.score, due=mark)
             plans.append(decided)
             assert len(plans) < 1000, "it does not come to an end"
@@ -241,7 +241,7 @@ def test_jitter_is_stable_and_ends_before_the_next_nominal_time(
             assert nominal.timestamp() <= decided.score < following.timestamp()
             assert decided.score - nominal.timestamp() < seconds + 1e-6
             assert when.setdefault(nominal, decided.score) == decided.score
-            assert decided.mark(0.0) == f"{decided.score!r} {nominal.timestamp()!r}"
+            assert decided.due_field(0.0) == f"{decided.score!r} {nominal.timestamp()!r}"
         # Looked at again when its time has come, it runs, at its true nominal time.
         it.visit(datetime.fromtimestamp(max(when.get(nominal, 0.0), nominal.timestamp()), UTC))
         assert it.runs[-1][0] == nominal

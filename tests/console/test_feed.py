@@ -13,12 +13,12 @@ import redis
 from celery import Celery
 
 from redbeat_core import RedBeatSchedulerEntry
-from redbeat_core.events import ENTRY_UPDATED, Changes, Event, Link, Snapshot
+from redbeat_core.events import ENTRY_UPDATED, Changes, Event, Link, Snapshot, StreamItem
 from redbeat_core.leadership.health import Health
 from redbeat_core.operations import Operations
 from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 from redbeat_tui.feed import Feed
-from redbeat_tui.live.model import LARGE, Delta, Item, Model
+from redbeat_tui.live.model import LARGE, Delta, Model
 from tests.support.rows import NOW, definition, record
 from tests.support.server import Server
 from tests.support.waiting import wait_for
@@ -27,11 +27,11 @@ from tests.support.waiting import wait_for
 class Source:
     """A stream that yields given items."""
 
-    def __init__(self, *items: Item | Exception) -> None:
+    def __init__(self, *items: StreamItem | Exception) -> None:
         self.items = items
         self.followed = 0
 
-    def follow(self, stop: threading.Event) -> Iterator[Item]:
+    def follow(self, stop: threading.Event) -> Iterator[StreamItem]:
         self.followed += 1
         for item in self.items:
             if isinstance(item, Exception):

@@ -150,7 +150,7 @@ def clock_effects(
         return []
     end, made = runs[-1], frozenset(runs)
 
-    def event_data(effect: ClockEffect) -> bool:
+    def is_shown(effect: ClockEffect) -> bool:
         if effect.runs:
             return effect.at in made
         # Left out all the same, whatever the policy makes of it.
@@ -169,7 +169,7 @@ def clock_effects(
         if wall is not None:
             for change in _changes(wall[0], start, end):
                 for effect in _on_the_wall(*wall, change, dst):
-                    if start < effect.at <= end and told(effect):
+                    if start < effect.at <= end and is_shown(effect):
                         found[effect.at, effect.text] = effect
         elif not isinstance(part, once | solar):
             for change in _changes(zone, start, end):

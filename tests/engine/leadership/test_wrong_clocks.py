@@ -96,17 +96,17 @@ def test_a_wrong_clock_is_warned_of_once_and_shown(
     beat.wait_for_log(warning)
     store = store_for(app)
 
-    def event_data() -> Any:
+    def reported() -> Any:
         (known,) = read_health(store).beats or (None,)
         return known if known is not None and known.skew is not None else None
 
-    known = wait_for(told, what="the skew in the heartbeat")
+    known = wait_for(reported, what="the skew in the heartbeat")
     assert known.skew == pytest.approx(90, abs=1)
     assert [beat.token for beat in read_health(store).wrong_clocks] == [known.token]
     seen = set()
 
     def heartbeats() -> bool:
-        seen.add(told().at)
+        seen.add(reported().at)
         return len(seen) > 3
 
     wait_for(heartbeats, what="more heartbeats")

@@ -32,7 +32,7 @@ class Copy:
     items: list[Any] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
 
-    def take(self, item: event_stream.Item) -> None:
+    def take(self, item: events.StreamItem) -> None:
         self.items.append(item)
         if isinstance(item, Link):
             self.links.append(item)
@@ -74,7 +74,7 @@ class Follower:
         self.copy = Copy()
         self.store = store
         self._stop = threading.Event()
-        self._queue: queue.Queue[event_stream.Item] = queue.Queue()
+        self._queue: queue.Queue[events.StreamItem] = queue.Queue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

@@ -36,6 +36,9 @@ def refusal(client: Any, size: int, error: str, *, lost: bool) -> str:
     :returns: empty if the connection was lost for another reason: the server accepts this size.
     :raises RedisError: the server does not answer.
     """
+    if not lost and hasattr(client, "connection_pool"):
+        # The server closes the connection after its error reply, and may not have done so yet.
+        client.connection_pool.disconnect(inuse_connections=False)
     client.ping()
     limits = [int(text) for name in _SETTINGS if (text := _setting(client, name)).isdigit()]
     if limits and size >= min(limits) - LARGE:

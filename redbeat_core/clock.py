@@ -1,9 +1,9 @@
-"""Which time it is for a beat: this machine's clock, held against Redis's. Pure but for the clock
-that it is given.
+"""The clock of a beat: this machine's, compared with Redis's. Pure but for the clock that it is
+given.
 
-All beats see the same schedule, and must agree on what is due: one whose clock is fast would run
-entries early, and take for missed what has not come yet. So a beat whose clock differs from
-Redis's by more than a second goes by Redis's clock until the two agree again.
+All beats share one schedule and must agree on what is due: a beat whose clock is fast would run
+entries early and report later runs as missed. So a beat whose clock differs from Redis's by more
+than a second uses Redis's clock until the two agree again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ TOLERANCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Skew:
-    """How much this machine's clock differs from Redis's.
+    """The difference between this machine's clock and Redis's.
 
     :ivar seconds: positive when this machine's is ahead.
-    :ivar error: the most that this may be wrong by: half of the round trip.
+    :ivar error: the largest possible error of *seconds*: half of the round trip.
     """
 
     seconds: float
@@ -48,23 +48,23 @@ class Clock:
         self._told = 0.0
 
     def now(self) -> float:
-        """Unix seconds: what decides what is due."""
+        """The time that decides what is due, Unix seconds."""
         return self.local() + self._correction
 
     def corrected(self, moment: datetime) -> datetime:
-        """*moment*, which this machine's clock told, by the clock that decides."""
+        """Convert *moment*, a time by this machine's clock, to the clock that decides what is due."""
         if self.local is not time.time:
             # Another clock than this machine's was put in: a simulation's, a test's.
             return datetime.fromtimestamp(self.now(), moment.tzinfo)
         return moment + timedelta(seconds=self._correction) if self._correction else moment
 
     def compare(self, server: float, asked: float, answered: float) -> str:
-        """Redis told its time.
+        """Compare this machine's clock with Redis's.
 
-        :param server: Redis's clock, Unix seconds.
-        :param asked: this machine's, just before the question.
+        :param server: the time by Redis's clock, Unix seconds.
+        :param asked: the time by this machine's clock, just before the question.
         :param answered: just after the answer.
-        :returns: what to warn about, once per change; empty when there is nothing new.
+        :returns: a warning, once per change; empty when nothing has changed.
         """
         skew = Skew((asked + answered) / 2 - server, abs(answered - asked) / 2)
         if skew.error > TOLERANCE:

@@ -1,8 +1,7 @@
-"""Holding signals back while a batch is under way.
+"""Delays signals while a batch runs.
 
-Celery's handler for SIGTERM closes the scheduler inside the handler, between two instructions
-of whatever was going on. Between claim and commit that would mean work thrown away or done
-twice, so the handler runs after the batch.
+Celery's handler for SIGTERM closes the scheduler inside the handler, between any two instructions.
+Between claim and commit that would lose work or do it twice, so the handler runs after the batch.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ HELD_BACK = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def interrupts_held_back() -> Iterator[Sequence[int]]:
-    """Run the block, given the signals that came meanwhile; they are delivered right after it.
+    """Run the block, given the list of the signals that arrive meanwhile; they are delivered right
+    after it.
 
     Does nothing outside the main thread, where Python delivers no signals.
     """
@@ -68,15 +68,15 @@ _held: list[_Holding] = []
 
 
 def interrupted() -> bool:
-    """Whether a signal is held back that has come: whoever waits had better come to an end."""
+    """Whether a signal has arrived and is held back: code that waits should return."""
     return any(len(one.arrived) > one.delivered for one in _held)
 
 
 @contextmanager
 def interrupts_let_through() -> Iterator[None]:
-    """Run the block, within one that holds signals back, with signals delivered as ever.
+    """Run the block, within one that holds signals back, with signals delivered as usual.
 
-    For a long wait before which nothing was begun that an end would leave half done.
+    For a long wait that can be interrupted because no work has begun.
     """
     if not _held or threading.current_thread() is not threading.main_thread():
         yield
@@ -91,10 +91,10 @@ def interrupts_let_through() -> Iterator[None]:
 
 
 def wait_for(event: threading.Event, seconds: float) -> None:
-    """Wait for *event*, at most *seconds*; what a signal's handler raises meanwhile comes out.
+    """Wait for *event*, at most *seconds*; an exception of a signal's handler is raised.
 
-    A handler runs between any two instructions, also while the event takes its lock back. What it
-    raises there leaves the lock as it is, and would come out as a RuntimeError about that.
+    A handler runs between any two instructions, also while the event takes its lock back. An
+    exception there leaves the lock as it is, which would raise a RuntimeError of its own.
     """
     try:
         event.wait(seconds)
@@ -106,7 +106,7 @@ def wait_for(event: threading.Event, seconds: float) -> None:
 
 
 def exit_on_default_sigterm() -> None:
-    """Turn SIGTERM's default, an end without any clean-up, into a SystemExit.
+    """Turn SIGTERM's default action, an end without clean-up, into a SystemExit.
 
     A beat embedded in a worker (``-B``) has that default.
     """

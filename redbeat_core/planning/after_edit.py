@@ -1,4 +1,4 @@
-"""When an entry runs next after an operator changed it, as its policy allows.
+"""Plans the next run of an entry that an operator changed.
 
 Pure, with the clock passed in.
 """
@@ -26,9 +26,9 @@ def after_edit(
     policy: Policy,
     now: datetime,
 ) -> Plan:
-    """The plan for an entry whose schedule is new, or that was resumed, at *now* (UTC).
+    """Plan an entry whose schedule was changed, or that was resumed, at *now* (UTC).
 
-    :param runs: how many runs were made of it.
+    :param runs: the number of runs that the entry has made.
     """
     due = next_after_edit(timing, last_run_at, now, policy.dst)
     if due is None:
@@ -45,11 +45,11 @@ def after_policy_edit(
     policy: Policy,
     now: datetime,
 ) -> Plan | None:
-    """The plan for an entry whose policy was *before*, and is *policy* from *now* (UTC) on.
+    """Plan an entry whose policy changes from *before* to *policy* at *now* (UTC).
 
-    :param runs: how many runs were made of it.
-    :returns: None where its score stays: its time has come, and the new policy decides about it
-        when a scheduler takes it.
+    :param runs: the number of runs that the entry has made.
+    :returns: None where the score stays: the entry is due, and the next claim plans it with the new
+        policy.
     """
     nominal = nominal_of(record)
     if record.score is not None and 0 <= record.score <= now.timestamp():
@@ -63,10 +63,10 @@ def after_policy_edit(
 def upcoming(
     record: EntryRecord, timing: Any, runs: int, policy: Policy, now: datetime
 ) -> Iterator[datetime]:
-    """When the next runs of an entry will be made (UTC), the first as Redis has it, found one by
-    one; they end where it will be finished.
+    """Yield the times of the next runs of an entry (UTC), the first as Redis holds it, each
+    computed when it is asked for. They end where the entry finishes.
 
-    :param runs: how many runs were made of it.
+    :param runs: the number of runs that the entry has made.
     """
     due, nominal = from_score(record.score), from_score(nominal_of(record))
     if due is None or nominal is None:

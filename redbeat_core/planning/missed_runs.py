@@ -1,4 +1,4 @@
-"""The nominal times that came due up to now, when more than one did.
+"""Lists the nominal times of an entry that came due up to now, when there is more than one.
 
 Pure. Used by :mod:`redbeat_core.planning.plan` only.
 """
@@ -28,10 +28,10 @@ LISTED = 10000
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What came due.
+    """The nominal times that came due.
 
-    :ivar times: nominal times, ascending, the first of them first.
-    :ivar hole: index in *times* before which some are left out, since there are too many to list;
+    :ivar times: nominal times, ascending.
+    :ivar hole: index in *times* before which times are left out because there are too many to list;
         None: the list is complete.
     :ivar next: the first nominal time after now; None when there is none.
     """
@@ -41,7 +41,7 @@ class Backlog:
     hole: int | None = None
 
     def spans_hole(self, start: int, stop: int) -> bool:
-        """Whether ``times[start:stop]`` stands for more times than it lists."""
+        """Whether ``times[start:stop]`` covers more times than it lists."""
         return self.hole is not None and start < self.hole < stop
 
 
@@ -74,9 +74,10 @@ def backlog(
     newest: int = 1,
     dst: DstPolicy = DEFAULT_DST,
 ) -> Backlog:
-    """The nominal times from *first* (one of them, not after *now*) up to and including *now*.
+    """List the nominal times from *first* (a nominal time, not after *now*) up to and including
+    *now*.
 
-    :param newest: how many of the newest are listed, if not all are; not more than LISTED.
+    :param newest: how many of the newest to list, if not all are listed; at most LISTED.
     """
     every = fixed_interval(timing)
     if isinstance(timing, anchored_interval) and next_occurrence(timing, first - TICK) == first:
@@ -98,10 +99,10 @@ def backlog(
 
 
 class _Runs:
-    """The runs of a schedule, found once and kept: after an absence many entries ask for the same
-    ones, and one that catches up asks again for each run.
+    """The runs of a schedule, computed once and shared: after an absence many entries ask for the
+    same runs, and one that catches up asks again for each of its runs.
 
-    :ivar start: they are known from here on.
+    :ivar start: the runs after this time are computed.
     """
 
     def __init__(self, timing: BaseSchedule, start: datetime, dst: DstPolicy) -> None:
@@ -112,19 +113,22 @@ class _Runs:
 
     @property
     def ended(self) -> bool:
-        """Whether no more are to be found."""
+        """Whether the schedule has no further run."""
         return self._coming is None
 
     def covers(self, first: datetime) -> bool:
-        """Whether *first* is among the runs that were found, so that none is found in vain."""
+        """Whether *first* is among the computed runs: asking from there computes no run that nobody
+        needs.
+        """
         with self._lock:
             return self.start <= first and (not self._found or first <= self._found[-1])
 
     def between(
         self, first: datetime, now: datetime, limit: int
     ) -> tuple[list[datetime], datetime | None, bool]:
-        """The runs after *first* up to *now*, at most *limit*; the one that follows; and whether
-        that is not after *now* either."""
+        """Return the runs after *first* up to *now*, at most *limit*; the run that follows; and
+        whether that one is not after *now* either.
+        """
         found = self._found
         with self._lock:
             if found and bisect_right(found, first) > 2 * LISTED:
@@ -146,7 +150,7 @@ class _Runs:
 
 
 def _runs_of(timing: BaseSchedule, first: datetime, dst: DstPolicy) -> _Runs:
-    """The runs of *timing* from *first* on, shared by equal schedules."""
+    """The shared runs of all schedules that equal *timing*, from *first* on."""
     key: Hashable
     if isinstance(timing, OccurrenceSchedule):
         key = timing
@@ -176,10 +180,10 @@ def _newest(
     wanted: int,
     dst: DstPolicy,
 ) -> list[datetime] | None:
-    """The newest *wanted* runs up to now; None: *after* is followed by so few that all of them
+    """Return the newest *wanted* runs up to now; None when so few follow *after* that all of them
     can be listed.
 
-    :param gap: a guess of the time between two runs.
+    :param gap: an estimate of the time between two runs.
     """
     # From `few` on there are fewer than that, from `many` on too many to list.
     few, many, window = now, None, gap * wanted

@@ -1,5 +1,7 @@
-"""What to do with an entry that is due: decided from what was read, with the clock passed in.
-Pure."""
+"""Decides which run of a due entry to make, which are missed or skipped, and when it is due next.
+
+Pure, with the clock passed in.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,13 @@ _DEADLINE = "later than beat_cron_starting_deadline"
 
 @dataclass(frozen=True, slots=True)
 class RunsNotMade:
-    """Nominal times, one after the other, at which no run is made.
+    """A range of nominal times for which no run is made.
 
-    :ivar skipped: on purpose; else they are missed.
+    :ivar skipped: they are skipped on purpose; else they are missed.
     :ivar first: the first of them (UTC).
     :ivar last: the last of them.
-    :ivar count: how many they are.
-    :ivar more: they are so many that they were not counted to the end.
+    :ivar count: their number.
+    :ivar more: the range has more times than were counted.
     """
 
     skipped: bool
@@ -53,11 +55,11 @@ class RunsNotMade:
 class Plan:
     """The decision for one due entry.
 
-    :ivar nominal: the time of the run to make (UTC); None: make none.
-    :ivar next: the nominal time of the next run (UTC); None: not scheduled any more.
+    :ivar nominal: the nominal time of the run to make (UTC); None: make no run.
+    :ivar next: the nominal time of the next run (UTC); None: the entry is not scheduled any more.
     :ivar gaps: the nominal times that get no run.
-    :ivar finished: there will never be another run.
-    :ivar due: when the next run is to be made, where that is not its nominal time (UTC).
+    :ivar finished: the entry has no further run.
+    :ivar due: when the next run is due, where that is not its nominal time (UTC).
     """
 
     nominal: datetime | None
@@ -68,7 +70,7 @@ class Plan:
 
     @property
     def missed(self) -> int:
-        """How many nominal times get no run."""
+        """The number of nominal times that get no run."""
         return sum(gap.count for gap in self.gaps)
 
     @property
@@ -83,8 +85,9 @@ class Plan:
         return self.score, self.due_field(now)
 
     def due_field(self, now: float) -> str:
-        """The entry's new field ``due``: its score, and after it, where that says something
-        else, the nominal time of the next run, or since when it is finished."""
+        """The entry's new field ``due``: its score, followed by the nominal time of the next run
+        where that differs, or by the time since when the entry is finished.
+        """
         if self.finished:
             return f"{self.score!r} {now!r}"
         if self.due is None or self.next is None:
@@ -93,7 +96,7 @@ class Plan:
 
 
 def counted(counts: str | None, gaps: Iterable[RunsNotMade]) -> str:
-    """The field ``counts`` of an entry after *gaps*: what it counted so far, and these."""
+    """Return the field ``counts`` of an entry after *gaps*: its counts so far and theirs."""
     before = counts_of(EntryRecord("", counts=counts))
     totals = {"missed": before.missed, "skipped": before.skipped}
     for gap in gaps:
@@ -110,15 +113,15 @@ def plan(
     policy: Policy = PLAIN,
     runs: int = 0,
 ) -> Plan:
-    """Decide about an entry whose score has come.
+    """Decide about an entry that is due by its score.
 
-    A score that celery-redbeat wrote may be too early (it puts 'now' for what is overdue or
-    never ran, and asks the schedule again when it gets there), so it is checked against the
-    schedule; ours tells the nominal time.
+    A score that celery-redbeat wrote may be too early (it writes 'now' for an entry that is overdue
+    or never ran, and asks the schedule again at that time), so it is checked against the schedule.
+    A score of this project gives the nominal time.
 
     :param now: UTC.
     :param deadline: ``beat_cron_starting_deadline``, seconds.
-    :param runs: how many runs were made of the entry.
+    :param runs: the number of runs that the entry has made.
     """
     if not definition.get("enabled", True):
         return Plan(None, None)
@@ -155,11 +158,11 @@ def plan(
 
 
 def plan_interval(due: float, every: int, now: int) -> tuple[float, float] | None:
-    """Nominal time of the run and of the next one, in Unix seconds, where :func:`plan` decides to
-    make that run and nothing else, for a score of ours, a plain interval and :data:`PLAIN`; None
-    where it may decide something else.
+    """Return the nominal times of the run and of the next one, in Unix seconds, where :func:`plan`
+    decides to make that run and nothing else, for a score of this project, a plain interval and
+    :data:`PLAIN`; None where it may decide something else.
 
-    In whole microseconds, as datetimes are, and in a fraction of their time.
+    It computes in whole microseconds, as datetimes do, in a fraction of their time.
 
     :param due: the score, Unix seconds.
     :param every: microseconds.
@@ -176,7 +179,7 @@ def plan_interval(due: float, every: int, now: int) -> tuple[float, float] | Non
 
 
 def _grace(timing: Any, policy: Policy, deadline: float | None) -> tuple[float | None, str]:
-    """How late a run may be, in seconds, and what to say of one that is later."""
+    """Return how late a run may be, in seconds, and the reason to report for a later one."""
     grace = policy.grace
     why = "" if grace is None else f"late by more than its grace of {grace:g} s"
     if grace is None and policy.catchup == "skip":
@@ -197,7 +200,7 @@ def _catch_up(
     grace: float | None,
     too_late: str,
 ) -> Plan:
-    """The decision where more than one nominal time came due, or one may be too late."""
+    """Decide where more than one nominal time is due, or where one may be too late."""
     until = now if policy.end is None else min(now, _time(policy.end))
     behind = backlog(timing, nominal, until, policy.catchup_limit + 2, policy.dst)
     times, following = behind.times, behind.next
@@ -254,17 +257,18 @@ def _catch_up(
 
 
 def _ran_within(timing: Any, oldest: datetime, now: datetime, dst: DstPolicy) -> bool:
-    """Whether *timing* has a nominal time from *oldest* to *now*: that of the entry is 'now'
-    where it was saved after its time."""
+    """Whether *timing* has a nominal time from *oldest* to *now*. An entry that was saved after its
+    time has 'now' as its nominal time.
+    """
     since = next_occurrence(timing, oldest - TICK, dst)
     return since is not None and since <= now
 
 
 def later(name: str, timing: Any, nominal: datetime, policy: Policy, runs: int) -> Plan:
-    """No run now, the next one at *nominal*, or at the first nominal time that the policy
+    """Make no run now; the next one is at *nominal*, or at the first nominal time that the policy
     allows.
 
-    :param runs: how many runs were made of the entry.
+    :param runs: the number of runs that the entry has made.
     """
     start = None if policy.start is None else _time(policy.start)
     if start is not None and nominal < start:
@@ -275,9 +279,9 @@ def later(name: str, timing: Any, nominal: datetime, policy: Policy, runs: int) 
 
 
 def _then(decided: Plan, name: str, timing: Any, policy: Policy, runs: int) -> Plan:
-    """*decided*, with its next run as the policy allows it: none, or put off.
+    """Apply the policy to the next run of *decided*: it may rule that run out or put it off.
 
-    :param runs: how many runs will have been made by then.
+    :param runs: the number of runs that the entry will have made by then.
     """
     following = decided.next
     if following is None or is_over(following, policy, runs):
@@ -289,9 +293,9 @@ def _then(decided: Plan, name: str, timing: Any, policy: Policy, runs: int) -> P
 
 
 def is_over(nominal: datetime, policy: Policy, runs: int) -> bool:
-    """Whether the policy allows no run at *nominal* any more, nor after it.
+    """Whether the policy allows no run at *nominal*, nor at any later time.
 
-    :param runs: how many runs will have been made by then.
+    :param runs: the number of runs that the entry will have made by then.
     """
     if policy.max_runs is not None and runs >= policy.max_runs:
         return True
@@ -299,8 +303,9 @@ def is_over(nominal: datetime, policy: Policy, runs: int) -> bool:
 
 
 def put_off(name: str, nominal: datetime, following: datetime | None, policy: Policy) -> datetime:
-    """When the run of *nominal* is to be made: later by a part of the jitter that is the same
-    whenever it is asked for, and always before *following*, the next nominal time."""
+    """Return when the run of *nominal* is due: later by a part of the jitter that is always the
+    same for this entry and time, and before *following*, the next nominal time.
+    """
     room = policy.jitter
     if following is not None:
         room = min(room, (following - nominal).total_seconds())
@@ -321,9 +326,9 @@ def first_due(
     asked: datetime,
     dst: DstPolicy = DEFAULT_DST,
 ) -> datetime | None:
-    """When an entry is due of which only the schedule and the last run are known.
+    """Return when an entry is due of which only the schedule and the last run are known.
 
-    :param asked: the time to take where these leave it open: for an entry that never ran.
+    :param asked: the due time of an entry that never ran, where the schedule allows it.
     """
     if last_run_at is not None:
         return next_look(timing, last_run_at, dst)
@@ -340,10 +345,10 @@ def next_after_edit(
     now: datetime,
     dst: DstPolicy = DEFAULT_DST,
 ) -> datetime | None:
-    """When an entry runs first after its schedule was changed at *now*.
+    """Return the first run of an entry whose schedule was changed at *now*.
 
-    Never at once: an interval goes on counting from the last run, the others take their first
-    occurrence from now on.
+    The change itself causes no run: an interval continues from the last run, any other schedule
+    starts with its first occurrence after *now*.
     """
     if type(timing) is schedule and last_run_at is not None and last_run_at <= now:
         return advance(timing, last_run_at, now).next

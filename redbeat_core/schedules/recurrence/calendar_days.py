@@ -1,8 +1,8 @@
-"""Which days a recurrence rule names, by tables of the years that there are.
+"""Lists the days that a recurrence rule names, from tables of years.
 
 Pure; used by the rest of the recurrence engine only. The days of a year are the bits of a number,
-so that the parts of a rule are put together by a handful of operations a year. Years that begin on
-the same weekday and are as long look alike, so that there are few tables, whatever the rule.
+so a handful of operations a year combines the parts of a rule. Years that begin on the same weekday
+and have the same length share a table, so there are few tables, whatever the rule.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Days:
         self._meets: bool | None = None
 
     def of_year(self, year: int) -> tuple[int, int]:
-        """The ordinal of the first of January, and the days of the year as bits, it the lowest."""
+        """Return the ordinal of the first of January, and the days of the year as bits; the first
+        of January is the lowest bit.
+        """
         cycle, number = divmod(year, CYCLE_YEARS)
         first = cycle * CYCLE_DAYS + _FIRST[number]
         mask = self._known[number]
@@ -89,7 +91,7 @@ class Days:
         return mask
 
     def table(self, mask: int) -> Sequence[int]:
-        """The numbers of the bits in a mask of days, ascending."""
+        """Return the numbers of the bits in a mask of days, ascending."""
         table = self._tables.get(mask)
         if table is None:
             digits = bin(mask)[:1:-1]
@@ -132,8 +134,9 @@ class Days:
         return None
 
     def last_year(self, begin: int, cycles: int = 1) -> int:
-        """The year up to which a search from the year *begin* need go: all that comes after so
-        many cycles has been before."""
+        """The last year that a search from the year *begin* has to look at: after so many cycles
+        the days repeat.
+        """
         if self.by_easter and self._may_meet_easter():
             # It comes round again after 5,700,000 years only.
             return LAST_YEAR
@@ -147,7 +150,7 @@ class Days:
         return self._meets
 
     def count(self, low: int, high: int) -> int:
-        """How many days there are from *low* to before *high*."""
+        """Count the days from *low* to before *high*."""
         if self.any_day:
             return high - low
         number = 0
@@ -162,8 +165,9 @@ class Days:
         return number
 
     def cycle(self, number: int) -> bytes:
-        """A byte for each day of a cycle, 1 for those of the rule; ``cycle(0)`` begins on the
-        day with the ordinal 1."""
+        """Return a byte for each day of a cycle, 1 for the days of the rule; ``cycle(0)`` begins on
+        the day with the ordinal 1.
+        """
         kept = self._rows.get(number if self.by_easter else 0)
         if kept is not None:
             return kept

@@ -1,9 +1,9 @@
-"""When a crontab runs: a bounded search over the sets that Celery expanded.
+"""Computes when a crontab runs: a bounded search over the sets that Celery expanded.
 
-Pure. Celery's own search is silent for the whole repeated hour when clocks go back, and its
-cost is unbounded for dates that never come. The policy for daylight saving is that of
-:mod:`.zones`: a crontab that runs in every hour runs on elapsed time, any other by
-the clock on the wall. Day of month and day of week must both match, as in Celery.
+Pure. Celery's own search skips the whole repeated hour when clocks go back, and its cost is
+unbounded for dates that never occur. The policy for daylight saving is that of :mod:`.zones`: a
+crontab that runs in every hour runs on elapsed time, any other by the wall clock. Day of month and
+day of week must both match, as in Celery.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _times(*sets: frozenset[int]) -> CrontabTimes:
 
 
 def wall_times_of(schedule: crontab) -> Callable[[datetime], Iterator[datetime]] | None:
-    """What gives the local times of *schedule*; None when it runs on elapsed time."""
+    """Return the source of the local times of *schedule*; None when it runs on elapsed time."""
     times = _times_of(schedule)
     return None if times.every_hour else times.local_from
 

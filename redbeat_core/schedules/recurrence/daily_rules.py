@@ -1,9 +1,9 @@
-"""When YEARLY, MONTHLY, WEEKLY and DAILY rules occur, on a clock without a zone.
+"""Computes when YEARLY, MONTHLY, WEEKLY and DAILY rules occur, on a clock without a zone.
 
-Pure; used by :mod:`.floating_rule` only. The periods of a rule (its years, months, weeks
-or days) are numbered from the one that holds DTSTART, and every INTERVAL-th counts. How many days
-each period of a year names is looked up a year at a time, to find the next occurrence as well as
-to count how many there were.
+Pure; used by :mod:`.floating_rule` only. The periods of a rule (its years, months, weeks or days)
+are numbered from the one that holds DTSTART, and every INTERVAL-th counts. The number of days that
+each period of a year names is looked up a year at a time, both to seek the next occurrence and to
+count occurrences.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 
 
 class DailyRule:
-    """The occurrences of a rule of days or longer periods.
+    """The occurrences of a rule whose periods are days or longer.
 
     :param parts: completed.
     :param start: DTSTART as a naive local time.
-    :ivar most_a_day: more occurrences than this no day has.
+    :ivar most_a_day: an upper bound of the occurrences on one day.
     """
 
     def __init__(self, parts: Parts, start: datetime) -> None:
@@ -69,7 +69,7 @@ class DailyRule:
             found = self._next(found + 1)
 
     def count_between(self, low: datetime, high: datetime) -> int:
-        """How many occurrences there are from *low*, not before DTSTART, to before *high*."""
+        """Count the occurrences from *low*, not before DTSTART, to before *high*."""
         begin = self._number_of(low.toordinal())
         end = self._number_of(high.toordinal())
         into = self._count_into(end, high) - self._count_into(begin, low)
@@ -117,7 +117,7 @@ class DailyRule:
         return bisect_left(places, self._rank(days, at))
 
     def _rank(self, days: Sequence[int], at: datetime) -> int:
-        """How many of the times on these days are before *at*."""
+        """Count the times on these days that are before *at*."""
         ordinal = at.toordinal()
         passed = bisect_left(days, ordinal)
         rank = passed * self._clock.size
@@ -163,8 +163,9 @@ class DailyRule:
         return [first + day for day in table]
 
     def _next(self, index: int) -> int | None:
-        """The first period from *index* on that counts and has an occurrence; None: there is
-        none."""
+        """Return the first period from *index* on that counts and has an occurrence; None: there is
+        none.
+        """
         if self._freq == DAILY:
             return self._next_day(index)
         if self._freq == WEEKLY and index == 0:

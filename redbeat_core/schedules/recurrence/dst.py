@@ -1,6 +1,7 @@
-"""Walking the local times of a schedule through the changes of the clock in its zone.
+"""Converts the local times of a schedule to instants, through the clock changes of its zone.
 
-Pure; used by crontabs and rules. The two ways of walking are those of :mod:`.zones`.
+Pure; used by crontabs and rules. Schedules go by the wall clock or by elapsed time, see
+:mod:`.zones`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ def wall_clock(
     local_from: Callable[[datetime], Iterator[datetime]],
     dst: DstPolicy = DEFAULT_DST,
 ) -> Iterator[datetime]:
-    """Instants (UTC) of local times, strictly after *after*, ascending, none twice.
+    """Yield the instants (UTC) of local times by the wall clock, strictly after *after*, ascending,
+    without duplicates.
 
     :param after: UTC.
-    :param local_from: gives the naive local times at or after a naive local time, ascending.
+    :param local_from: yields the naive local times at or after a naive local time, ascending.
     """
     # A time inside a gap is moved forward, past local times that sort after it, so start early
     # enough to see one that lands after `after`.
@@ -83,13 +85,14 @@ def elapsed(
     after: datetime,
     local_from: Callable[[datetime, timedelta], Iterator[datetime]],
 ) -> Iterator[datetime]:
-    """Instants (UTC) that run on elapsed time, strictly after *after*, ascending, none twice.
+    """Yield the instants (UTC) of a schedule on elapsed time, strictly after *after*, ascending,
+    without duplicates.
 
-    Between two clock changes local time runs evenly, so each such stretch is walked on its
-    own, with its own offset.
+    Between two clock changes local time runs evenly, so each such stretch is computed on its own,
+    with its own offset.
 
-    :param local_from: gives the naive local times at or after a naive local time, ascending,
-        for clocks that show a given UTC offset all along.
+    :param local_from: yields the naive local times at or after a naive local time, ascending,
+        for clocks that keep a given UTC offset.
     """
     at: datetime | None = after + TICK
     while at is not None:
@@ -117,10 +120,10 @@ def _first_shown(
     local_from: Callable[[datetime, timedelta], Iterator[datetime]],
     ahead: dict[timedelta, datetime | None],
 ) -> datetime | None:
-    """The first of those instants at or after *start*; None: there is none.
+    """Return the first of those instants at or after *start*; None: there is none.
 
-    :param ahead: by offset, the first instant by clocks that show it all along, from a time
-        before *start*; None: there is none.
+    :param ahead: by offset, the first instant by clocks that keep it, from a time before *start*;
+        None: there is none.
     """
 
     def first(offset: timedelta, start: datetime) -> datetime | None:

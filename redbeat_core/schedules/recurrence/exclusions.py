@@ -1,8 +1,8 @@
-"""Where the times of a rule end that the exclusions of its set take away, many in a row.
+"""Skips long runs of excluded occurrences without visiting each.
 
-Pure; used by rule sets only. On each day of the 400 years after which the days
-of all rules come round again it is known which times of day a rule may have and which exclusions
-take, so that what is left is found without looking at what is taken.
+Pure; used by rule sets only. The days of all rules repeat after 400 years. For each day of these
+400 years this module computes the times of day that a rule may have and those that the exclusions
+remove, so it finds the remaining times without visiting the removed ones.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _BY_RULE = datetime(2090, 1, 1, tzinfo=UTC)
 
 
 class Exclusions:
-    """What some rules leave of another.
+    """The occurrences of one rule that remain after other rules excluded theirs.
 
     :param wanted: the rule.
-    :param taken: the others, of the same start.
+    :param taken: the excluding rules, all with the same start.
     """
 
     def __init__(self, wanted: Recurrence, taken: Sequence[Recurrence]) -> None:
@@ -46,8 +46,9 @@ class Exclusions:
         self._left: dict[tuple[object, ...], list[tuple[int, int]] | None] = {}
 
     def end(self, run: datetime) -> datetime | None:
-        """A time after *run* (UTC), which is taken, before which there is none that is left; None:
-        there is none any more."""
+        """Return a time after the excluded occurrence *run* (UTC) before which every occurrence is
+        excluded; None: no occurrence remains.
+        """
         taken = [one for one in self._taken if one.until is None or one.until >= run]
         if not taken:
             return run
@@ -107,7 +108,7 @@ class Exclusions:
 
 
 def _covers(one: Parts, other: Parts) -> bool:
-    """Whether the periods of *one* are all there are, or at least all those of *other*."""
+    """Whether *one* counts all periods, or at least all those of *other*."""
     same = (one.freq, one.wkst) == (other.freq, other.wkst)
     return one.interval == 1 or (same and other.interval % one.interval == 0)
 

@@ -1,13 +1,14 @@
-"""When a recurrence rule (RFC 5545) occurs, on a clock without a zone: seek, count, bounded search.
+"""Computes when a recurrence rule (RFC 5545) occurs, on a clock without a zone: seek, count,
+bounded search.
 
-Pure; :mod:`.zoned_rule` puts a rule into a zone. The semantics are those of
-``dateutil.rrule``, which the tests compare with, but for the numbers of weeks, where it takes some
-years to have one too many, and we go by the standard. dateutil itself has no seek (its cost grows
-with the age of the rule, to minutes) and walks to the year 9999 for a rule that never matches.
+Pure; :mod:`.zoned_rule` adds the zone. The semantics are those of ``dateutil.rrule``, with which
+the tests compare, except for week numbers, where it gives some years one week too many and this
+module follows the standard. dateutil itself has no seek (its cost grows with the age of the rule,
+to minutes) and walks to the year 9999 for a rule that never matches.
 
-Here neither seeking nor counting depends on how many occurrences there were: see
-:mod:`.daily_rules` and :mod:`.subdaily_rules`. A search ends where the
-calendar does, or earlier, where what comes has been before: it repeats every 400 years.
+Here the cost of seeking and counting does not depend on the number of occurrences before: see
+:mod:`.daily_rules` and :mod:`.subdaily_rules`. A search ends at the end of the calendar, or as soon
+as the days repeat, which is after 400 years.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _LONG = timedelta(days=60)
 class Rule:
     """A rule on a clock without a zone.
 
-    :param start: DTSTART as a naive local time; what the parts leave open comes from it.
+    :param start: DTSTART as a naive local time; it completes the parts that the rule leaves open.
     """
 
     def __init__(self, parts: Parts, start: datetime) -> None:
@@ -42,7 +43,7 @@ class Rule:
         self.progress = Progress(start)
 
     def times_from(self, at: datetime) -> Iterator[datetime]:
-        """The occurrences at or after *at*, ascending, none twice; ends when there are no more."""
+        """Yield the occurrences at or after *at*, ascending, without duplicates."""
         at = max(_whole(at), self.start)
         if self._barren is not None and at >= self._barren:
             return
@@ -61,11 +62,11 @@ class Rule:
 
     @property
     def most_a_day(self) -> int:
-        """More occurrences than this no day has."""
+        """An upper bound of the occurrences on one day."""
         return self._occurrences.most_a_day
 
     def count_before(self, at: datetime) -> int:
-        """How many occurrences there are before *at*; goes on from where it counted to before."""
+        """Count the occurrences before *at*, from the last count on."""
         if at <= self.start:
             return 0
         known, number = self.progress.up_to(at)
@@ -74,7 +75,7 @@ class Rule:
         return number
 
     def count_between(self, low: datetime, high: datetime) -> int:
-        """How many occurrences there are from *low* to before *high*."""
+        """Count the occurrences from *low* to before *high*."""
         low, high = max(_whole(low), self.start), _whole(high)
         return self._occurrences.count_between(low, high) if low < high else 0
 

@@ -1,4 +1,4 @@
-"""How far a rule with COUNT was counted, to go on from there.
+"""The stored count of a rule with COUNT, from which counting continues.
 
 Pure.
 """

@@ -1,10 +1,8 @@
-"""When HOURLY, MINUTELY and SECONDLY rules occur, on a clock without a zone.
+"""Computes when HOURLY, MINUTELY and SECONDLY rules occur, on a clock without a zone.
 
-Pure; used by :mod:`.floating_rule` only. Such a rule ticks every INTERVAL units from
-DTSTART on; a tick counts on a day and at a time of day that the rule names. The times of a day are
-a row of bytes, of which the ticks of a day are every INTERVAL-th, so that they are found and
-counted without looking at each. Where many days in a row have none, it is worked out for all days
-at once: the ticks of a day come round again after so many days.
+Pure; used by :mod:`.floating_rule` only. Such a rule ticks every INTERVAL units from DTSTART on; a
+tick counts on a day and at a time of day that the rule names. The times of a day are a row of
+bytes, and the ticks of a day are every INTERVAL-th of them, so that slices find and count them.
 """
 
 from __future__ import annotations
@@ -74,7 +72,7 @@ class SubdailyRule:
                 yield moment_of(begin + later)
 
     def count_between(self, low: datetime, high: datetime) -> int:
-        """How many occurrences there are from *low*, not before DTSTART, to before *high*."""
+        """Count the occurrences from *low*, not before DTSTART, to before *high*."""
         begin, end = ordinal_seconds(low), ordinal_seconds(high)
         number = len(self._within) * self._count(begin // self._unit, end // self._unit)
         return number + self._into(end) - self._into(begin)

@@ -36,8 +36,8 @@ from .zones import (
 class Recurrence:
     """A rule in a zone.
 
-    :ivar dtstart: aware; its zone is the one in which the rule's hours are meant.
-    :ivar until: aware, the last instant that may occur; None: for ever.
+    :ivar dtstart: aware; the hours of the rule are in its zone.
+    :ivar until: aware, the last instant that may occur; None: no end.
     """
 
     parts: Parts
@@ -144,8 +144,9 @@ class Recurrence:
         return _progress(self.parts, start, self.count, getattr(zone, "key", None) or repr(zone))
 
     def counted(self, moment: datetime) -> tuple[datetime, int]:
-        """How far it was counted, for COUNT, when that was asked for up to *moment* (aware), and
-        how many occurrences there are before: by the clock on the wall or in UTC, as it goes."""
+        """Return up to when COUNT was counted when that was asked for up to *moment* (aware), and
+        the number of occurrences before: by the wall clock or in UTC, as the rule runs.
+        """
         moment, zone = moment.astimezone(UTC), self.dtstart.tzinfo or UTC
         if self.by_wall:
             # Near a change of the clock the next runs are sought from up to a day before.

@@ -65,7 +65,7 @@ def _zone_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> ZoneInfo:
-    """The IANA time zone called *name*.
+    """Return the IANA time zone called *name*.
 
     :raises UnknownZoneError: there is none.
     """
@@ -187,12 +187,11 @@ def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
 
 
 def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
-    """The first change (UTC) of the UTC offset of *zone* in (after, until], to the second.
+    """Return the first change (UTC) of the UTC offset of *zone* in (after, until], to the second.
 
     *after* and *until* are aware, in any zone.
 
-    Two changes that cancel each other within six days may not be seen; no zone has had that since
-    1939.
+    It may miss two changes that cancel each other within six days; no zone has had such since 1939.
     """
     if isinstance(zone, timezone) or getattr(zone, "key", None) in UTC_NAMES:
         return None
@@ -235,7 +234,7 @@ def _kinds() -> dict[tuple[int, bool], int]:
 
 @lru_cache(maxsize=1024)
 def _changes_evenly(zone: ZoneInfo) -> bool:
-    """Whether the offset of *zone* goes on changing for ever."""
+    """Whether the offset of *zone* keeps changing without end."""
     return any(_changes_kept(zone, EVENLY_FROM + number) for number in range(28))
 
 

@@ -1,7 +1,7 @@
-"""The base of the schedule types that know all their times: rules, sets of them, one-offs.
+"""The base of the schedule types that know all their occurrences: rules, sets of rules, one-offs.
 
-Pure. What celery beat asks of a schedule is answered here from one method, so that such a
-schedule runs under any scheduler.
+Pure. One method answers all that celery beat asks of a schedule, so such a schedule runs under any
+scheduler.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ NEVER = 365 * 86400.0
 
 
 class OccurrenceSchedule(BaseSchedule):
-    """A schedule whose runs do not depend on when it ran before.
+    """A schedule whose occurrences do not depend on its last run.
 
-    Equality, hash and copy go by :meth:`_identity`.
+    Equality, hash and copy use :meth:`_identity`.
     """
 
     def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """The runs strictly after *moment* (aware), as UTC, ascending, none twice."""
+        """Yield the occurrences strictly after *moment* (aware), in UTC, ascending, without
+        duplicates.
+        """
         raise NotImplementedError
 
     @property
     def earliest(self) -> datetime | None:
-        """The time before which it never runs (UTC); None: there is no such time."""
+        """The time before which the schedule never runs (UTC); None: there is no such time."""
         return None
 
     def _identity(self) -> tuple[object, ...]:

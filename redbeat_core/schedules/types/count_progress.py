@@ -1,8 +1,8 @@
-"""The field ``progress`` of an entry: how far the rules of its schedule that have a COUNT were
-counted, so that a scheduler goes on from there and does not count from DTSTART.
+"""The field ``progress`` of an entry: up to when the rules of its schedule with a COUNT were
+counted, so that a scheduler continues from there instead of counting from DTSTART.
 
-Pure. Each rule's part is signed with the rule itself: what was counted for another rule, or was
-changed by hand, is passed over, and counted anew.
+Pure. The part of each rule is signed with the rule itself: a part of another rule, or one that was
+changed by hand, is ignored, and the rule is counted again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def counted_rules(timing: BaseSchedule) -> list[rrule]:
 
 
 def progress_text(timing: BaseSchedule, moment: datetime | None) -> str:
-    """The field for a schedule that was counted up to *moment* (aware); empty where it has no
-    COUNT, and for no moment at all."""
+    """Return the field for a schedule that was counted up to *moment* (aware); empty where no rule
+    has a COUNT, or where *moment* is None.
+    """
     found: list[list[object]] = []
     if moment is None:
         return ""
@@ -45,10 +46,10 @@ def progress_text(timing: BaseSchedule, moment: datetime | None) -> str:
 
 
 def restore_progress(timing: BaseSchedule, text: str | None) -> int:
-    """Go on counting from there, as far as the field is of this schedule; never raises for what it
-    holds.
+    """Continue counting from the field *text*, as far as it belongs to this schedule; never raises
+    for its content.
 
-    :returns: for how many rules it was.
+    :returns: the number of rules that continue from it.
     """
     rules = counted_rules(timing) if text else []
     taken = 0

@@ -1,7 +1,7 @@
-"""When a schedule runs next, for every type of schedule.
+"""Computes the next run of a schedule of any type.
 
-Pure, with the clock passed in. Times are nominal: the next run is computed from the time at
-which a run was meant to be, not from when it happened, so nothing drifts. All results are UTC.
+Pure, with the clock passed in. Times are nominal: each run is computed from the nominal time of the
+one before, not from when that happened, so nothing drifts. All results are UTC.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ MISSED_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class NextRun:
-    """A step of a schedule past the time that is now.
+    """The first run of a schedule after now.
 
-    :ivar next: the first run after now (UTC), None when there is none.
-    :ivar missed: the runs after the nominal time, up to and including now.
-    :ivar more: whether counting them stopped at :data:`MISSED_LIMIT`.
+    :ivar next: the first run after now (UTC); None when there is none.
+    :ivar missed: the number of runs after the nominal time, up to and including now.
+    :ivar more: whether the count stopped at :data:`MISSED_LIMIT`.
     """
 
     next: datetime | None
@@ -45,11 +45,11 @@ class NextRun:
 def next_occurrence(
     schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> datetime | None:
-    """The first run strictly after *after* (aware), in UTC; None when there is none.
+    """Return the first run strictly after *after* (aware), in UTC; None when there is none.
 
     For an interval that is *after* plus the interval: pass the nominal time of the last run.
 
-    :param dst: for crontabs, rules and sets, which go by the clock on the wall.
+    :param dst: for crontabs, rules and sets, which go by the wall clock.
 
     :raises ValueError: the schedule is an interval that is not positive, or *after* has no zone.
     """
@@ -59,8 +59,9 @@ def next_occurrence(
 def next_look(
     schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> datetime | None:
-    """As :func:`next_occurrence`, and where the search of a set is given up the last time that it
-    excludes: there is no run then, but one may follow, to be sought from there."""
+    """Like :func:`next_occurrence`; but where the search of a set gives up, return the last
+    excluded time that it visited: no run is there, and the search can continue from there.
+    """
     if not isinstance(schedule, rrule_set):
         return next_occurrence(schedule, after, dst)
     found = next(schedule.search(after, dst), None)
@@ -70,10 +71,10 @@ def next_look(
 def advance(
     schedule: BaseSchedule, nominal: datetime, now: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> NextRun:
-    """The first run after *now* of the chain that goes through *nominal* (both aware).
+    """Return the first run after *now* of the runs that continue from *nominal* (both aware).
 
-    An interval keeps its phase whatever was missed. A *nominal* that is still to come is
-    itself the next run.
+    An interval keeps its phase, whatever was missed. A *nominal* in the future is itself the next
+    run.
     """
     nominal, now = nominal.astimezone(UTC), now.astimezone(UTC)
     if nominal > now:
@@ -126,14 +127,16 @@ def occurrences(
 
 
 def never_runs(schedule: BaseSchedule, now: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
-    """Whether *schedule* has no run after *now*; found out in well under a second."""
+    """Whether *schedule* has no run after *now*; decided in well under a second."""
     return next_occurrence(schedule, now, dst) is None
 
 
 def runs_after(
     schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> Iterator[datetime]:
-    """The runs strictly after *after* (aware), in UTC, ascending, found one by one."""
+    """Yield the runs strictly after *after* (aware), in UTC, ascending, each computed when it is
+    asked for.
+    """
     return _runs(schedule, after, dst)
 
 
@@ -168,7 +171,7 @@ def _is_interval(candidate: BaseSchedule) -> bool:
 
 
 def fixed_interval(candidate: BaseSchedule) -> timedelta | None:
-    """The distance of two runs, for a schedule that always has the same; None for the others."""
+    """Return the time between two runs, for a schedule where it is always the same; else None."""
     if not _is_interval(candidate) or candidate.relative:
         return None
     return _every(candidate)

@@ -1,6 +1,6 @@
-"""The schedule types that are counted from one moment: ``once`` and ``anchored_interval``.
+"""The schedule types that are counted from a fixed time: ``once`` and ``anchored_interval``.
 
-Pure. Both are ours alone: celery-redbeat cannot read an entry that has one.
+Pure. Only this project has them: celery-redbeat cannot read an entry that uses one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .base import OccurrenceSchedule
 
 
 def zoned(what: str, moment: datetime, tz: tzinfo | str | None) -> datetime:
-    """*moment* in its zone, which is *tz* if it has none.
+    """Return *moment* in its zone, or in *tz* if it has none.
 
-    :param what: it is called so in the error.
+    :param what: its name in the error.
     :raises ValueError: it is no time, or has no zone, or is not within the calendar.
     """
     if not isinstance(moment, datetime):
@@ -46,12 +46,12 @@ def zoned(what: str, moment: datetime, tz: tzinfo | str | None) -> datetime:
 
 
 def settled(moment: datetime) -> datetime:
-    """*moment* (aware) as the clocks of its zone show it, also where they jump over it."""
+    """Return *moment* (aware) as the clocks of its zone show it, also where they jump over it."""
     return moment.astimezone(UTC).astimezone(moment.tzinfo)
 
 
 def zone_identity(moment: datetime) -> object:
-    """What makes two zones differ: their names, or their offsets where they have none."""
+    """Return what tells two zones apart: the name, or the offset where the zone has no name."""
     return iana_name(moment.tzinfo) or moment.utcoffset()
 
 
@@ -138,7 +138,7 @@ class anchored_interval(OccurrenceSchedule, schedule):
             run += self.run_every
 
     def number(self, moment: datetime) -> int:
-        """How many runs there are up to and including *moment* (aware)."""
+        """Count the runs up to and including *moment* (aware)."""
         if moment < self.earliest:
             return 0
         passed: int = (moment - self.earliest) // self.run_every

@@ -1,9 +1,9 @@
-"""The runs of a schedule before a time, and between two.
+"""Computes the runs of a schedule before a time, and between two times.
 
-Pure. Found by asking for the next run from earlier times: it is the same from every time between
-two runs, so that the last run before a time is found by bisection (the gallop is that of Bentley
-and Yao, "An almost optimal algorithm for unbounded searching", 1976), whatever the type of the
-schedule, and with every policy for changes of the clock.
+Pure. The next run is the same from every time between two runs, so bisection finds the last run
+before a time by asking for the next run from earlier times (the galloping search is that of Bentley
+and Yao, "An almost optimal algorithm for unbounded searching", 1976). This works for every type of
+schedule and every policy for clock changes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _EARLIEST = datetime(2, 1, 1, tzinfo=UTC)
 def previous_occurrence(
     schedule: BaseSchedule, before: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> datetime | None:
-    """The last run strictly before *before* (aware), in UTC; None when there is none.
+    """Return the last run strictly before *before* (aware), in UTC; None when there is none.
 
     For an interval that is *before* less the interval: pass the nominal time of a run.
 
-    :param dst: for crontabs, rules and sets, which go by the clock on the wall.
+    :param dst: for crontabs, rules and sets, which go by the wall clock.
     :raises ValueError: the runs of the schedule depend on the run before (a ``relative`` interval,
-        a type that is none of ours), or *before* has no zone.
+        a custom type), or *before* has no zone.
     """
     if before.utcoffset() is None:
         raise ValueError(f"{before} has no time zone")
@@ -54,8 +54,8 @@ def previous_occurrence(
 def between(
     schedule: BaseSchedule, after: datetime, before: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> Iterator[datetime]:
-    """The runs strictly after *after* and strictly before *before* (both aware), in UTC,
-    ascending, found one by one.
+    """Yield the runs strictly after *after* and strictly before *before* (both aware), in UTC,
+    ascending, each computed when it is asked for.
 
     Those of an interval are counted from *after*: pass the nominal time of a run.
 

@@ -1,6 +1,6 @@
 """Sets of recurrence rules: ``rrule_set``, RFC 5545's RRULE, RDATE, EXRULE and EXDATE together.
 
-Pure. It is ours alone: celery-redbeat cannot read an entry that has one.
+Pure. Only this project has it: celery-redbeat cannot read an entry that uses one.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _WALKED, _JUMP = 20, 50
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """The end of a search that found nothing but excluded times.
+    """The end of a search that visited only excluded times.
 
-    :ivar at: the last of them (UTC); a run may come after it.
-    :ivar times: how many were looked at before it.
+    :ivar at: the last of them (UTC); a run may follow it.
+    :ivar times: how many were visited before it.
     """
 
     at: datetime
@@ -79,7 +79,7 @@ class rrule_set(OccurrenceSchedule):
 
     @property
     def dtstart(self) -> datetime:
-        """Where its rules start; without rules its first date."""
+        """The start of the rules; without rules the first date."""
         every = (*self.rules, *self.exrules)
         return every[0].recurrence.dtstart if every else self.rdates[0]
 
@@ -114,7 +114,9 @@ class rrule_set(OccurrenceSchedule):
     def search(
         self, moment: datetime, dst: DstPolicy = DEFAULT_DST, limit: int = MAX_EXCLUDED
     ) -> Iterator[datetime | GivenUp]:
-        """As :meth:`runs_after`, and at the end where it was given up after *limit*."""
+        """Like :meth:`runs_after`, but yields :class:`GivenUp` when *limit* excluded times were
+        visited in a row.
+        """
         never = self._left_out(dst)
         # A rule that is excluded as a whole would be walked for nothing.
         rules = [rule for rule in self.rules if rule not in self.exrules]
@@ -212,8 +214,9 @@ class rrule_set(OccurrenceSchedule):
 
 
 class _Taken:
-    """The times of an exclusion rule, asked about in ascending order: walked as long as they are
-    close, and sought beyond."""
+    """The occurrences of an excluding rule, asked about in ascending order: visited one by one
+    while they are close, and sought where they are not.
+    """
 
     _STEPS = 8
 
@@ -241,7 +244,7 @@ def rebuilt_set(cls: type[rrule_set], parts: tuple[Any, ...], nowfun: Any) -> rr
 
 
 def _safely(runs: Iterator[datetime]) -> Iterator[datetime]:
-    """*runs*, which end where the calendar does."""
+    """Yield *runs* up to the end of the calendar."""
     try:
         yield from runs
     except OverflowError:

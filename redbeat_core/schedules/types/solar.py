@@ -1,9 +1,9 @@
-"""The schedule of the sun: ``solar``, Celery's type, with times that can be relied on.
+"""The schedule of the sun: ``solar``, Celery's type, with repeatable times.
 
-Pure. The arithmetic is that of ``ephem``, which is installed with ``redbeat-tui[solar]``. Celery
-asks it for "the next event after a time", whose answer depends on that time by fractions of a
-second, so that the run that was just made may come once more. Here each event is computed from
-a fixed grid of half days, so that it always has the same time, to the second.
+Pure. ``ephem`` computes the times; ``redbeat-tui[solar]`` installs it. Celery asks it for "the next
+event after a time", and the answer depends on that time by fractions of a second, so the run that
+was just made may be returned once more. Here each event is computed from a fixed grid of half days,
+so it always has the same time, to the second.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SolarUnavailableError(ValueError):
-    """The package that knows where the sun is is not installed."""
+    """The package that computes the sun's position is not installed."""
 
 
 def check_solar(event: str, lat: float, lon: float) -> None:
-    """Whether there can be such a schedule here; not at a pole, where ephem may search for ever.
+    """Check that such a schedule can exist: not at a pole, where ephem may search without end.
 
     :raises SolarUnavailableError: ephem is not installed.
     :raises ValueError: no such event or place, with what would be right.

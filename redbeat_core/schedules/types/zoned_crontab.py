@@ -1,6 +1,6 @@
 """A crontab with a time zone of its own: ``zoned_crontab``. Celery's is in the app's zone.
 
-Pure. It is ours alone: celery-redbeat cannot read an entry that has one.
+Pure. Only this project has it: celery-redbeat cannot read an entry that uses one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Makes the entry of a record, with its policy; reports an entry that is invalid once."""
+"""Makes the entry of a record, with its policy; reports each invalid entry once, until its content
+changes.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ class LoadedEntry(NamedTuple):
 class EntryLoader:
     """Loads entries for one scheduler.
 
-    :ivar invalid: by name the :func:`.claims.digest` of each entry that was reported as invalid.
+    :ivar invalid: by name the :func:`~redbeat_core.storage.leader_store.digest` of each entry that was
+        reported as invalid.
     """
 
     def __init__(self, context: BeatContext, failures: PublishFailures) -> None:
@@ -40,7 +43,9 @@ class EntryLoader:
         self.invalid: dict[str, str] = {}
 
     def load(self, record: EntryRecord) -> LoadedEntry | None:
-        """The entry of *record* with its policy; None, and reported, when it cannot run."""
+        """Return the entry of *record* with its policy; report an entry that cannot run, and return
+        None.
+        """
         context = self._context
         try:
             entry = context.scheduler.Entry.from_record(record, context.app)
@@ -58,15 +63,15 @@ class EntryLoader:
         return LoadedEntry(entry, policy)
 
     def policy_of(self, record: EntryRecord) -> Policy:
-        """The policy of the entry.
+        """Return the policy of the entry.
 
-        :raises DecodeError: it cannot be read, with the reason.
+        :raises DecodeError: it is invalid, with the reason.
         """
         defaults = self._context.config.policy
         return defaults if record.policy is None else decode_policy(record.policy, defaults)
 
     def report_invalid(self, record: EntryRecord, reason: str) -> None:
-        """Report an entry that cannot run, once for what it holds now."""
+        """Report an invalid entry, once until its content changes."""
         content = digest(record)
         if self.invalid.get(record.name) == content:
             return
@@ -78,10 +83,10 @@ class EntryLoader:
         logger.error("beat: The entry %r cannot run, it is left alone: %s", record.name, reason)
 
     def report_failure(self, record: EntryRecord, exc: Exception) -> None:
-        """Report what the code of the app raised for the entry; it is tried again later."""
+        """Report an error that the app's code raised for the entry, which is retried later."""
         self._failures.not_loaded(record, exc)
 
     def forget(self, names: Iterable[str]) -> None:
-        """Forget the reports of these entries: they are gone, or have run."""
+        """Forget the reports of these entries: they are deleted, or have run."""
         for name in names:
             self.invalid.pop(name, None)

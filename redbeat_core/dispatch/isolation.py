@@ -1,13 +1,13 @@
-"""What becomes of an error that no other code expects: it ends no beat.
+"""Isolates unexpected errors: none of them ends beat.
 
 An error within a batch becomes a failed run of the entry (or the run-now request) that raises it:
-the batch is made again one by one, which shows whose it is. An error that is nobody's is logged
-once with its traceback, and the loop goes on.
+the batch is dispatched again one by one, which shows which entry raises it. An error that no entry
+causes is logged once with its traceback, and the loop continues.
 
-Making a batch again loses and doubles nothing beyond what the delivery mode allows. In the
-exactly-once mode nothing is out before its commit, and a commit whose answer is unknown changed
-the scores that the next one compares. In the at-least-once mode
-:class:`~redbeat_core.dispatch.uncommitted.UncommittedMessages` knows what is out.
+Dispatching a batch again loses and doubles nothing beyond what the delivery mode allows. In the
+exactly-once mode no message is out before its commit, and a commit whose reply was lost has changed
+the scores that the next commit compares. In the at-least-once mode
+:class:`~redbeat_core.dispatch.uncommitted.UncommittedMessages` holds the messages that are out.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
 
 def is_unexpected(exc: Exception) -> bool:
-    """Whether *exc* may come of what an entry holds: it does not say how Redis is, but for an
-    error in the code of the script that commits."""
+    """Whether the content of an entry may have caused *exc*: the state of Redis did not, unless the
+    code of the commit script raised it.
+    """
     if type(exc) is exceptions.ResponseError:
         return _OF_A_SCRIPT.match(str(exc)) is not None
     return not isinstance(exc, TROUBLE)
 
 
 class Isolation:
-    """Makes batches one by one, for one scheduler."""
+    """Dispatches the entries of a batch one by one, for one scheduler."""
 
     def __init__(self, context: BeatContext, batch: Batch) -> None:
         self._context = context
@@ -63,9 +64,9 @@ class Isolation:
         self._failures = batch.failures
 
     def one_by_one(self, cause: Exception) -> BatchResult:
-        """Dispatch by itself each entry and request that is due, after *cause* ended a batch.
+        """Dispatch each due entry and request by itself, after *cause* ended a batch.
 
-        :raises Exception: *cause*, where none of them raises; or what is raised without any.
+        :raises Exception: *cause*, where none of them raises; or an error that none of them causes.
         """
         context, batch = self._context, self._batch
         blamed = False
@@ -111,7 +112,7 @@ class Isolation:
         return self._batch.work_of(replace(claim, due=(), requests=(one,)), now)
 
     def _own(self, one: ClaimedEntry | ClaimedTrigger, work: Callable[[], _T]) -> _T | None:
-        """What *work* gives; None, and *one* is reported, where it raises."""
+        """Return the result of *work*; None where it raises, and then *one* is reported."""
         try:
             return work()
         except Exception as exc:
@@ -121,7 +122,7 @@ class Isolation:
             return None
 
     def _claim(self, now: float) -> tuple[Claim, list[tuple[ClaimedEntry, Exception]]]:
-        """What is due; and what cannot even be decoded, with the error."""
+        """Return what is due; and what cannot even be decoded, with the error."""
         batch, most = self._batch, self._context.config.batch_size
         try:
             return batch.claim(now, most), []
@@ -149,17 +150,17 @@ class Isolation:
 
 
 class UnexpectedErrors:
-    """Logs the errors that no entry is to blame for: each once, with its traceback, and again when
-    it is another one; in between they are only counted.
+    """Logs the errors that no entry causes: each once, with its traceback, and again when the error
+    changes; repetitions are counted.
 
-    :ivar met_before: by what failed: the error, and how often it was met since it was logged.
+    :ivar met_before: by step: the error, and its number since it was logged.
     """
 
     def __init__(self) -> None:
         self.met_before: dict[str, tuple[str, int]] = {}
 
     def met(self, what: str, exc: Exception) -> None:
-        """*what* (the subject of a sentence) failed with *exc*, and is tried again."""
+        """The step *what* (the subject of a sentence) failed with *exc*, and is retried."""
         text = f"{type(exc).__name__}: {error_text(exc)}"
         known, count = self.met_before.get(what, ("", 0))
         same = _NUMBERS.sub("#", text)
@@ -171,7 +172,7 @@ class UnexpectedErrors:
         logger.error("beat: %s failed, trying again: %s", what, text, exc_info=exc)
 
     def over(self, what: str) -> None:
-        """*what* went well."""
+        """The step *what* succeeded."""
         if what in self.met_before:
             self._tell_count(what)
             del self.met_before[what]

@@ -1,7 +1,7 @@
-"""Arguments that are worked out at each run: ``celery.beat.BeatLazyFunc`` in ``beat_schedule``.
+"""Arguments that are computed at each run: ``celery.beat.BeatLazyFunc`` in ``beat_schedule``.
 
-Redis holds what they are called, for people to read, and never what to call: a beat calls only
-what its own code has at that place of that entry. Pure.
+Redis holds the name of such a function, for people to read, and never code: a beat calls only the
+function that its own code has at that place of that entry. Pure.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class LazyArgumentError(Exception):
-    """An argument cannot be worked out; the message says why."""
+    """An argument cannot be computed; the message says why."""
 
 
 def is_lazy(value: object) -> bool:
-    """Whether *value*, of a definition, stands for a function."""
+    """Whether *value*, of a definition, takes the place of a function."""
     return type(value) is dict and value.get("__type__") == _TYPE and value.keys() == _FIELDS
 
 
 def has_lazy(args: Any, kwargs: Any) -> bool:
-    """Whether one of these arguments stands for a function. As with Celery, none that is within
-    another argument does."""
+    """Whether a function takes the place of one of these arguments. As in Celery, a function within
+    another argument does not count.
+    """
     return any(map(is_lazy, args or ())) or any(map(is_lazy, (kwargs or {}).values()))
 
 
@@ -46,7 +47,9 @@ class LazyArguments:
         self._known: dict[str, dict[int | str, tuple[dict[str, str], BeatLazyFunc]]] = {}
 
     def taken_from(self, entry: Any) -> Any:
-        """*entry* as it is stored: with a text in place of each function, which is kept here."""
+        """Return *entry* as it is stored, with a text in place of each function, and keep the
+        functions.
+        """
         known = {
             place: (_stored(value), value)
             for place, value in _places(entry.args, entry.kwargs)
@@ -64,7 +67,7 @@ class LazyArguments:
         return entry
 
     def evaluated(self, name: str, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
-        """These arguments of a run of the entry *name*, all worked out.
+        """Compute the arguments of a run of the entry *name*.
 
         :raises LazyArgumentError: the code of this beat has no such function there, or the
             function raised; with the reason.

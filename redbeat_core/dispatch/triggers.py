@@ -1,4 +1,4 @@
-"""From the run-now requests of a claim to runs to make: what is asked for beside the schedule."""
+"""Turns the run-now requests of a claim into runs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ _ELSEWHERE = ("exchange", "exchange_type", "routing_key")
 
 
 def straight_to(app: Celery, name: str) -> dict[str, Any]:
-    """The options of a message to the queue *name*, whatever the task and its routes say of
-    exchange and routing key: Celery lets these win over a queue."""
+    """Return the options of a message to the queue *name*, whatever exchange and routing key the
+    task and its routes name: Celery prefers these to a queue.
+    """
     try:
         queue = app.amqp.queues[name]
     except Exception:
@@ -47,7 +48,10 @@ def straight_to(app: Celery, name: str) -> dict[str, Any]:
 
 
 class TriggeredRuns:
-    """Makes runs of requests, for one scheduler."""
+    """Makes the runs of run-now requests, for one scheduler.
+
+    :ivar trouble: why the requests cannot be read at all; empty when they can.
+    """
 
     def __init__(self, context: BeatContext, loader: EntryLoader, backoff: RetryBackoff) -> None:
         self._context = context
@@ -64,7 +68,7 @@ class TriggeredRuns:
         self.trouble = trouble
 
     def runs(self, requests: Sequence[ClaimedTrigger]) -> list[PendingRun | CommitStep]:
-        """Runs to make, and the steps that end requests without a run, in their order."""
+        """Return the runs to make, and the steps that end requests without a run, in their order."""
         readable: dict[str, Trigger] = {}
         made: dict[str, PendingRun | CommitStep] = {}
         for request in requests:
@@ -133,7 +137,7 @@ class TriggeredRuns:
         return PendingRun(trigger.name, entry, trigger.id, request.at, step, trigger_id=trigger.id)
 
     def _counting(self, step: CommitStep, entry: Any, policy: Policy) -> CommitStep:
-        """The run counts as the entry's last one; its next run stays where it is."""
+        """Let the run count as the entry's last one; its next run stays where it is."""
         meta = encode_meta(
             {"last_run_at": entry.default_now(), "total_run_count": entry.total_run_count + 1}
         )

@@ -105,21 +105,21 @@ class RedBeatJSONEncoder(json.JSONEncoder):
 class RedBeatJSONDecoder(json.JSONDecoder):
     """``json.loads(text, cls=RedBeatJSONDecoder)`` reads schedules and datetimes.
 
-    An object of a ``__type__`` that is not known stays a dict, as in celery-redbeat.
+    An object of an unknown ``__type__`` stays a dict, as in celery-redbeat.
 
-    :raises DecodeError: an object of a known type holds something that it cannot.
+    :raises DecodeError: an object of a known type has an invalid member.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, object_hook=self.dict_to_object, **kwargs)
 
     def dict_to_object(self, d: dict[str, Any]) -> Any:
-        """The object that *d* stands for, or *d* itself."""
+        """Return the object that *d* encodes, or *d* itself."""
         return from_wire(d)
 
 
 class _SharingDecoder(RedBeatJSONDecoder):
-    """Gives the same schedule for the same text: most entries share theirs with many."""
+    """Returns the same schedule for the same text: most entries share theirs with many."""
 
     def dict_to_object(self, d: dict[str, Any]) -> Any:
         kind = d.get("__type__")
@@ -143,7 +143,7 @@ _SHARING = _SharingDecoder()
 
 
 def encode_definition(definition: Mapping[str, Any]) -> str:
-    """The definition as celery-redbeat writes it: all keys, in its order.
+    """Encode a definition as celery-redbeat does: all keys, in its order.
 
     :raises TypeError: a value has no JSON form.
     """
@@ -152,8 +152,9 @@ def encode_definition(definition: Mapping[str, Any]) -> str:
 
 
 def encode_meta(meta: Mapping[str, Any]) -> str:
-    """The meta as celery-redbeat writes it: what *meta* has of ``last_run_at`` and
-    ``total_run_count``, in this order."""
+    """Encode a meta as celery-redbeat does: ``last_run_at`` and ``total_run_count`` of *meta*, in
+    this order.
+    """
     last = meta.get("last_run_at")
     count = meta.get("total_run_count")
     zone = getattr(last.tzinfo, "key", None) if isinstance(last, datetime) else None
@@ -171,11 +172,11 @@ def encode_meta(meta: Mapping[str, Any]) -> str:
 
 
 def decode_definition(text: str, *, shared: bool = False) -> dict[str, Any]:
-    """What an entry is, from its ``definition``: name, task, args (a list or None), kwargs,
-    options, schedule, enabled; and ``__unknown__``, fields that are kept but not used.
+    """Decode a ``definition``: name, task, args (a list or None), kwargs, options, schedule,
+    enabled; and ``__unknown__``, fields that are kept but not used.
 
-    :param shared: the schedule may be that of others, too: do not change it.
-    :raises DecodeError: it cannot run, with the reason.
+    :param shared: the schedule may be shared with other entries: do not change it.
+    :raises DecodeError: it is invalid, with the reason.
     """
     given = _object("definition", text, _SHARING if shared else _DECODER)
     unknown = {key: given.pop(key) for key in tuple(given) if key in _HARMLESS}
@@ -211,10 +212,10 @@ def decode_definition(text: str, *, shared: bool = False) -> dict[str, Any]:
 
 
 def decode_meta(text: str | None) -> dict[str, Any]:
-    """When an entry ran, from its ``meta``: last_run_at (aware, or None), total_run_count.
+    """Decode a ``meta``: last_run_at (aware, or None), total_run_count.
 
     :param text: None or empty for an entry that has no meta: it has never run.
-    :raises DecodeError: it cannot be read, with the reason.
+    :raises DecodeError: it is invalid, with the reason.
     """
     if not text:
         return {"last_run_at": None, "total_run_count": 0}

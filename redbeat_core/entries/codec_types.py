@@ -1,6 +1,6 @@
-"""Schedules and datetimes as JSON objects with a ``__type__``, both ways.
+"""Encodes and decodes schedules and datetimes as JSON objects with a ``__type__``.
 
-Pure; used through :mod:`redbeat_core.decoder`, whose docstring says what the format is.
+Pure; used through :mod:`redbeat_core.entries.codec`, whose docstring describes the format.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SET = ("rules", "rdates", "exrules", "exdates")
 
 
 class DecodeError(ValueError):
-    """An entry that cannot run; the message says why, and what would be right."""
+    """An entry is invalid; the message says why, and what would be right."""
 
 
 def to_timestamp(dt: datetime) -> int:
@@ -49,7 +49,7 @@ def get_utcoffset_minutes(dt: datetime) -> float:
 
 
 def to_wire(obj: object) -> dict[str, Any] | None:
-    """The JSON object for *obj*; None when it is nothing of ours."""
+    """Return the JSON object for *obj*; None for an object of another type."""
     if isinstance(obj, datetime):
         return _datetime_to_wire(obj)
     if isinstance(obj, crontab):
@@ -82,9 +82,9 @@ def _kept(made: crontab, name: str) -> Any:
 
 
 def from_wire(wire: dict[str, Any]) -> Any:
-    """The object that *wire* stands for, or *wire* itself when its type is not known.
+    """Return the object that *wire* encodes, or *wire* itself when its type is unknown.
 
-    :raises DecodeError: the type is known, and holds something that it cannot.
+    :raises DecodeError: the type is known, and a member is invalid.
     """
     kind = wire.get("__type__")
     read = _READERS.get(kind) if isinstance(kind, str) else None
@@ -160,7 +160,7 @@ def _read_interval(fields: dict[str, Any]) -> schedule:
 
 
 def interval_of(name: str, value: object) -> timedelta:
-    """The interval of *value* seconds.
+    """Return the interval of *value* seconds.
 
     :raises DecodeError: no clock could run it.
     """

@@ -1,4 +1,4 @@
-"""Reads an entry's ``due`` field: who wrote its score, and for which nominal time. Pure."""
+"""Reads an entry's ``due`` field: which program wrote the score, and for which nominal time. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from .record import EntryRecord
 
 
 def finite(text: str) -> float | None:
-    """The number that *text* is; None for what is no number, or nan or infinite: a field of the
-    hash may hold anything."""
+    """Return *text* as a number; None where it is no number, or not finite: a field of the hash may
+    hold any text.
+    """
     try:
         number = float(text)
     except ValueError:
@@ -25,9 +26,9 @@ def score_is_ours(record: EntryRecord) -> bool:
 
 
 def nominal_of(record: EntryRecord) -> float | None:
-    """The nominal time of the run that is due next, in Unix seconds; None: not scheduled.
+    """Return the nominal time of the run that is due next, in Unix seconds; None: not scheduled.
 
-    Where another program wrote the score, that is all that is known of it.
+    Where another program wrote the score, the score is returned: nothing else is known.
     """
     score = record.score
     if score is None or score < 0 or record.due is None or " " not in record.due:
@@ -38,8 +39,9 @@ def nominal_of(record: EntryRecord) -> float | None:
 
 
 def finished_since(record: EntryRecord) -> float | None:
-    """Since when (Unix seconds) there is no run to come, if this project found that; None: there
-    may be one."""
+    """Return since when (Unix seconds) the entry has no further run, if this project wrote that;
+    else None.
+    """
     if record.score is None or record.score >= 0 or not score_is_ours(record):
         return None
     return finite((record.due or "").partition(" ")[2])

@@ -1,7 +1,7 @@
-"""What an entry does about time beside its schedule: catch-up, jitter, limits, clock changes.
+"""The policy of an entry: catch-up, jitter, limits, clock changes.
 
-Pure. The hash field ``policy`` of an entry holds, as JSON, only what was set for that entry; the
-rest is as the settings of the scheduler say (``redbeat_catchup``, ``redbeat_grace``, ...).
+Pure. The hash field ``policy`` of an entry holds, as JSON, only the members that were set for that
+entry; the settings of the scheduler give the others (``redbeat_catchup``, ``redbeat_grace``, ...).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LAST_TIME = 1e11
 
 
 class PolicyError(DecodeError):
-    """A policy that cannot be used; the message says which member and what is allowed."""
+    """A policy is invalid; the message names the member and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Policy:
 
     @property
     def dst(self) -> DstPolicy:
-        """What a change of the clock does."""
+        """The policy for clock changes."""
         return _dst(self.nonexistent, self.ambiguous)
 
 
@@ -126,9 +126,9 @@ assert tuple(ALLOWED) == tuple(member.name for member in fields(Policy))
 
 
 def checked(members: Mapping[str, Any]) -> dict[str, Any]:
-    """*members* of a policy, if they can be used.
+    """Return the *members* of a policy, if they are valid.
 
-    :raises PolicyError: one cannot, or they contradict each other.
+    :raises PolicyError: one is invalid, or two contradict each other.
     """
     for name, value in members.items():
         if name not in ALLOWED:
@@ -162,9 +162,9 @@ def _told(name: str, value: Any) -> str:
 
 
 def members_of(text: str | None) -> dict[str, Any]:
-    """What the field ``policy`` sets for its entry.
+    """Return the members that the field ``policy`` sets for its entry.
 
-    :raises PolicyError: it cannot be used, with the reason.
+    :raises PolicyError: it is invalid, with the reason.
     """
     if not text:
         return {}
@@ -178,9 +178,9 @@ def members_of(text: str | None) -> dict[str, Any]:
 
 
 def encode_policy(members: Mapping[str, Any]) -> str:
-    """The field ``policy`` that sets *members*, the same for the same members.
+    """Return the field ``policy`` that sets *members*; the same text for the same members.
 
-    :raises PolicyError: they cannot be used.
+    :raises PolicyError: they are invalid.
     """
     known = checked(members)
     return json.dumps({name: known[name] for name in ALLOWED if name in known})
@@ -189,10 +189,11 @@ def encode_policy(members: Mapping[str, Any]) -> str:
 def edited(
     text: str | None, changes: Mapping[str, Any], reset: Iterable[str] | None = ()
 ) -> str | None:
-    """The field ``policy`` that was *text*, after *changes*; None: it is to be removed.
+    """Apply *changes* to the field ``policy`` with the content *text*; None: the field is to be
+    removed.
 
-    :param reset: members that are to be as the settings say; None: all that it had.
-    :raises PolicyError: what it is or would be cannot be used.
+    :param reset: members that the settings are to give again; None: all that the field had.
+    :raises PolicyError: its old or its new content is invalid.
     """
     members = {}
     if reset is not None:
@@ -205,9 +206,9 @@ def edited(
 
 @lru_cache(maxsize=65536)
 def decode_policy(text: str | None, defaults: Policy = PLAIN) -> Policy:
-    """The policy of an entry whose field ``policy`` is *text*; None: it has none of its own.
+    """Return the policy of an entry whose field ``policy`` is *text*; None: the entry has none.
 
-    :raises PolicyError: it cannot be used, with the reason.
+    :raises PolicyError: it is invalid, with the reason.
     """
     members = members_of(text)
     return replace(defaults, **members) if members else defaults

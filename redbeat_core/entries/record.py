@@ -1,7 +1,6 @@
-"""One entry as Redis holds it (:class:`EntryRecord`) and as it reads (:class:`EntryView`).
+"""One entry as Redis holds it: :class:`EntryRecord`.
 
-Pure. A record is undecoded text, so that making one cannot fail; :func:`decode_record` turns
-it into a view whose ``error`` says why the scheduler cannot run it, instead of raising.
+Pure. A record is undecoded text, so that making one cannot fail.
 """
 
 from __future__ import annotations
@@ -70,12 +69,13 @@ class EntryRecord:
 
     @property
     def version(self) -> str:
-        """What a compare-and-set compares: changes with the definition, the policy and what
-        operators did, not with runs."""
+        """The version that a compare-and-set compares: it changes with the definition, the policy
+        and an operator's changes, and not with runs.
+        """
         return version_of(self.definition, self.policy, self.state)
 
     def patched(self, fields: Mapping[str, str | None], score: float | None) -> EntryRecord:
-        """This record after a change that set *fields* (None: removed) and *score*."""
+        """Return this record after a change that set *fields* (None: removed) and *score*."""
         known: dict[str, Any] = {
             name: value for name, value in fields.items() if name in HASH_FIELDS
         }
@@ -85,7 +85,9 @@ class EntryRecord:
 
 
 def version_of(definition: str | None, policy: str | None, state: str | None) -> str:
-    """The version of an entry with these fields. ``version()`` in the Lua scripts is its twin."""
+    """Return the version of an entry with these fields. ``version_of()`` in the Lua scripts is its
+    twin.
+    """
     text = "\0".join((definition or "", policy or "", state or ""))
     try:
         raw = text.encode("utf-8", "surrogateescape")
@@ -103,9 +105,9 @@ def _definition(text: str) -> dict[str, Any] | DecodeError:
 
 
 def definition_of(record: EntryRecord) -> dict[str, Any]:
-    """The decoded definition of *record*; cached by its text, so do not change it.
+    """Return the decoded definition of *record*; cached by its text, so do not change it.
 
-    :raises DecodeError: it cannot run, with the reason.
+    :raises DecodeError: it is invalid, with the reason.
     """
     if record.fault:
         wrong_type = "WRONGTYPE" in record.fault
@@ -118,7 +120,7 @@ def definition_of(record: EntryRecord) -> dict[str, Any]:
 
 
 def own_copy(value: Any) -> Any:
-    """*value* with lists and dicts of its own all the way down: whoever gets it may change it."""
+    """Copy *value* with all lists and dicts within: the receiver may change the copy."""
     if type(value) is dict:
         return {name: own_copy(item) for name, item in value.items()}
     if type(value) in (list, tuple):
@@ -127,9 +129,9 @@ def own_copy(value: Any) -> Any:
 
 
 def named_definition(text: str, name: str) -> dict[str, Any]:
-    """The decoded definition *text* of the entry *name*; cached, so do not change it.
+    """Return the decoded definition *text* of the entry *name*; cached, so do not change it.
 
-    :raises DecodeError: it cannot run, with the reason.
+    :raises DecodeError: it is invalid, with the reason.
     """
     definition = _definition(text)
     if isinstance(definition, DecodeError):
@@ -143,10 +145,10 @@ def named_definition(text: str, name: str) -> dict[str, Any]:
 
 
 def bind(schedule: BaseSchedule, app: Celery) -> BaseSchedule:
-    """Give *schedule* the app whose time zone it is meant in.
+    """Give *schedule* the app in whose time zone it runs.
 
-    Decoded schedules are shared between the records with the same text, and Celery's schedules
-    keep the zone of the first app they had.
+    Decoded schedules are shared between the records with the same text, and Celery's schedules keep
+    the zone of the first app they had.
     """
     if schedule._app is not app:
         schedule.app = app
@@ -156,7 +158,7 @@ def bind(schedule: BaseSchedule, app: Celery) -> BaseSchedule:
 
 
 def json_object(text: str | None) -> dict[str, Any]:
-    """*text* as a JSON object; empty when it is none."""
+    """Parse *text* as a JSON object; empty when it is none."""
     try:
         value = json.loads(text) if text else {}
     except (ValueError, RecursionError):

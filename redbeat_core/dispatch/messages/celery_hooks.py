@@ -1,7 +1,7 @@
-"""Whether a message is made by Celery alone, so that nothing in it can come from anywhere else.
+"""Detects projects that customise how messages are made: subclasses, patches, routers.
 
-Projects and instrumentation put their own things in the way of a message: subclasses, attributes
-of one object, functions put into Celery's classes. All of it is looked for where it is called.
+Projects and instrumentation customise messages by subclasses, by attributes of one object, and by
+functions put into Celery's classes. Each check looks where Celery calls.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ _PUBLISHING = ("publish", "_publish", "_prepare")
 
 
 def is_from(function: Any, module: ModuleType) -> bool:
-    """Whether *function* is a plain one that *module* defines; what wraps one may call itself
-    alike, and still is another module's."""
+    """Whether *module* defines the plain function *function*. A wrapper may copy the name, and
+    still belongs to another module.
+    """
     return type(function) is FunctionType and function.__globals__ is vars(module)
 
 
 def overridden(kind: type, base: type, names: Iterable[str]) -> list[str]:
-    """Which of the methods *names* the class *kind* has in place of *base*'s, as ``Kind.name``."""
+    """List the methods among *names* that the class *kind* has in place of *base*'s, as
+    ``Kind.name``.
+    """
     return [
         f"{kind.__name__}.{name}"
         for name in names
@@ -65,7 +68,7 @@ def sends_as_celery(scheduler: Scheduler) -> bool:
 
 
 def _is_celerys(backend: Any) -> bool:
-    """Whether all that *backend* does about a call is what one of Celery's does."""
+    """Whether *backend* handles a call as one of Celery's does."""
     call = type(backend).on_task_call
     named = call.__globals__["__name__"] if type(call) is FunctionType else ""
     return "on_task_call" not in vars(backend) and named.startswith(_BACKENDS)

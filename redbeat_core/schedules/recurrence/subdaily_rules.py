@@ -34,11 +34,11 @@ _FEW_DAYS = 100
 
 
 class SubdailyRule:
-    """The occurrences of a rule of hours or less.
+    """The occurrences of a rule whose unit is an hour or less.
 
     :param parts: completed.
     :param start: DTSTART as a naive local time.
-    :ivar most_a_day: more occurrences than this no day has.
+    :ivar most_a_day: an upper bound of the occurrences on one day.
     """
 
     def __init__(self, parts: Parts, start: datetime) -> None:
@@ -78,7 +78,7 @@ class SubdailyRule:
         return number + self._into(end) - self._into(begin)
 
     def _into(self, seconds: int) -> int:
-        """How many occurrences the tick of this moment has had by then."""
+        """Count the occurrences of the tick of this moment up to it."""
         tick, passed = divmod(seconds, self._unit)
         number = bisect_left(self._within, passed)
         return number * self._count(tick, tick + 1) if number else 0
@@ -135,8 +135,9 @@ class SubdailyRule:
         return self._days.cycle(cycle)[low - begin : high - begin]
 
     def _numbers(self, day: int) -> tuple[int, Sequence[int]]:
-        """How many ticks come at a time of day that is named on each day, from a day not after
-        *day* on, until they come round again or the calendar ends; and that day."""
+        """Count the ticks at a named time of day on each day, from a day not after *day* on, until
+        they repeat or the calendar ends; return the counts and that day.
+        """
         known = self._turn
         if known is not None and (known[0] <= day or len(known[1]) == self._round):
             return known
@@ -178,7 +179,7 @@ class SubdailyRule:
         return self._row[first::step].count(1, low, high)
 
     def _count_days(self, low: int, high: int) -> int:
-        """How many ticks count on the days from *low* to before *high*."""
+        """Count the ticks on the days from *low* to before *high*."""
         if low >= high:
             return 0
         if self._round == 1:
@@ -217,7 +218,7 @@ def _turned(row: _Row, start: int, length: int) -> _Row:
 
 
 def _folded(row: bytes, step: int) -> Sequence[int]:
-    """How many times of day are named of those with each rest of a division by *step*."""
+    """Count the named times of day for each remainder of a division by *step*."""
     if len(row) > 255 * step:
         return [row[rest::step].count(1) for rest in range(step)]
     # No byte overflows.

@@ -1,9 +1,8 @@
-"""When a recurrence rule occurs in a time zone, with its COUNT and UNTIL.
+"""Computes when a recurrence rule occurs in a time zone, with its COUNT and UNTIL.
 
-Pure. DAILY and slower rules go by the clock on the wall of DTSTART's zone, HOURLY and finer
-ones by elapsed time (see :mod:`.zones`). COUNT counts the times that the rule names,
-whatever the daylight-saving policy makes of them: it is counted by whole days, not one by one,
-and each count goes on from the last.
+Pure. DAILY and slower rules go by the wall clock of DTSTART's zone, HOURLY and finer ones by
+elapsed time (see :mod:`.zones`). COUNT counts the times that the rule names, before the daylight-
+saving policy changes them: it counts whole days at once, and each count continues from the last.
 """
 
 from __future__ import annotations
@@ -46,7 +45,9 @@ class Recurrence:
     until: datetime | None = None
 
     def after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
+        """Yield the occurrences strictly after *moment* (aware), in UTC, ascending, without
+        duplicates.
+        """
         moment, start = moment.astimezone(UTC), self.begin
         zone = self.dtstart.tzinfo or UTC
         moment = max(moment, start - TICK)
@@ -63,7 +64,7 @@ class Recurrence:
 
     @property
     def begin(self) -> datetime:
-        """DTSTART (UTC); where the clock never showed it, when it runs all the same."""
+        """DTSTART (UTC), or the time to which a DTSTART that the clock never showed is shifted."""
         zone = self.dtstart.tzinfo or UTC
         if self.by_wall and in_gap(local := self.dtstart.replace(tzinfo=None, fold=0), zone):
             return instants_of(local, zone)[0]
@@ -78,7 +79,7 @@ class Recurrence:
 
     @property
     def by_wall(self) -> bool:
-        """Whether it goes by the clock on the wall, and not by elapsed time."""
+        """Whether the rule goes by the wall clock, and not by elapsed time."""
         return self.parts.freq <= DAILY
 
     def local_times(self, local: datetime) -> Iterator[datetime]:
@@ -116,7 +117,7 @@ class Recurrence:
         return _rule(self.parts, (self.dtstart.astimezone(UTC) + offset).replace(tzinfo=None))
 
     def _number_before(self, instant: datetime, zone: tzinfo) -> int:
-        """How many runs on elapsed time there are before *instant* (UTC), up to COUNT."""
+        """Count the runs on elapsed time before *instant* (UTC), up to COUNT."""
         start = self.dtstart.astimezone(UTC)
         if self.parts.plain:
             step = self.parts.interval * UNIT_SECONDS[self.parts.freq]
@@ -157,7 +158,7 @@ class Recurrence:
         return self._progress(zone).up_to(moment)
 
     def restore_progress(self, at: datetime, number: int) -> bool:
-        """Go on counting from what :meth:`counted` gave; False: that cannot be of this rule."""
+        """Continue from what :meth:`counted` returned; False: that cannot belong to this rule."""
         start = self._by_wall().start if self.by_wall else self.dtstart.astimezone(UTC)
         if (at.tzinfo is None) is not self.by_wall or at < start or number < 0:
             return False
@@ -173,7 +174,7 @@ class Recurrence:
 
 @lru_cache(maxsize=4096)
 def _progress(parts: Parts, start: datetime, count: int | None, zone: str) -> Progress:  # noqa: ARG001
-    """How far COUNT was counted on elapsed time, from *start* (UTC)."""
+    """The stored count of COUNT on elapsed time, from *start* (UTC)."""
     return Progress(start)
 
 

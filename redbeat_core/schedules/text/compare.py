@@ -10,9 +10,10 @@ from .parse import format_schedule, parse_schedule
 
 
 def started_as(of_the_code: Any, stored: Any) -> Any:
-    """The code's schedule, with the start of the stored one if nothing else differs.
+    """Return the code's schedule, with the start of the stored one if nothing else differs.
 
-    A rule without a dtstart starts anew each time the code is loaded, which is no change of it.
+    A rule without a dtstart gets a new start each time the code is loaded, which is no change of
+    the rule.
     """
     if isinstance(of_the_code, rrule) and isinstance(stored, rrule):
         same = of_the_code.starting_as(stored)
@@ -22,7 +23,7 @@ def started_as(of_the_code: Any, stored: Any) -> Any:
 
 
 def is_text_of(of_the_code: Any, text: object) -> bool:
-    """Whether *text* is what :func:`format_or_repr` made of this schedule once."""
+    """Whether :func:`format_or_repr` once made *text* of this schedule."""
     if format_or_repr(of_the_code) == text:
         return True
     try:
@@ -33,7 +34,7 @@ def is_text_of(of_the_code: Any, text: object) -> bool:
 
 
 def format_or_repr(schedule: Any) -> str:
-    """The schedule as text, to tell whether it is another one."""
+    """Return the schedule as text, to compare it with another one."""
     try:
         return format_schedule(schedule)
     except (ValueError, TypeError):

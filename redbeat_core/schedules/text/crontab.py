@@ -1,6 +1,6 @@
-"""Crontabs as text, both ways: ``minute hour day-of-month month day-of-week``.
+"""Parses and formats crontabs: ``minute hour day-of-month month day-of-week``.
 
-What each field may hold is what Celery's crontab takes, with errors that say what is wrong.
+A field may hold what Celery's crontab takes; an error says what is wrong.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ def has_zone_before(text: str) -> bool:
 
 
 def looks_like_crontab(text: str) -> bool:
-    """Whether *text* is meant as a crontab line, right or wrong."""
+    """Whether the author of *text* wanted a crontab line, valid or not."""
     if len(text.split()) in (5, 6, 7) and re.search(r"[*0-9]", text):
         return True
     return has_zone_before(text) or text[0] in "@*0123456789?"
 
 
 def parse_crontab(text: str) -> crontab:
-    """The crontab that *text* says, with its fields as they are written.
+    """Parse *text* into a crontab, with its fields as they are written.
 
     A zone behind the fields, or as ``CRON_TZ=`` before them, makes it a ``zoned_crontab``.
 

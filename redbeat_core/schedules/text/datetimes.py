@@ -1,7 +1,7 @@
-"""A moment as people write it, both ways: ``2026-12-24 18:00 Europe/Berlin``.
+"""Parses and formats a time as people write it: ``2026-12-24 18:00 Europe/Berlin``.
 
-The offset may be given as well (``2026-10-25 02:30+01:00 Europe/Berlin``), which tells the two
-passes of a repeated hour apart; without a zone it is the zone.
+The text may give the offset as well (``2026-10-25 02:30+01:00 Europe/Berlin``), which tells the two
+passes of a repeated hour apart; without a zone the offset is the zone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _MOMENT = re.compile(
 
 
 def parse_moment(word: Word, zone: tzinfo) -> datetime:
-    """The moment that *word* writes, aware.
+    """Parse *word* into an aware time.
 
-    :param zone: for one that has none.
-    :raises ScheduleError: it is none, with the column.
+    :param zone: the zone of a text without one.
+    :raises ScheduleError: it is no time, with the column.
     """
     match = _MOMENT.fullmatch(word.text)
     if match is None:

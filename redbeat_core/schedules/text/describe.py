@@ -1,6 +1,6 @@
-"""Schedules in plain English, short enough for a column of a table.
+"""Describes schedules in plain English, short enough for a column of a table.
 
-Pure, and never raises: what cannot be put into words is shown as its text.
+Pure, and never raises: a schedule that has no description is shown as its text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MAX_TIMES = 4
 
 
 def describe(schedule: BaseSchedule) -> str:
-    """What *schedule* says, as in "every 5 minutes" or "weekly on Mon, Wed at 09:00 UTC"."""
+    """Describe *schedule*, as in "every 5 minutes" or "weekly on Mon, Wed at 09:00 UTC"."""
     try:
         return _describe(schedule)
     except Exception:  # a schedule of the user's own may fail in any way
@@ -216,8 +216,9 @@ def _past(minutes: Sequence[int]) -> str:
 
 
 def _spoken(parts: Parts) -> bool:
-    """Whether the days of a period are what "yearly", "monthly" or "weekly" makes one think of:
-    "monthly on day 1", but not "monthly on Monday", which is every Monday."""
+    """Whether the days of a period are those that a reader expects of "yearly", "monthly" or
+    "weekly": "monthly on day 1", but not "monthly on Monday", which is every Monday.
+    """
     numbered = any(n for _, n in parts.byweekday)
     if parts.byyearday or parts.byeaster or parts.byweekno:
         by_week = bool(parts.byweekno and parts.byweekday)
@@ -290,7 +291,7 @@ def _names_days(parts: Parts) -> bool:
 
 
 def _nth(parts: Parts) -> str | None:
-    """As in "last Friday" or "last weekday"; None when it is nothing so simple."""
+    """As in "last Friday" or "last weekday"; None when the days are less simple."""
     if not parts.byweekday or parts.freq > MONTHLY or parts.bymonthday:
         return None
     if parts.byyearday or parts.byweekno or parts.byeaster:

@@ -13,7 +13,9 @@ _MAX_TIMES = 4
 
 
 def describe_crontab(schedule: crontab) -> str:
-    """As in "every 5 minutes on weekdays 09-17" or "on day 1 of the month at 00:00"."""
+    """Describe a crontab, as in "every 5 minutes on weekdays 09-17" or "on day 1 of the month at
+    00:00".
+    """
     days = _days(schedule)
     often, when = _times(sorted(schedule.minute), sorted(schedule.hour))
     if not often and not days.startswith("on "):

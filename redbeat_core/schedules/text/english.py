@@ -1,4 +1,4 @@
-"""Numbers and names in English, for those who describe schedules. Pure."""
+"""Numbers and names in English, for the descriptions of schedules. Pure."""
 
 from __future__ import annotations
 

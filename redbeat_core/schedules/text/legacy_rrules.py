@@ -1,7 +1,7 @@
-"""What celery-redbeat lost when it stored a rule, where that can still be seen.
+"""Detects what celery-redbeat may have lost when it stored a rule.
 
-Pure. Such an entry keeps running as it is stored: what was meant can be guessed but not known, so
-it is told, with a repair that an operator may apply by an ordinary edit of the schedule.
+Pure. Such an entry keeps running as it is stored: its original rule can be guessed but not known.
+So a warning proposes a repair, which an operator may apply by an ordinary edit of the schedule.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _YEAR = timedelta(days=400)
 
 @dataclass(frozen=True, slots=True)
 class ScheduleWarning:
-    """Something that the stored schedule may not have been meant to say.
+    """A part of the stored schedule that may differ from the original.
 
-    :ivar text: what, in words.
-    :ivar proposal: a schedule that may have been meant; None: that cannot be known.
-    :ivar edit: *proposal* as text that can be typed; empty without one.
+    :ivar text: the warning, as a sentence.
+    :ivar proposal: the probable original schedule; None: it cannot be guessed.
+    :ivar edit: *proposal* as text to type; empty without one.
     """
 
     text: str
@@ -40,12 +40,12 @@ class ScheduleWarning:
 
 
 def meant_in_utc(schedule: BaseSchedule | None) -> str | None:
-    """The field ``zone`` of an entry that is saved with a rule which starts in UTC; None for the
-    others.
+    """Return the field ``zone`` of an entry that is saved with a rule which starts in UTC; None for
+    other schedules.
 
-    celery-redbeat stores a rule of London in winter as one in UTC. In the definition, which it
-    reads, too, the two look alike; with this field the rule is one that was given as it is. It
-    names the start, so that it says nothing about what another program writes after it.
+    celery-redbeat stores a winter rule of London as one in UTC, and in the definition, which it
+    reads, too, the two look alike. This field marks a rule that was given in UTC. It names the
+    start, so it does not hold for a rule that another program writes later.
     """
     rule = adopted(schedule)
     if rule is None or rule.read_as_offset:
@@ -59,10 +59,10 @@ def meant_in_utc(schedule: BaseSchedule | None) -> str | None:
 def warnings_of(
     schedule: BaseSchedule | None, app_zone: tzinfo, now: datetime, meant: str | None = None
 ) -> tuple[ScheduleWarning, ...]:
-    """What an operator should look at in *schedule*; nothing for most.
+    """Return the warnings about *schedule*; none for most.
 
     :param app_zone: the zone that the app is configured for.
-    :param now: whose next change of the clock is told.
+    :param now: the warning names the next clock change after it.
     :param meant: the entry's field ``zone``.
     """
     rule = adopted(schedule)
@@ -85,7 +85,7 @@ def warnings_of(
 
 
 def _by_the_clock(rule: rrule) -> bool:
-    """Whether it matters to the rule what the clock on the wall shows."""
+    """Whether the wall clock decides when the rule occurs."""
     return rule.freq <= DAILY or not rule.recurrence.parts.plain
 
 

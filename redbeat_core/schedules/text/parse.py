@@ -75,13 +75,13 @@ _BETWEEN = re.compile(r"[\s,]*(?:and\s+)?")
 def parse_schedule(
     text: str, tz: tzinfo | str | None = None, *, now: datetime | None = None
 ) -> BaseSchedule:
-    """The schedule that *text* says.
+    """Parse *text* into a schedule.
 
     :param tz: the zone of times without one; None: UTC. Crontabs run in the app's zone.
-    :param now: where a rule without a DTSTART starts (see :func:`.rfc5545.parse_rule`);
-        None: the time it is.
-    :raises ScheduleError: it says none, or one that never runs; with the column of what is
-        wrong, and in words what would be right.
+    :param now: the start of a rule without a DTSTART (see :func:`.rrule.parse_rule`); None: the
+        present.
+    :raises ScheduleError: it is no schedule, or one that never runs; with the column of the mistake,
+        and a sentence that says what would be right.
     """
     moment = datetime.now(UTC) if now is None else now
     if not isinstance(text, str) or not text.strip():
@@ -103,7 +103,7 @@ def parse_schedule(
 
 
 def _with_guess(error: str, text: str, tz: tzinfo | str | None, now: datetime) -> str:
-    """*error*, with what *text* may mean in place of what is advised to everybody."""
+    """Return *error* with a suggestion for *text* in place of the general advice."""
     guess = suggest_schedule(text)
     try:
         if not guess or not _parse(guess, _zone(tz), now):
@@ -298,7 +298,7 @@ _WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun|week)(?:day|end)"
 
 
 def format_schedule(schedule: BaseSchedule) -> str:
-    """The text of *schedule*; :func:`parse_schedule` makes an equal schedule of it.
+    """Format *schedule* as text; :func:`parse_schedule` makes an equal schedule of it.
 
     A type that has no text form gives its name, which does not parse.
     """

@@ -1,4 +1,5 @@
-"""What is to come of a schedule, within a time bound; and what changes of the clock do to it.
+"""Previews the next runs of a schedule, within a time bound, and the effects of clock changes on
+them.
 
 Pure, with the clock passed in; for those who show schedules, the scheduler does not use it.
 """
@@ -41,13 +42,12 @@ LocalTimes = Callable[[datetime], Iterator[datetime]]
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is to come.
+    """The next runs of a schedule.
 
-    :ivar words: the schedule in plain English; empty: not even these came in time.
+    :ivar words: the schedule in plain English; empty: not even that was ready in time.
     :ivar times: the next runs (UTC).
     :ivar average_gap: the mean time between them; None for fewer than two.
-    :ivar complete: they are all that was asked for, or all that there are; False: the time that
-        it may take was over.
+    :ivar complete: all requested or all existing runs are listed; False: the time bound was reached.
     """
 
     words: str
@@ -65,7 +65,7 @@ def outlook(
     anchor: datetime | None = None,
     dst: DstPolicy = DEFAULT_DST,
 ) -> Outlook:
-    """The next *count* runs after *now*, or as many as *budget* seconds allow.
+    """Return the next *count* runs after *now*, or as many as *budget* seconds allow.
 
     :param anchor: the last run, from which intervals are counted; None: from *now*.
     :raises Exception: whatever a schedule of the user's own raises.
@@ -83,10 +83,10 @@ def outlook(
 def outlook_of(
     schedule: BaseSchedule, runs: Iterator[datetime], count: int, budget: float
 ) -> Outlook:
-    """As :func:`outlook`, of runs that come from elsewhere.
+    """Like :func:`outlook`, for runs from another source.
 
-    They are sought in a thread of its own: one search may be long, and cannot be interrupted. The
-    one that is under way when *budget* seconds are over is left to its end; no other follows.
+    A thread of its own computes them: one search may be long, and cannot be interrupted. A search
+    that is running when *budget* seconds are over runs to its end; no other follows.
     """
     seeking = _Seeking(schedule, runs, count)
     seeking.start()
@@ -122,10 +122,10 @@ class _Seeking(threading.Thread):
 
 @dataclass(frozen=True, slots=True)
 class ClockEffect:
-    """What a change of the clock does to one nominal time.
+    """The effect of a clock change on one nominal time.
 
     :ivar at: the run (UTC); without a run, when it would have been.
-    :ivar text: what was done, in words.
+    :ivar text: the effect, as a phrase.
     :ivar runs: whether there is a run at that time.
     """
 
@@ -141,10 +141,10 @@ def clock_effects(
     runs: Sequence[datetime],
     dst: DstPolicy = DEFAULT_DST,
 ) -> list[ClockEffect]:
-    """What the changes of the clock do to *schedule* from *start* (aware) to the last of its
+    """Return the effects of clock changes on *schedule* from *start* (aware) to the last of its
     *runs* after it, in order.
 
-    :param zone: whose changes are told for a schedule that runs on elapsed time.
+    :param zone: the zone whose changes are reported for a schedule that runs on elapsed time.
     """
     if not runs:
         return []
@@ -197,7 +197,7 @@ def _changes(zone: tzinfo, start: datetime, end: datetime) -> Iterator[datetime]
 
 
 def _wall(schedule: BaseSchedule) -> tuple[tzinfo, LocalTimes] | None:
-    """The clock on the wall that *schedule* goes by; None: it runs on elapsed time."""
+    """The wall clock that *schedule* goes by; None: it runs on elapsed time."""
     if isinstance(schedule, crontab):
         times = wall_times_of(schedule)
         return None if times is None else (schedule.tz, times)

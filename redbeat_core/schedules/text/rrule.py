@@ -38,16 +38,16 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 def looks_like_rule(text: str) -> bool:
-    """Whether *text* is meant as RFC 5545, right or wrong."""
+    """Whether the author of *text* wanted RFC 5545, valid or not."""
     return bool(_PROPERTY.match(text)) or re.match(r"[A-Za-z]+\s*=", text) is not None
 
 
 def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
-    """The rule that *text* says, or the set of rules and dates.
+    """Parse *text* into a rule, or into a set of rules and dates.
 
     Without a DTSTART it starts at *now* in *zone*, down to the minute (with COUNT: at the next
-    minute, so that all runs are still to come); and where BYHOUR is given without BYMINUTE, the
-    minute is 0. With a DTSTART all is as RFC 5545 has it.
+    minute, so that no run is in the past); and where BYHOUR is given without BYMINUTE, the minute
+    is 0. With a DTSTART, RFC 5545 applies without change.
 
     :param zone: for local times without a TZID.
     :raises ScheduleError: with the column.
@@ -62,7 +62,7 @@ def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
 
 
 def _folded(text: str, column: int) -> int:
-    """The place in *text* of a *column* that was counted without the ends of folded lines."""
+    """Return the place in *text* of a *column* that was counted without the ends of folded lines."""
     for fold in _FOLD.finditer(text):
         if fold.start() > column:
             break

@@ -1,6 +1,7 @@
-"""Times in the text of RFC 5545, both ways: DTSTART, UNTIL, RDATE and EXDATE, and their zones.
+"""Parses and formats times in the text of RFC 5545: DTSTART, UNTIL, RDATE and EXDATE, and their
+zones.
 
-Pure; what goes beyond the RFC is said in :mod:`redbeat_core.schedules.text.rrule`.
+Pure; :mod:`.rrule` lists the extensions of the RFC.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class Property:
 
 
 def read_time(word: Word, what: str) -> tuple[datetime, bool, bool]:
-    """The naive time that *word* writes, whether it is UTC, and whether it is a mere date.
+    """Parse *word*: return the naive time, whether it is UTC, and whether it is a date alone.
 
-    :raises ScheduleError: it is none.
+    :raises ScheduleError: it is no time.
     """
     match = _DATE.fullmatch(word.text)
     if match is None:

@@ -1,4 +1,4 @@
-"""Schedules of the sun as text, both ways: ``sunrise 52.52 13.40``.
+"""Parses and formats schedules of the sun: ``sunrise 52.52 13.40``.
 
 Pure. The two numbers are degrees north and east; with ``S`` or ``W`` they are south and west.
 """
@@ -24,13 +24,13 @@ def _event_of(text: str) -> str:
 
 
 def looks_like_solar(first: str) -> bool:
-    """Whether the first word is meant as an event of the sun, right or wrong."""
+    """Whether the first word is an event of the sun, or an attempt at one."""
     name = _event_of(first)
     return name in EVENTS or name.startswith(("dawn", "dusk", "sun", "solar", "noon"))
 
 
 def parse_solar(text: str) -> solar:
-    """The schedule that *text* says.
+    """Parse *text* into a schedule.
 
     :raises ScheduleError: with the column.
     """

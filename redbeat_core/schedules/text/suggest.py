@@ -1,7 +1,7 @@
-"""What somebody probably meant who wrote a schedule in words of their own.
+"""Suggests the text of a schedule for one that somebody described in other words.
 
-Pure. It makes a text that :func:`.parsing.parse_schedule` reads, to be shown beside the error: it
-is a guess, and never taken in place of what was typed.
+Pure. It returns a text that :func:`.parse.parse_schedule` reads, to be shown beside the error: it
+is a guess, and never replaces what was typed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _RULE = re.compile(r"(freq|by[a-z]+|count|interval|until|wkst)\s*[:=]", re.IGNOR
 
 
 def suggest_schedule(text: str) -> str:
-    """A schedule that *text* may mean; empty: none comes to mind."""
+    """Return a schedule that *text* may describe; empty: there is no guess."""
     phrase = " ".join(text.lower().split())
     if not phrase or len(phrase) > _LONGEST:
         return ""

@@ -1,4 +1,4 @@
-"""What the readers of schedule text share: errors with a column, and words with their place."""
+"""Shared by the parsers of schedule text: errors with a column, and words with their place."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Clock:
         return self.local() + self._correction
 
     def corrected(self, moment: datetime) -> datetime:
-        """Convert *moment*, a time by this machine's clock, to the clock that decides what is due."""
+        """Convert *moment*, a time by this machine's clock, to the deciding clock."""
         if self.local is not time.time:
             # Another clock than this machine's was put in: a simulation's, a test's.
             return datetime.fromtimestamp(self.now(), moment.tzinfo)

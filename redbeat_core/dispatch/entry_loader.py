@@ -33,8 +33,8 @@ class LoadedEntry(NamedTuple):
 class EntryLoader:
     """Loads entries for one scheduler.
 
-    :ivar invalid: by name the :func:`~redbeat_core.storage.leader_store.digest` of each entry that was
-        reported as invalid.
+    :ivar invalid: by name the digest (``leader_store.digest``) of each entry that was reported as
+        invalid.
     """
 
     def __init__(self, context: BeatContext, failures: PublishFailures) -> None:

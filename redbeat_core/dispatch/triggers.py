@@ -68,7 +68,7 @@ class TriggeredRuns:
         self.trouble = trouble
 
     def runs(self, requests: Sequence[ClaimedTrigger]) -> list[PendingRun | CommitStep]:
-        """Return the runs to make, and the steps that end requests without a run, in their order."""
+        """Return the runs to make and the steps that end requests without a run, in order."""
         readable: dict[str, Trigger] = {}
         made: dict[str, PendingRun | CommitStep] = {}
         for request in requests:

@@ -1,4 +1,4 @@
-"""Reads an entry's ``due`` field: which program wrote the score, and for which nominal time. Pure."""
+"""Reads an entry's ``due`` field: who wrote the score, and for which nominal time. Pure."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def parse_schedule(
     :param tz: the zone of times without one; None: UTC. Crontabs run in the app's zone.
     :param now: the start of a rule without a DTSTART (see :func:`.rrule.parse_rule`); None: the
         present.
-    :raises ScheduleError: it is no schedule, or one that never runs; with the column of the mistake,
-        and a sentence that says what would be right.
+    :raises ScheduleError: it is no schedule, or one that never runs; with the column of the
+        mistake, and a sentence that says what would be right.
     """
     moment = datetime.now(UTC) if now is None else now
     if not isinstance(text, str) or not text.strip():

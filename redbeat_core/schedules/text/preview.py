@@ -47,7 +47,7 @@ class Outlook:
     :ivar words: the schedule in plain English; empty: not even that was ready in time.
     :ivar times: the next runs (UTC).
     :ivar average_gap: the mean time between them; None for fewer than two.
-    :ivar complete: all requested or all existing runs are listed; False: the time bound was reached.
+    :ivar complete: all requested or all existing runs are listed; False: the time is up.
     """
 
     words: str

@@ -62,7 +62,7 @@ def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
 
 
 def _folded(text: str, column: int) -> int:
-    """Return the place in *text* of a *column* that was counted without the ends of folded lines."""
+    """Return the place in *text* of *column*, which does not count the ends of folded lines."""
     for fold in _FOLD.finditer(text):
         if fold.start() > column:
             break

@@ -234,7 +234,7 @@ class BulkDispatch:
         if not state or not self._cache.fits(due.definition):
             return False
         if kind not in self._samples:
-            # Once; if no template comes of it, nothing is deferred for it any more.
+            # Defer once: if no template results from it, no entry is deferred for it any more.
             if self._deferred.pop(kind, "") == state:
                 self._deferred[kind] = state
                 return False

@@ -50,14 +50,14 @@ class LazyArguments:
         """Return *entry* as it is stored, with a text in place of each function, and keep the
         functions.
         """
-        known = {
+        functions = {
             place: (_stored(value), value)
             for place, value in _places(entry.args, entry.kwargs)
             if isinstance(value, BeatLazyFunc)
         }
-        self._known[entry.name] = known
-        if known:
-            texts = {place: text for place, (text, _) in known.items()}
+        self._known[entry.name] = functions
+        if functions:
+            texts = {place: text for place, (text, _) in functions.items()}
             # It may be the code's own, which is asked again. Not copy(): an entry is copied as it
             # is pickled, in Celery's own form.
             made = object.__new__(type(entry))
@@ -72,12 +72,12 @@ class LazyArguments:
         :raises LazyArgumentError: the code of this beat has no such function there, or the
             function raised; with the reason.
         """
-        known = self._known.get(name, {})
+        functions = self._known.get(name, {})
         values: dict[int | str, Any] = {}
         for place, value in _places(args, kwargs):
             if not is_lazy(value):
                 continue
-            stored, function = known.get(place, (None, None))
+            stored, function = functions.get(place, (None, None))
             if function is None or stored != value:
                 raise LazyArgumentError(
                     f"its argument {place!r} is to come from {value['call']}, which the "

@@ -39,7 +39,7 @@ def straight_to(app: Celery, name: str) -> dict[str, Any]:
     try:
         queue = app.amqp.queues[name]
     except Exception:
-        # No such queue, or settings that give none: told by Celery, in its own words.
+        # No such queue, or settings without queues: Celery reports it, in its own words.
         return {"queue": name}
     kind, exchange, key = queue.exchange.type, queue.exchange.name, queue.routing_key
     if kind == "direct":
@@ -146,8 +146,8 @@ class TriggeredRuns:
         assert record is not None
         if record.score is None or record.score < 0 or score_is_ours(record):
             return step
-        # Another program wrote the score, and when it comes the last run is asked what it means:
-        # so say now what it would have meant.
+        # Another program wrote the score, and when the entry is due its nominal time would be
+        # computed from the last run: so compute it now, from the last run before this one.
         due = first_due(
             entry.schedule, entry.last_run_at, datetime.fromtimestamp(record.score, UTC)
         )

@@ -66,7 +66,7 @@ __all__ = [
     "weekday",
 ]
 
-#: What a definition holds, in the order in which it is written, with what is meant when absent.
+#: The fields of a definition, in the order in which they are written, with their defaults.
 _DEFINITION: dict[str, Any] = {
     "name": None,
     "task": None,
@@ -127,12 +127,12 @@ class _SharingDecoder(RedBeatJSONDecoder):
             # Most objects are arguments and options.
             return d if kind is None else from_wire(d)
         text = repr(d)
-        known = _SHARED.get(text)
-        if known is None:
+        shared = _SHARED.get(text)
+        if shared is None:
             if len(_SHARED) >= _MOST_SHARED:
                 _SHARED.clear()
-            known = _SHARED[text] = from_wire(d)
-        return known
+            shared = _SHARED[text] = from_wire(d)
+        return shared
 
 
 _SHARED_TYPES = ("interval", "crontab", "rrule", "rrule-tz")
@@ -147,8 +147,8 @@ def encode_definition(definition: Mapping[str, Any]) -> str:
 
     :raises TypeError: a value has no JSON form.
     """
-    known = {key: definition.get(key, default) for key, default in _DEFINITION.items()}
-    return json.dumps(known | definition.get("__unknown__", {}), cls=RedBeatJSONEncoder)
+    fields = {key: definition.get(key, default) for key, default in _DEFINITION.items()}
+    return json.dumps(fields | definition.get("__unknown__", {}), cls=RedBeatJSONEncoder)
 
 
 def encode_meta(meta: Mapping[str, Any]) -> str:

@@ -136,8 +136,8 @@ def _rule_to_wire(rule: rrule) -> dict[str, Any]:
 
 
 def _read_datetime(fields: dict[str, Any]) -> datetime:
-    known = ("year", "month", "day", "hour", "minute", "second", "microsecond", "fold", "timezone")
-    _only(fields, known, required=("year", "month", "day"))
+    names = ("year", "month", "day", "hour", "minute", "second", "microsecond", "fold", "timezone")
+    _only(fields, names, required=("year", "month", "day"))
     zone = fields.pop("timezone", "UTC")
     numbers = {name: _int(name, value) for name, value in fields.items()}
     if isinstance(zone, str):
@@ -298,8 +298,8 @@ def _read_rule(fields: dict[str, Any]) -> rrule:
 
 
 def _read_zoned_rule(fields: dict[str, Any]) -> rrule:
-    known = (*_RULE_KEYS, "dtstart", "tz", "fold", "until", "until_tz")
-    _only(fields, known, required=("freq", "dtstart", "tz"))
+    names = (*_RULE_KEYS, "dtstart", "tz", "fold", "until", "until_tz")
+    _only(fields, names, required=("freq", "dtstart", "tz"))
     zone, start, fold = fields.pop("tz"), fields["dtstart"], fields.pop("fold", 0)
     if not isinstance(zone, str) or not isinstance(start, str) or fold not in (0, 1):
         raise DecodeError(

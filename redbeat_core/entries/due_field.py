@@ -34,8 +34,8 @@ def nominal_of(record: EntryRecord) -> float | None:
     if score is None or score < 0 or record.due is None or " " not in record.due:
         return score
     written, _, nominal = record.due.partition(" ")
-    known = finite(nominal)
-    return known if known is not None and finite(written) == score else score
+    nominal_seconds = finite(nominal)
+    return nominal_seconds if nominal_seconds is not None and finite(written) == score else score
 
 
 def finished_since(record: EntryRecord) -> float | None:

@@ -22,7 +22,7 @@ from .codec import DecodeError
 CATCHUP = ("one", "all", "skip")
 #: What becomes of a local time that a clock change leaves out.
 NONEXISTENT = ("shift", "skip")
-#: Which of two equal local times is meant.
+#: Which of two equal local times runs.
 AMBIGUOUS = ("first", "last", "both")
 #: The longest grace, jitter or keeping, in seconds: ten years.
 LONGEST = 10 * 366 * 86400.0
@@ -72,8 +72,8 @@ class Policy:
 
 @lru_cache(maxsize=8)
 def _dst(nonexistent: Any, ambiguous: Any) -> DstPolicy:
-    known = DstPolicy(nonexistent, ambiguous)
-    return DEFAULT_DST if known == DEFAULT_DST else known
+    dst = DstPolicy(nonexistent, ambiguous)
+    return DEFAULT_DST if dst == DEFAULT_DST else dst
 
 
 #: Without settings and without a policy of its own.
@@ -182,8 +182,8 @@ def encode_policy(members: Mapping[str, Any]) -> str:
 
     :raises PolicyError: they are invalid.
     """
-    known = checked(members)
-    return json.dumps({name: known[name] for name in ALLOWED if name in known})
+    valid = checked(members)
+    return json.dumps({name: valid[name] for name in ALLOWED if name in valid})
 
 
 def edited(

@@ -16,7 +16,7 @@ from .codec import DecodeError, RedBeatJSONDecoder, RedBeatJSONEncoder
 
 #: Characters of JSON that a request's args and kwargs may have: the request is kept in Redis.
 MOST_JSON = 262_144
-#: Of which an event tells this many; a longer value is told by its length.
+#: The most characters of a value in an event; of a longer value it has the length.
 _TOLD_JSON = 2_000
 #: Seconds: a request may wait for a year.
 _LONGEST_WAIT = 366 * 86400.0
@@ -111,12 +111,12 @@ def read_trigger(text: str | None, default_id: str) -> Trigger:
         raise RequestError("it is no JSON object")
     if not isinstance(content.get("name"), str):
         raise RequestError("it names no entry")
-    known = {key: content.get(key) for key in ("at", "args", "kwargs", "queue", "expires")}
+    fields = {key: content.get(key) for key in ("at", "args", "kwargs", "queue", "expires")}
     trigger = Trigger(
         id=content.get("id") or default_id,
         name=content["name"],
         count_run=content.get("count_run", False),
-        **known,  # type: ignore[arg-type]
+        **fields,  # type: ignore[arg-type]
     )
     _check(trigger)
     return trigger

@@ -167,8 +167,8 @@ def decode_record(
 
 def counts_of(record: EntryRecord) -> Counts:
     """How many nominal times got no run so far; none of a kind that cannot be read."""
-    known = json_object(record.counts)
-    found = (known.get(kind) for kind in ("missed", "skipped"))
+    counts = json_object(record.counts)
+    found = (counts.get(kind) for kind in ("missed", "skipped"))
     return Counts(*(one if type(one) is int and 0 <= one < 2**63 else 0 for one in found))
 
 

@@ -172,7 +172,7 @@ class Days:
         if kept is not None:
             return kept
         rows: dict[tuple[int, int], bytes] = {}
-        found = []
+        ordinals = []
         begin = number * CYCLE_YEARS + 1
         for year in range(begin, begin + CYCLE_YEARS):
             length = 365 + calendar.isleap(year)
@@ -180,8 +180,8 @@ class Days:
             row = rows.get((mask, length))
             if row is None:
                 row = rows[mask, length] = f"{mask:0{length}b}"[::-1].encode().translate(_AS_BYTES)
-            found.append(row)
-        whole = b"".join(found)
+            ordinals.append(row)
+        whole = b"".join(ordinals)
         self._rows[number if self.by_easter else 0] = whole
         return whole
 
@@ -217,15 +217,15 @@ class Days:
 
         As ISO 8601, but for weeks that begin on WKST: week 1 has at least four days of the year.
         """
-        found = 0
+        total = 0
         for start in range(-((first - 1 - self._wkst) % 7), length, 7):
             middle = first + start + 3
             of = year + (middle >= first + length) - (middle < first)
             passed, to_come = middle - first_of(of), first_of(of + 1) - 1 - middle
             number = passed // 7 + 1
             if number in self._weeknos or -(to_come // 7) - 1 in self._weeknos:
-                found |= 0b1111111 << start if start >= 0 else 0b1111111 >> -start
-        return found
+                total |= 0b1111111 << start if start >= 0 else 0b1111111 >> -start
+        return total
 
 
 def first_of(year: int) -> int:

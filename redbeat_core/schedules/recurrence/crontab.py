@@ -58,9 +58,9 @@ class CrontabTimes:
                 for day in self._days:
                     if day > length:
                         break
-                    found = date(year, number, day)
-                    if found >= start and found.isoweekday() % 7 in self._weekdays:
-                        yield found
+                    day_found = date(year, number, day)
+                    if day_found >= start and day_found.isoweekday() % 7 in self._weekdays:
+                        yield day_found
                         empty = 0
             month += 1
 

@@ -58,15 +58,15 @@ class DailyRule:
     def times_from(self, at: datetime) -> Iterator[datetime]:
         """The occurrences at or after *at*, which is not before DTSTART, ascending."""
         index = self._number_of(at.toordinal())
-        found = self._next(index)
-        while found is not None:
-            days = self._days_in(found)
+        period = self._next(index)
+        while period is not None:
+            days = self._days_in(period)
             places = self._parts.positions(len(days) * self._clock.size)
-            begin = bisect_left(places, self._rank(days, at)) if found == index else 0
+            begin = bisect_left(places, self._rank(days, at)) if period == index else 0
             for place in places[begin:]:
                 day, time_of_day = divmod(place, self._clock.size)
                 yield moment_of(days[day] * DAY_SECONDS + self._clock.second_of(time_of_day))
-            found = self._next(found + 1)
+            period = self._next(period + 1)
 
     def count_between(self, low: datetime, high: datetime) -> int:
         """Count the occurrences from *low*, not before DTSTART, to before *high*."""

@@ -42,7 +42,7 @@ def wall_clock(
     now = offset_at(after, zone)
     back = max(now - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
     if dst.ambiguous != "first":
-        # Likewise for a second pass that is still to come of a time that has been once.
+        # Likewise for the second pass of a repeated time whose first pass is over.
         back = max(back, now - offset_at(min(after, _LATEST) + DAY, zone))
     start = (after + now).replace(tzinfo=None) - back
     waiting: list[datetime] = []
@@ -127,18 +127,18 @@ def _first_shown(
     """
 
     def first(offset: timedelta, start: datetime) -> datetime | None:
-        known = ahead.get(offset, start - TICK)
-        if known is not None and known < start:
+        instant = ahead.get(offset, start - TICK)
+        if instant is not None and instant < start:
             # What is ahead stays ahead: the same search again would be for nothing.
             local = next(local_from((start + offset).replace(tzinfo=None), offset), None)
-            known = ahead[offset] = None if local is None else _minus(local, offset)
-        return known
+            instant = ahead[offset] = None if local is None else _minus(local, offset)
+        return instant
 
     while start.year <= EVENLY_FROM:
-        found = first(offset_at(start, zone), start)
-        change = next_change(zone, start, found or END)
+        first_instant = first(offset_at(start, zone), start)
+        change = next_change(zone, start, first_instant or END)
         if change is None:
-            return found
+            return first_instant
         start = change
     # From here on the clocks show the same offsets every year.
     changes = (change for year in range(28) for change in changes_in(zone, EVENLY_FROM + year))
@@ -146,10 +146,10 @@ def _first_shown(
     starts[offset_at(start, zone)] = start
     for _ in range(_MAX_UNSHOWN):
         coming = [(at, offset) for offset in starts if (at := first(offset, starts[offset]))]
-        found, offset = min(coming, default=(None, ZERO))
-        if found is None or offset_at(found, zone) == offset:
-            return found
-        change = next_change(zone, found, END)
+        first_instant, offset = min(coming, default=(None, ZERO))
+        if first_instant is None or offset_at(first_instant, zone) == offset:
+            return first_instant
+        change = next_change(zone, first_instant, END)
         if change is None:
             del starts[offset]
         else:

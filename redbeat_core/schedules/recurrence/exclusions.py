@@ -133,15 +133,15 @@ def _first(left: list[tuple[int, int]], seconds: int) -> int | None:
     """The first time that is left, from a time on, both in seconds as they are counted there."""
     day, second = divmod(seconds, DAY_SECONDS)
     cycle, place = divmod(day - 1, CYCLE_DAYS)
-    found = []
+    pairs = []
     for days, times in left:
         later = times >> 8 * second if days >> 8 * place & 1 else 0
         if later:
-            found.append(seconds + lowest(later) // 8)
+            pairs.append(seconds + lowest(later) // 8)
             continue
         coming = days >> 8 * (place + 1)
         ahead = day + 1 if coming else (cycle + 1) * CYCLE_DAYS + 1
         ahead += lowest(coming or days) // 8
         if ahead <= LAST_DAY:
-            found.append(ahead * DAY_SECONDS + lowest(times) // 8)
-    return min(found, default=None)
+            pairs.append(ahead * DAY_SECONDS + lowest(times) // 8)
+    return min(pairs, default=None)

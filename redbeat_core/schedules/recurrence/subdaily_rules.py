@@ -92,13 +92,13 @@ class SubdailyRule:
         day, begin = divmod(tick, self._day)
         step, walked = self._step, 0
         while True:
-            found = self._days.next(day)
-            if found is not None and walked > _WALKED and self._is_long(found):
-                found = self._next_day(found)
-            if found is None:
+            named_day = self._days.next(day)
+            if named_day is not None and walked > _WALKED and self._is_long(named_day):
+                named_day = self._next_day(named_day)
+            if named_day is None:
                 return
-            if found != day:
-                day, begin = found, 0
+            if named_day != day:
+                day, begin = named_day, 0
             first = self._first(day)
             row = self._row[first::step]
             place = row.find(1, max(-((first - begin) // step), 0))
@@ -138,9 +138,9 @@ class SubdailyRule:
         """Count the ticks at a named time of day on each day, from a day not after *day* on, until
         they repeat or the calendar ends; return the counts and that day.
         """
-        known = self._turn
-        if known is not None and (known[0] <= day or len(known[1]) == self._round):
-            return known
+        turn = self._turn
+        if turn is not None and (turn[0] <= day or len(turn[1]) == self._round):
+            return turn
         length, step = self._day, self._step
         days = min(self._round, LAST_DAY + 1 - day)
         numbers: Sequence[int]

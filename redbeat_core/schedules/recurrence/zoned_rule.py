@@ -52,7 +52,7 @@ class Recurrence:
         zone = self.dtstart.tzinfo or UTC
         moment = max(moment, start - TICK)
         if moment < start and self.dtstart.fold and self.by_wall and self._names_its_start():
-            # Of a repeated hour the second pass was meant, whatever the policy takes of the others.
+            # DTSTART names the second pass of a repeated hour, whatever the policy for other times.
             if self.until is None or start <= self.until:
                 yield start
             moment = start

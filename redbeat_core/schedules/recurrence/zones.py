@@ -197,15 +197,15 @@ def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | No
         return None
     # The years below are those of UTC.
     after, until = after.astimezone(UTC), until.astimezone(UTC)
-    known = isinstance(zone, ZoneInfo)
-    begin = max(after.year, _FIRST_CHANGES) if known else after.year
+    is_iana = isinstance(zone, ZoneInfo)
+    begin = max(after.year, _FIRST_CHANGES) if is_iana else after.year
     for year in range(begin, until.year + 1):
         for change in changes_in(zone, year):
             if change > until:
                 return None
             if change > after:
                 return change
-        if known and year == EVENLY_FROM + 28 and not _changes_evenly(zone):
+        if is_iana and year == EVENLY_FROM + 28 and not _changes_evenly(zone):
             break
     return None
 

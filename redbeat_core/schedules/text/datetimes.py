@@ -69,14 +69,14 @@ def parse_moment(word: Word, zone: tzinfo) -> datetime:
                 f"the clocks of {zone} jump over that time: write {later:%Y-%m-%d %H:%M}"
             )
         return moment.replace(tzinfo=zone)
-    found = (moment.replace(tzinfo=offset)).astimezone(zone)
-    if found.replace(tzinfo=None) != moment:
+    instant = (moment.replace(tzinfo=offset)).astimezone(zone)
+    if instant.replace(tzinfo=None) != moment:
         raise ScheduleError(
             f"the clocks of {match['zone']} do not have the offset {match['offset']} then: leave "
             "one of the two out",
             word.column + match.start("offset"),
         )
-    return found
+    return instant
 
 
 def format_moment(moment: datetime) -> str:

@@ -318,8 +318,8 @@ def _ordinal(n: int) -> str:
     suffix = (
         "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     )
-    words = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
-    word = words.get(number, f"{number}{suffix}")
+    ordinals = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+    word = ordinals.get(number, f"{number}{suffix}")
     return word if n > 0 else f"{word} last"
 
 

@@ -123,7 +123,7 @@ def _of_offset(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
     offset = f"fixed offset {name[:3]}:{name[3:5]}"
     if offset_at(start, zone) != start.utcoffset() or iana_name(zone) is None:
         if not start.utcoffset():
-            # In no zone but UTC itself it ever showed the hours that were meant.
+            # It showed the right hours in UTC only.
             return None
         return ScheduleWarning(f"{offset}: does not follow daylight saving, nor the app's zone")
     now = datetime.fromordinal(today).replace(tzinfo=UTC)

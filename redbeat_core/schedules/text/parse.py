@@ -92,14 +92,14 @@ def parse_schedule(
         )
     lead = len(text) - len(text.lstrip())
     try:
-        found = _parse(text.strip(), _zone(tz), moment)
+        parsed = _parse(text.strip(), _zone(tz), moment)
     except ScheduleError as exc:
         column = None if exc.column is None else exc.column + lead
         raise ScheduleError(_with_guess(str(exc), text, tz, moment), column) from None
     except OverflowError:
         raise ScheduleError("the schedule goes past the year 9999") from None
-    _check_that_it_runs(found, moment, text)
-    return found
+    _check_that_it_runs(parsed, moment, text)
+    return parsed
 
 
 def _with_guess(error: str, text: str, tz: tzinfo | str | None, now: datetime) -> str:

@@ -74,7 +74,7 @@ def read_times(line: Property, zone: tzinfo, *, dates: bool) -> list[datetime]:
             raise word.error(
                 f"{line.name} knows no {quoted(word.text)}: it takes TZID, as in TZID=Europe/Berlin"
             )
-    found = []
+    times = []
     for value in line.value.split(","):
         local, utc, mere_date = read_time(value, line.name)
         if utc and named:
@@ -83,8 +83,8 @@ def read_times(line: Property, zone: tzinfo, *, dates: bool) -> list[datetime]:
             raise value.error(
                 f"{line.name} {value.text} needs a time of day, as in {value.text}T090000"
             )
-        found.append(local.replace(tzinfo=UTC if utc else zone, fold=fold))
-    return found
+        times.append(local.replace(tzinfo=UTC if utc else zone, fold=fold))
+    return times
 
 
 def read_zone(word: Word) -> tzinfo:

@@ -64,8 +64,8 @@ def next_look(
     """
     if not isinstance(schedule, rrule_set):
         return next_occurrence(schedule, after, dst)
-    found = next(schedule.search(after, dst), None)
-    return found.at if isinstance(found, GivenUp) else found
+    first = next(schedule.search(after, dst), None)
+    return first.at if isinstance(first, GivenUp) else first
 
 
 def advance(
@@ -91,7 +91,7 @@ def advance(
         if run > now:
             return NextRun(run, missed)
         if missed == MISSED_LIMIT:
-            # Rules and crontabs do not depend on the run before; a rounded interval starts anew.
+            # Rules and crontabs do not depend on the run before; a rounded interval starts again.
             return NextRun(next_occurrence(schedule, now, dst), missed, more=True)
         missed += 1
     return NextRun(None, missed)
@@ -119,11 +119,11 @@ def occurrences(
         )
         if first is None:
             return []
-        found = [first]
+        runs = [first]
         start = first
     else:
-        found, start = [], now
-    return [*found, *islice(_runs(schedule, start, dst), count - len(found))]
+        runs, start = [], now
+    return [*runs, *islice(_runs(schedule, start, dst), count - len(runs))]
 
 
 def never_runs(schedule: BaseSchedule, now: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:

@@ -43,12 +43,12 @@ def previous_occurrence(
     every = fixed_interval(schedule)
     if every is not None:
         return before - every if before - _EARLIEST > every else None
-    found = _last(schedule, _start(schedule, before), before, dst)
+    last = _last(schedule, _start(schedule, before), before, dst)
     if isinstance(schedule, rrule_set):
-        while found is not None and schedule.takes_away(found, dst):
+        while last is not None and schedule.takes_away(last, dst):
             # The search for the next run had got no further than that.
-            found = _last(schedule, _start(schedule, before), found, dst)
-    return found
+            last = _last(schedule, _start(schedule, before), last, dst)
+    return last
 
 
 def between(

@@ -184,8 +184,8 @@ class rrule(OccurrenceSchedule):
         zones = [iana_name(one.dtstart.tzinfo) or one.dtstart.utcoffset() for one in (self, other)]
         if not self.starts_when_made or zones[0] != zones[1]:
             return self
-        known = {name: getattr(self, name) for name in FIELDS} | {"dtstart": other.dtstart}
-        return self.__class__(**known, nowfun=self.nowfun, app=self._app)
+        fields = {name: getattr(self, name) for name in FIELDS} | {"dtstart": other.dtstart}
+        return self.__class__(**fields, nowfun=self.nowfun, app=self._app)
 
     def _identity(self) -> tuple[object, ...]:
         rule = self.recurrence
@@ -197,8 +197,8 @@ class rrule(OccurrenceSchedule):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the app, as Celery's own schedules do: it is neither cheap nor always possible.
-        known = {name: getattr(self, name) for name in (*FIELDS, "nowfun")}
-        return _rebuilt, (self.__class__, known, self.starts_when_made)
+        fields = {name: getattr(self, name) for name in (*FIELDS, "nowfun")}
+        return _rebuilt, (self.__class__, fields, self.starts_when_made)
 
 
 def _rebuilt(cls: type[rrule], arguments: dict[str, Any], starts_when_made: bool) -> rrule:

@@ -132,16 +132,16 @@ def solar_after(schedule: celery_solar, moment: datetime) -> Iterator[datetime]:
     point = (moment - _EPOCH) // _HALF_DAY - 4
     last, empty = datetime.min.replace(tzinfo=UTC), 0
     while empty <= _LONGEST:
-        found = _event(*place, point)
+        event = _event(*place, point)
         point += 1
         empty += 1
         # The next event is most of a day away; what is closer is the same, from the next point.
-        if found is None or found - last < timedelta(hours=1):
+        if event is None or event - last < timedelta(hours=1):
             continue
-        last = found
-        if found > moment:
+        last = event
+        if event > moment:
             empty = 0
-            yield found
+            yield event
 
 
 @lru_cache(maxsize=65536)
@@ -154,12 +154,12 @@ def _event(event: str, lat: float, lon: float, point: int) -> datetime | None:
     observer.elevation, observer.pressure, observer.horizon = 0, 0, horizon
     start = _EPOCH + point * _HALF_DAY
     try:
-        found = getattr(observer, method)(
+        moment_text = getattr(observer, method)(
             ephem.Sun(), start=ephem.Date(start.replace(tzinfo=None)), **_options(center)
         )
     except ephem.CircumpolarError:
         return None
-    at: datetime = found.datetime().replace(tzinfo=UTC) + timedelta(milliseconds=500)
+    at: datetime = moment_text.datetime().replace(tzinfo=UTC) + timedelta(milliseconds=500)
     at = at.replace(microsecond=0)
     return at if at < start + 2 * _HALF_DAY else None
 

@@ -19,11 +19,33 @@ from datetime import datetime, timedelta
 
 from .daily_rules import DailyRule
 from .rule_parts import DAILY, Parts, completed
-from .rule_progress import Progress
 from .subdaily_rules import SubdailyRule
 
-#: A time without occurrences that is worth remembering.
+#: How many of the last counts are kept: questions about near and far times alternate.
+_KEPT_COUNTS = 4
+#: A time without occurrences that is worth keeping.
 _LONG = timedelta(days=60)
+
+
+class Progress:
+    """Some times up to which the occurrences of a rule were counted, from which counting continues.
+
+    :param start: DTSTART: no occurrence is before it.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        self._start = (start, 0)
+        self._known: tuple[tuple[datetime, int], ...] = ()
+
+    def up_to(self, at: datetime) -> tuple[datetime, int]:
+        """Return the latest counted time that is not after *at*, or DTSTART, and the number of
+        occurrences before it."""
+        return max((pair for pair in self._known if pair[0] <= at), default=self._start)
+
+    def note(self, at: datetime, number: int) -> None:
+        """Keep the *number* of occurrences before *at*, which is not before DTSTART."""
+        if (at, number) not in self._known:
+            self._known = (*self._known[1 - _KEPT_COUNTS :], (at, number))
 
 
 class Rule:
@@ -36,9 +58,9 @@ class Rule:
         self.start = start
         made = DailyRule if parts.freq <= DAILY else SubdailyRule
         self._occurrences = made(completed(parts, start), start)
-        #: From here on nothing was found.
+        #: From here on there is no occurrence.
         self._barren: datetime | None = None
-        #: From the first to before the second nothing was found.
+        #: From the first to before the second there is no occurrence.
         self._gap = (start, start)
         self.progress = Progress(start)
 

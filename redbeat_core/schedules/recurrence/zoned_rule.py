@@ -14,9 +14,8 @@ from functools import lru_cache
 from itertools import islice
 
 from .dst import elapsed, wall_clock
-from .floating_rule import Rule
+from .floating_rule import Progress, Rule
 from .rule_parts import DAILY, UNIT_SECONDS, Parts
-from .rule_progress import Progress
 from .zones import (
     DAY,
     DEFAULT_DST,

@@ -63,7 +63,7 @@ __all__ = [
 
 #: Seconds between claims while no event arrives: changes by programs that emit no events
 #: (celery-redbeat, redis-cli) are detected within this time.
-LOOK_EVERY = 1.0
+CLAIM_EVERY = 1.0
 #: Seconds of the backoff while Redis is unreachable: the first wait and the longest.
 _RETRY_FIRST, _RETRY_MOST = 0.1, 2.0
 #: The steps of the loop, as the log names them when one fails and no entry causes it.
@@ -318,8 +318,8 @@ class RedBeatScheduler(Scheduler):
             # Redis may have lost its data. With a lock, the loss of the lease reveals that.
             self._installed = False
         self._maintain(_RECONCILE, self._auditor.look)
-        due_in = LOOK_EVERY if result.next_at is None else result.next_at - self.clock.now()
-        return max(0.0, min(due_in, LOOK_EVERY))
+        due_in = CLAIM_EVERY if result.next_at is None else result.next_at - self.clock.now()
+        return max(0.0, min(due_in, CLAIM_EVERY))
 
     def _maintain(self, step: str, work: Callable[[], None]) -> bool:
         """Do *work*; return whether it succeeded. Its failure does not stop the dispatch."""

@@ -46,7 +46,7 @@ from redbeat_core.storage.schedule_store import ScheduleStore, store_for
 
 DEFAULT_URL = "redis://localhost:6379/0"
 #: The console's colour themes, the default first.
-THEMES = ("dark", "light", "ansi")
+THEME_NAMES = ("dark", "light", "ansi")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("", "0", "false", "no", "off")
 
@@ -103,7 +103,7 @@ def resolve(flags: Flags, env: Mapping[str, str] | None = None) -> Options:
         timezone=flags.timezone or env.get("REDBEAT_TIMEZONE"),
         read_only=switch(flags.read_only, env, "REDBEAT_READ_ONLY"),
         mouse=not switch(flags.no_mouse, env, "REDBEAT_NO_MOUSE"),
-        theme=flags.theme or env.get("REDBEAT_THEME") or THEMES[0],
+        theme=flags.theme or env.get("REDBEAT_THEME") or THEME_NAMES[0],
     )
 
 
@@ -121,8 +121,8 @@ def options_for(
 
     :raises OptionError: an option has an invalid value.
     """
-    if theme not in THEMES:
-        raise OptionError(f"the theme {theme!r} is unknown; there are {', '.join(THEMES)}")
+    if theme not in THEME_NAMES:
+        raise OptionError(f"the theme {theme!r} is unknown; there are {', '.join(THEME_NAMES)}")
     if timezone is not None:
         _check_timezone(timezone)
     elif app is not None and app.conf.timezone:
@@ -245,7 +245,7 @@ def switch(flag: bool | None, env: Mapping[str, str], name: str) -> bool:
 
 __all__ = [
     "DEFAULT_URL",
-    "THEMES",
+    "THEME_NAMES",
     "Flags",
     "OptionError",
     "Options",

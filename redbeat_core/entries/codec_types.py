@@ -17,12 +17,12 @@ from dateutil.rrule import weekday
 from redbeat_core.schedules.recurrence.zones import find_zone, iana_name
 from redbeat_core.schedules.types import solar as sun
 from redbeat_core.schedules.types.once import anchored_interval, once
-from redbeat_core.schedules.types.rrule import FIELDS, adopted, rrule, shown
+from redbeat_core.schedules.types.rrule import RRULE_FIELDS, adopted, rrule, shown
 from redbeat_core.schedules.types.rrule_set import rrule_set
 from redbeat_core.schedules.types.zoned_crontab import zoned_crontab
 
 #: ``rrule`` on the wire: its keys in the order in which they are written.
-_RULE_KEYS = tuple(name for name in FIELDS if name not in ("dtstart", "until"))
+_RULE_KEYS = tuple(name for name in RRULE_FIELDS if name not in ("dtstart", "until"))
 #: What a set holds; on the wire without the s.
 _SET = ("rules", "rdates", "exrules", "exdates")
 

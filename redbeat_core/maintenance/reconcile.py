@@ -23,9 +23,9 @@ from redbeat_core.storage.schedule_store import VersionConflict, score_text
 from .finished_entries import FinishedEntries
 
 #: Number of entries (about) that one check reads.
-LOOK_AT = 25
+SCAN_SIZE = 25
 #: Seconds between checks if the last round over all entries detected a change, else QUIET_EVERY.
-LOOK_EVERY = 1.0
+SCAN_EVERY = 1.0
 QUIET_EVERY = 4.0
 #: Most unchanged entries (about) that a check skips after such a round, else QUIET_OVER.
 PASS_OVER = 250
@@ -69,11 +69,11 @@ class Reconciler:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + (LOOK_EVERY if self._changing else QUIET_EVERY)
+        self._next = now + (SCAN_EVERY if self._changing else QUIET_EVERY)
         most = PASS_OVER if self._changing else QUIET_OVER
         next_pages = self._next_pages(most)
         digests = {cursor: digest for cursor, (digest, _) in next_pages.items()}
-        page = self._store.changed_page(self._cursor, LOOK_AT, most, digests)
+        page = self._store.changed_page(self._cursor, SCAN_SIZE, most, digests)
         for record in page.records:
             try:
                 self._check(record)
@@ -100,7 +100,7 @@ class Reconciler:
         """Return the next pages of the last round, with *most* entries (about)."""
         pages: dict[str, tuple[str, str]] = {}
         cursor = self._cursor
-        while cursor in self._pages and len(pages) * LOOK_AT < most:
+        while cursor in self._pages and len(pages) * SCAN_SIZE < most:
             pages[cursor] = self._pages[cursor]
             cursor = pages[cursor][1]
             if cursor == "0":

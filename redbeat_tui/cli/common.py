@@ -19,7 +19,7 @@ from redbeat_core.settings.config import ConfigError
 from redbeat_core.storage.connection import ConnectionProblem, explain
 from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.config import (
-    THEMES,
+    THEME_NAMES,
     Flags,
     OptionError,
     Options,
@@ -97,7 +97,7 @@ _COMMON = (
     ),
     click.option(
         "--theme",
-        type=click.Choice(THEMES),
+        type=click.Choice(THEME_NAMES),
         help="The console's colours; ansi: the terminal's own. [env: REDBEAT_THEME]",
     ),
 )

@@ -25,7 +25,7 @@ from redbeat_core.entries.codec import (
     encode_meta,
 )
 from redbeat_core.schedules import next_occurrence, occurrences, rrule
-from redbeat_core.schedules.types.rrule import FIELDS
+from redbeat_core.schedules.types.rrule import RRULE_FIELDS
 
 START = datetime(2026, 1, 5, 9, 30, 15, tzinfo=UTC)
 NOW = datetime(2026, 5, 5, 5, 17, 42, tzinfo=UTC)
@@ -175,7 +175,7 @@ def test_a_definition_reads_the_same_on_either_side(pair: Any) -> None:
 
 def same(ours: BaseSchedule, theirs: BaseSchedule) -> bool:
     if isinstance(ours, rrule):
-        return all(getattr(ours, name) == getattr(theirs, name) for name in FIELDS)
+        return all(getattr(ours, name) == getattr(theirs, name) for name in RRULE_FIELDS)
     return bool(ours == theirs) and type(ours) is type(theirs)
 
 

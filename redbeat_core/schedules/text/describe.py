@@ -29,7 +29,7 @@ from redbeat_core.schedules.types.rrule import adopted, rrule
 from redbeat_core.schedules.types.rrule_set import rrule_set
 from redbeat_core.schedules.types.zoned_crontab import zoned_crontab
 
-from .describe_crontab import describe_crontab, weekday_names
+from .describe_crontab import MAX_TIMES, describe_crontab, weekday_names
 from .english import (
     DAYS,
     LONG_DAYS,
@@ -46,8 +46,6 @@ _PERIODS = ("year", "month", "week", "day", "hour", "minute", "second")
 _ADVERBS = ("yearly", "monthly", "weekly", "daily", "every hour", "every minute", "every second")
 #: The end of the calendar, in every zone.
 _END = datetime(9999, 12, 30, tzinfo=UTC)
-#: So many times of day are listed; more are given as hours and minutes.
-_MAX_TIMES = 4
 
 
 def describe(schedule: BaseSchedule) -> str:
@@ -210,7 +208,7 @@ def _plural(name: str, numbers: Sequence[int]) -> str:
 
 def _past(minutes: Sequence[int]) -> str:
     """``at :00 and :30``: of an hour."""
-    if len(minutes) > _MAX_TIMES:
+    if len(minutes) > MAX_TIMES:
         return f"at minutes {ranges(minutes)}"
     return f"at {join([f':{minute:02}' for minute in minutes], 'and')}"
 
@@ -343,7 +341,7 @@ def _easter(distances: Sequence[int]) -> str:
 
 
 def _times(hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]) -> str:
-    if len(hours) * len(minutes) * len(seconds) <= _MAX_TIMES:
+    if len(hours) * len(minutes) * len(seconds) <= MAX_TIMES:
         with_seconds = tuple(seconds) != (0,)
         times = [
             f"{h:02}:{m:02}" + (f":{s:02}" if with_seconds else "")

@@ -9,7 +9,7 @@ from celery.schedules import crontab
 from .english import DAYS, LONG_DAYS, MONTHS, join, named_ranges, ranges
 
 #: So many times of day are listed; more are given as hours and minutes.
-_MAX_TIMES = 4
+MAX_TIMES = 4
 
 
 def describe_crontab(schedule: crontab) -> str:
@@ -30,13 +30,13 @@ def _times(minutes: Sequence[int], hours: Sequence[int]) -> tuple[str, str]:
         return often, "" if len(hours) == 24 else _hours(hours)
     past = "" if list(minutes) == [0] else f"at {join([f':{m:02}' for m in minutes], 'and')}"
     often = _step(hours, 24, "hour")
-    if often and len(minutes) <= _MAX_TIMES:
+    if often and len(minutes) <= MAX_TIMES:
         return often, past
-    if len(hours) * len(minutes) <= _MAX_TIMES:
+    if len(hours) * len(minutes) <= MAX_TIMES:
         return "", f"at {join([f'{h:02}:{m:02}' for h in hours for m in minutes], 'and')}"
-    if len(minutes) <= _MAX_TIMES and hours[-1] - hours[0] == len(hours) - 1:
+    if len(minutes) <= MAX_TIMES and hours[-1] - hours[0] == len(hours) - 1:
         return "every hour", f"{_hours(hours)}{f' {past}' if past else ''}"
-    if len(minutes) <= _MAX_TIMES:
+    if len(minutes) <= MAX_TIMES:
         return "", f"{past or 'at :00'} of hours {ranges(hours, '02')}"
     if len(hours) == 24:
         return f"at minutes {ranges(minutes)} of every hour", ""

@@ -15,7 +15,7 @@ from celery.schedules import BaseSchedule
 
 from redbeat_core.schedules.recurrence.rule_parts import DAILY, MONTHLY, WEEKLY
 from redbeat_core.schedules.recurrence.zones import ZERO, iana_name, next_change, offset_at
-from redbeat_core.schedules.types.rrule import FIELDS, WEEKDAYS, adopted, rrule
+from redbeat_core.schedules.types.rrule import RRULE_FIELDS, WEEKDAYS, adopted, rrule
 
 from .english import MONTHS, duration
 from .rrule import format_rule
@@ -132,7 +132,7 @@ def _of_offset(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
         # As in Asia/Kolkata: the offset is as good as the zone.
         return None
     when = f" on {change.astimezone(zone):%Y-%m-%d}" if change is not None else ""
-    known = {name: getattr(rule, name) for name in FIELDS}
+    known = {name: getattr(rule, name) for name in RRULE_FIELDS}
     known["dtstart"] = start.replace(tzinfo=zone, fold=start.astimezone(zone).fold)
     proposal = rrule(**known)
     if not start.utcoffset():

@@ -16,7 +16,7 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 
 #: Seconds to the next check of what has no run to come. A number: with None, celery beat before 5.6
 #: keeps such an entry at the head of its heap, and no other entry runs any more.
-NEVER = 365 * 86400.0
+NEVER_SECONDS = 365 * 86400.0
 
 
 class OccurrenceSchedule(BaseSchedule):
@@ -53,11 +53,11 @@ class OccurrenceSchedule(BaseSchedule):
         """Celery's ``schedstate``: due or not, and seconds to the next check."""
         remaining = self.remaining_estimate(last_run_at)
         if remaining is None:
-            return schedstate(False, NEVER)
+            return schedstate(False, NEVER_SECONDS)
         due = remaining <= timedelta(0)
         if due:
             remaining = self.remaining_estimate(self.now())
-        seconds = NEVER if remaining is None else max(remaining.total_seconds(), 0)
+        seconds = NEVER_SECONDS if remaining is None else max(remaining.total_seconds(), 0)
         return schedstate(due, seconds)
 
     def __eq__(self, other: object) -> bool:

@@ -30,7 +30,7 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy, iana
 from .base import OccurrenceSchedule
 
 #: The arguments of an rrule that say when it occurs, in celery-redbeat's order.
-FIELDS = (
+RRULE_FIELDS = (
     "freq",
     "dtstart",
     "interval",
@@ -167,7 +167,7 @@ class rrule(OccurrenceSchedule):
     @cached_property
     def rrule(self) -> Any:
         """The same rule as dateutil's object, for those who want it."""
-        return dateutil_rrule(**{name: getattr(self, name) for name in FIELDS})
+        return dateutil_rrule(**{name: getattr(self, name) for name in RRULE_FIELDS})
 
     def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
         """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
@@ -184,7 +184,7 @@ class rrule(OccurrenceSchedule):
         zones = [iana_name(one.dtstart.tzinfo) or one.dtstart.utcoffset() for one in (self, other)]
         if not self.starts_when_made or zones[0] != zones[1]:
             return self
-        fields = {name: getattr(self, name) for name in FIELDS} | {"dtstart": other.dtstart}
+        fields = {name: getattr(self, name) for name in RRULE_FIELDS} | {"dtstart": other.dtstart}
         return self.__class__(**fields, nowfun=self.nowfun, app=self._app)
 
     def _identity(self) -> tuple[object, ...]:
@@ -193,11 +193,11 @@ class rrule(OccurrenceSchedule):
         return rule.parts, rule.dtstart.astimezone(UTC), zone, rule.count, rule.until
 
     def __repr__(self) -> str:
-        return f"<rrule: {', '.join(f'{name}: {getattr(self, name)}' for name in FIELDS)}>"
+        return f"<rrule: {', '.join(f'{name}: {getattr(self, name)}' for name in RRULE_FIELDS)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the app, as Celery's own schedules do: it is neither cheap nor always possible.
-        fields = {name: getattr(self, name) for name in (*FIELDS, "nowfun")}
+        fields = {name: getattr(self, name) for name in (*RRULE_FIELDS, "nowfun")}
         return _rebuilt, (self.__class__, fields, self.starts_when_made)
 
 
@@ -211,8 +211,10 @@ def adopted(schedule: object) -> rrule | None:
     """*schedule* as an rrule of ours: itself, or celery-redbeat's own class; None for others."""
     if isinstance(schedule, rrule):
         return schedule
-    if isinstance(schedule, BaseSchedule) and all(hasattr(schedule, name) for name in FIELDS):
-        return rrule(**{name: getattr(schedule, name) for name in FIELDS}, nowfun=schedule.nowfun)
+    if isinstance(schedule, BaseSchedule) and all(hasattr(schedule, name) for name in RRULE_FIELDS):
+        return rrule(
+            **{name: getattr(schedule, name) for name in RRULE_FIELDS}, nowfun=schedule.nowfun
+        )
     return None
 
 

@@ -79,7 +79,7 @@ def test_the_next_run_of_what_was_just_dispatched_is_waited_for(
 ) -> None:
     scheduler = make_scheduler()
     make_forms(app, client, scheduler)
-    monkeypatch.setattr("redbeat_core.schedulers.LOOK_EVERY", 30.0)
+    monkeypatch.setattr("redbeat_core.schedulers.CLAIM_EVERY", 30.0)
     due_entry(app, every=20.0, last_run_at=datetime.now(UTC) - timedelta(seconds=20))
     claims = claims_of(scheduler, monkeypatch)
     scheduler.max_interval = 60

@@ -260,7 +260,7 @@ def test_many_entries_that_cannot_run_are_not_all_read_at_each_claim(
     scheduler = make_scheduler()
     monkeypatch.setattr("redbeat_core.storage.leader_store._COMPARE_EVERY", 600.0)
     # The slow look reads entries, too, and comes in between where a second passes.
-    monkeypatch.setattr("redbeat_core.maintenance.reconcile.LOOK_EVERY", 600.0)
+    monkeypatch.setattr("redbeat_core.maintenance.reconcile.SCAN_EVERY", 600.0)
     run(scheduler)
     assert len(scheduler.batch.loader.invalid) == len(names)
     # Whether they were compared since they became many depends on how the batches fell.

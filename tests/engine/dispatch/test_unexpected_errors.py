@@ -92,7 +92,7 @@ def test_an_error_of_the_work_beside_the_batches_holds_up_no_entry(
     caplog: pytest.LogCaptureFixture,
     what: str,
 ) -> None:
-    monkeypatch.setattr("redbeat_core.maintenance.reconcile.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("redbeat_core.maintenance.reconcile.SCAN_EVERY", 0.0)
     scheduler = make_scheduler()
     raising(monkeypatch, BESIDE[what])
     for number in range(3):
@@ -105,7 +105,7 @@ def test_an_error_of_the_work_beside_the_batches_holds_up_no_entry(
 def test_an_entry_that_cannot_be_looked_at_does_not_hold_up_the_look_at_the_others(
     app: Celery, make_scheduler: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("redbeat_core.maintenance.reconcile.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("redbeat_core.maintenance.reconcile.SCAN_EVERY", 0.0)
     scheduler = make_scheduler()
     scheduler.setup_schedule()
     for name in ("bad", "lunar"):

@@ -12,10 +12,10 @@ from celery import Celery
 
 from redbeat_core import RedBeatScheduler, RedBeatSchedulerEntry, events
 from redbeat_core.maintenance.reconcile import (
-    LOOK_AT,
-    LOOK_EVERY,
     PASS_OVER,
     QUIET_EVERY,
+    SCAN_EVERY,
+    SCAN_SIZE,
     Reconciler,
 )
 from redbeat_core.storage.leader_store import Page
@@ -70,8 +70,8 @@ def test_a_round_reads_every_entry_once(scheduler: RedBeatScheduler, pages: list
     everything = scheduler.store.scores().keys()
     assert names(pages) == everything
     assert sum(len(page.records) for page in pages) == len(everything)
-    assert max(len(page.records) for page in pages) < 3 * LOOK_AT
-    assert looks > MANY / LOOK_AT / 3
+    assert max(len(page.records) for page in pages) < 3 * SCAN_SIZE
+    assert looks > MANY / SCAN_SIZE / 3
 
 
 def test_what_has_not_changed_is_not_read_again(
@@ -119,10 +119,10 @@ def test_looks_are_rare_while_nothing_changes_and_as_often_as_ever_when_somethin
         return auditor._next - 1000.0
 
     auditor.forget()
-    assert [pace(), pace(), pace()] == [LOOK_EVERY, LOOK_EVERY, QUIET_EVERY]
+    assert [pace(), pace(), pace()] == [SCAN_EVERY, SCAN_EVERY, QUIET_EVERY]
     RedBeatSchedulerEntry("entry 7", "shop.other", 3600.0, app=app).save()
     pace()
-    assert [pace(), pace(), pace()] == [LOOK_EVERY, QUIET_EVERY, QUIET_EVERY]
+    assert [pace(), pace(), pace()] == [SCAN_EVERY, QUIET_EVERY, QUIET_EVERY]
 
 
 def test_a_run_is_no_change(

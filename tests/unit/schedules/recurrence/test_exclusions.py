@@ -25,7 +25,7 @@ from redbeat_core.schedules import (
 )
 from redbeat_core.schedules.types import rrule_set as rule_sets
 from redbeat_core.schedules.types.next_run import next_look
-from redbeat_core.schedules.types.rrule import FIELDS
+from redbeat_core.schedules.types.rrule import RRULE_FIELDS
 from redbeat_core.schedules.types.rrule_set import GivenUp
 from tests.support.effort import examples
 
@@ -215,7 +215,7 @@ def test_it_is_so_through_long_stretches_and_changes_of_the_clock(
     start = start.replace(tzinfo=ZoneInfo(zone))
 
     def there(one: rrule, **more: object) -> rrule:
-        known = {name: getattr(one, name) for name in FIELDS} | more
+        known = {name: getattr(one, name) for name in RRULE_FIELDS} | more
         return rrule(**known | {"dtstart": start})
 
     wanted = [there(one) for one in wanted]

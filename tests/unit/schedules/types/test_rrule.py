@@ -18,8 +18,8 @@ from hypothesis import given
 from redbeat.schedules import rrule as their_rrule
 
 from redbeat_core.schedules import rrule
-from redbeat_core.schedules.types.base import NEVER
-from redbeat_core.schedules.types.rrule import FIELDS
+from redbeat_core.schedules.types.base import NEVER_SECONDS
+from redbeat_core.schedules.types.rrule import RRULE_FIELDS
 from tests.support.effort import examples
 from tests.unit.strategies import rules
 
@@ -39,7 +39,7 @@ def test_the_attributes_are_what_celery_redbeat_has() -> None:
         "count": 7,
     }
     ours, theirs = rrule(**arguments), their_rrule(**arguments)
-    for name in FIELDS:
+    for name in RRULE_FIELDS:
         assert getattr(ours, name) == getattr(theirs, name), name
     assert list(ours.rrule) == list(theirs.rrule)
     assert isinstance(ours.rrule, dateutil_rrule)
@@ -154,8 +154,8 @@ def test_a_rule_that_has_ended_is_never_due() -> None:
     rule = rrule("DAILY", dtstart=START, count=1, nowfun=lambda: START + timedelta(days=1))
     assert rule.remaining_estimate(START) is None
     # A number, since the beat of older Celery stops for good at None.
-    assert rule.is_due(START) == schedstate(False, NEVER)
-    assert rule.is_due(START - timedelta(days=1)) == schedstate(True, NEVER)
+    assert rule.is_due(START) == schedstate(False, NEVER_SECONDS)
+    assert rule.is_due(START - timedelta(days=1)) == schedstate(True, NEVER_SECONDS)
 
 
 def test_the_text_for_developers_is_celery_redbeats() -> None:

@@ -41,7 +41,7 @@ from redbeat_core.schedules import (
     solar,
     zoned_crontab,
 )
-from redbeat_core.schedules.types.base import NEVER
+from redbeat_core.schedules.types.base import NEVER_SECONDS
 from tests.support.effort import examples
 from tests.unit.strategies import moments, schedules, suns
 
@@ -163,8 +163,8 @@ def test_a_one_off_runs_once_and_is_over() -> None:
     assert next_occurrence(made, NOW) == at
     assert advance(made, at, at).next is None
     made.nowfun = lambda: at
-    assert made.is_due(NOW) == schedstate(True, NEVER)
-    assert made.is_due(at) == schedstate(False, NEVER)
+    assert made.is_due(NOW) == schedstate(True, NEVER_SECONDS)
+    assert made.is_due(at) == schedstate(False, NEVER_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.support.rabbit import program
 
 FOLDER = Path(report.__file__).parent
 #: The runner, the comparison with Textual's table, and the modules that the runner does not run.
-APART = {"__main__", "table", "failover", "statics"}
+APART = {"__main__", "crossings", "table", "failover", "statics"}
 
 
 @pytest.mark.thorough

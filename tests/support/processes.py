@@ -223,18 +223,10 @@ class Processes:
 def clean_environment() -> dict[str, str]:
     """The environment for a child: this one, without what would configure the programs under
     test, and with the project on the path."""
-    mine: tuple[str, ...] = (
-        "REDBEAT_",
-        "CELERY_",
-        "TEST_SHOP_",
-        "TEXTUAL",
-        "PYTEST_",
-        "COLUMNS",
-        "LINES",
-    )
+    mine = ("REDBEAT_", "CELERY_", "TEST_SHOP_", "TEXTUAL", "PYTEST_", "COLUMNS", "LINES")
     # Hundreds of processes are started: none should have to compile what another one did.
-    mine += ("PYTHONDONTWRITEBYTECODE",)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+    slow = ("PYTHONDONTWRITEBYTECODE",)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(mine + slow)}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 

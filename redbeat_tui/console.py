@@ -1,4 +1,4 @@
-"""What handlers and screens may ask of the app, without knowing it."""
+"""Console: the part of the app that handlers and screens may use."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Console(Protocol):
         """Say what went wrong, for longer."""
 
     def sentence(self, error: Exception) -> str:
-        """What *error* means, in a sentence without secrets."""
+        """Describe *error* in a sentence without secrets."""
 
     # Screens
 

@@ -36,14 +36,14 @@ class BatchResult:
 
 @dataclass(slots=True)
 class BatchWork:
-    """What one batch does about the entries and requests that were claimed.
+    """The work of one batch: what it does about each claimed entry and request.
 
     :ivar runs: runs whose messages are to be published.
     :ivar bulk: runs that need only be committed: the script fills in their messages.
-    :ivar steps: what is committed without a run.
+    :ivar steps: steps that are committed without a run.
     :ivar deferred: entries left to the next batch, when their message template will be ready.
     :ivar published: the runs that were published.
-    :ivar templates: what the script fills in for :attr:`bulk`.
+    :ivar templates: the templates that the script fills in for :attr:`bulk`.
     """
 
     runs: list[PendingRun] = field(default_factory=list)

@@ -54,7 +54,7 @@ _Decision = tuple[str, float, str]
 
 @dataclass(frozen=True, slots=True)
 class _BulkDefinition:
-    """What is the same in all runs of a definition, as long as their template is the same.
+    """The parts that all runs of a definition share, as long as their template is the same.
 
     :ivar kind: the kind of its messages.
     :ivar subject: its name as JSON.
@@ -246,8 +246,9 @@ class BulkDispatch:
         return samples > (2 if state == NO_TEMPLATE else 1)
 
     def _learn(self, claimed: ClaimedEntry, text: str) -> _BulkDefinition | None:
-        """What is the same in all runs of the definition *text*; None: they are no bulk runs, or
-        not yet."""
+        """Work out the parts that all runs of the definition *text* share; None: its runs are not
+        bulk runs, or not yet.
+        """
         try:
             definition = named_definition(text, claimed.name)
         except DecodeError:

@@ -60,7 +60,9 @@ class BulkTemplates:
 
 
 def _pieces(text: str, places: Mapping[str, str]) -> list[str | int]:
-    """*text* by turns with the place of the value that stands for each placeholder."""
+    """Split *text* at its placeholders, and put the place of the value where each placeholder
+    stands.
+    """
     pattern = "|".join(map(re.escape, places))
     return [
         PLACES[places[piece]] if piece in places else piece

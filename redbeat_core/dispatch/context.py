@@ -1,4 +1,6 @@
-"""What the parts of one beat share, built once by the scheduler."""
+"""The app, settings and connections that the parts of one beat share; the scheduler builds them
+once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DueEntry: all that is known of one due entry, each fact worked out once."""
+"""DueEntry: the facts about one due entry, each worked out once."""
 
 from __future__ import annotations
 

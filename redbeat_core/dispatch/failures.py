@@ -89,7 +89,7 @@ class RetryBackoff:
         self.waits.pop(key, None)
 
     def attempts(self, key: str) -> int:
-        """How often publishing *key* failed since it last succeeded."""
+        """Count the failures of *key* since it last succeeded."""
         return self.waits[key].attempts if key in self.waits else 0
 
     def is_waiting(self, key: str) -> bool:
@@ -101,7 +101,7 @@ class RetryBackoff:
         return key in self.waits or any(name == key for name, _ in self._reported)
 
     def held_back(self) -> dict[str, str]:
-        """What is not to be tried yet, with the digest of its content."""
+        """Return the keys that still wait, each with the digest of its content."""
         now = self._clock()
         return {key: wait.content for key, wait in self.waits.items() if wait.lasts(now)}
 

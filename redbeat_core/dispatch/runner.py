@@ -95,10 +95,10 @@ class BatchRunner:
         return BatchResult(held=held, next_at=backoff.broker_until or None, more=not down)
 
     def _was_too_large(self, work: BatchWork, exc: Exception) -> bool:
-        """Whether *exc* may have come of the size of the commit: then it is done in parts, and a
-        single run waits.
+        """Whether the size of the commit may have caused *exc*: then the next batches are smaller,
+        and a single run that is too large waits.
 
-        :raises RedisError: the server is away altogether.
+        :raises RedisError: the server is unreachable.
         """
         runs, size = work.committed, self._store.last_size
         if not runs or size < LARGE or not may_be_for_size(exc):

@@ -129,7 +129,7 @@ def failure_event(
 
 
 def _state_after(step: CommitStep, **fields: str) -> dict[str, Any]:
-    """How the entry is after *step*, for readers."""
+    """Describe the entry after *step*, for readers of the event."""
     fields["due"] = step.due_field or repr(step.score)
     if step.counts:
         fields["counts"] = step.counts
@@ -139,7 +139,9 @@ def _state_after(step: CommitStep, **fields: str) -> dict[str, Any]:
 
 
 def _state_after_request(step: CommitStep) -> dict[str, Any]:
-    """How the entry is after a run on request that counts as its last one, for readers."""
+    """Describe the entry after a run on request that counts as its last one, for readers of the
+    event.
+    """
     if step.seen is None or step.meta is None:
         return {}
     if step.score < 0:

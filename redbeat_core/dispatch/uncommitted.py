@@ -46,11 +46,11 @@ class UncommittedMessages:
             self.results[key] = (*_run_and_version(run), result)
 
     def result_of(self, run: PendingRun) -> PublishResult | None:
-        """How the message of *run* was published, if it was: for this very run, and with the entry
-        as it is now.
+        """Return the result of the message of *run*, if it was published already: for this very
+        run, and with the entry as it is now.
 
-        Where the entry was changed after its message was published, the run is that of the entry
-        as it was: it is not made again for the entry as it is now.
+        If the entry was changed after its message was published, the message stays that of this
+        run: it is not made again for the entry as it is now.
         """
         key = run.waiting_key
         origin, version, result = self.results.get(key, ("", "", None))

@@ -1,1 +1,1 @@
-"""What Redis holds of one entry: definition, meta, policy, state. Pure."""
+"""The parts of one entry in Redis: definition, meta, policy, state. Pure."""

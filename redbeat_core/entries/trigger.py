@@ -80,7 +80,7 @@ class Trigger:
         return {"args": self.args, "kwargs": self.kwargs, "queue": self.queue}
 
     def event_data(self) -> dict[str, Any]:
-        """What an event tells of it: short, whatever it holds."""
+        """Return the data of the request's event: short, whatever the request holds."""
         data: dict[str, Any] = {"trigger": self.id, "actor": self.actor, "note": self.note}
         for key, value in self.overrides.items():
             if value is None:
@@ -123,7 +123,7 @@ def read_trigger(text: str | None, default_id: str) -> Trigger:
 
 
 def subject_of(text: str | None) -> tuple[str, str]:
-    """Name and id in a request that cannot be read otherwise; empty where there is none."""
+    """Return the name and the id in an invalid request; empty where there is none."""
     try:
         content = json.loads(text or "")
     except (ValueError, RecursionError):
@@ -162,7 +162,7 @@ def _check(trigger: Trigger) -> None:
 
 
 def _check_json(what: str, value: Any) -> None:
-    """Whether *value* comes back from JSON as it is."""
+    """Check that *value* survives a round trip through JSON."""
     if value is None:
         return
     try:
@@ -213,7 +213,7 @@ def _is_utf8(value: str) -> bool:
 
 
 def _is_text(value: str) -> bool:
-    """Whether Redis can be asked for it: a name may hold bytes that are no UTF-8."""
+    """Whether Redis accepts the text: a name may hold bytes that are no UTF-8."""
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -40,10 +40,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the last run of an entry went, as its worker reported it.
+    """The outcome of the last run of an entry, as its worker reported it.
 
     :ivar status: ``started``, ``succeeded``, ``errored``, ``retried`` or ``revoked``.
-    :ivar at: when that was (UTC).
+    :ivar at: the time of the report (UTC).
     :ivar task_id: the Celery task id.
     :ivar runtime: seconds, where known.
     :ivar error: the exception in a line, where there was one.
@@ -60,10 +60,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many nominal times of an entry got no run.
+    """The number of nominal times of an entry that got no run.
 
-    :ivar missed: too late, or stood for by another run.
-    :ivar skipped: on purpose.
+    :ivar missed: they were too late, or another run was made in their place.
+    :ivar skipped: they were skipped on purpose.
     """
 
     missed: int = 0
@@ -166,7 +166,7 @@ def decode_record(
 
 
 def counts_of(record: EntryRecord) -> Counts:
-    """How many nominal times got no run so far; none of a kind that cannot be read."""
+    """Count the nominal times that got no run so far; 0 where the stored count is invalid."""
     counts = json_object(record.counts)
     found = (counts.get(kind) for kind in ("missed", "skipped"))
     return Counts(*(one if type(one) is int and 0 <= one < 2**63 else 0 for one in found))

@@ -1,4 +1,4 @@
-"""What the leader claims and what it commits, as data.
+"""The data of a claim and of a commit.
 
 :class:`BulkItem` is the wire format of a bulk run: ``commit.lua`` has the same list on top.
 """

@@ -47,7 +47,7 @@ class TableScreen(Screen[None]):
 
     @property
     def console(self) -> Console:
-        """What this screen may ask of the app."""
+        """The part of the app that this screen may use."""
         return console_of(self)
 
     def compose(self) -> ComposeResult:

@@ -34,7 +34,8 @@ class CallCache:
         self._calls: LearnedCache[Call] = LearnedCache()
 
     def call(self, run: MessageRun, header: dict[str, Any]) -> Callable[[Any], Any] | None:
-        """What sends the message of *run*, given a producer; None: Celery's whole path does.
+        """Return a function that sends the message of *run* through a given producer; None: use
+        Celery's whole path.
 
         :param header: the header ``redbeat``.
         """

@@ -26,7 +26,7 @@ NO_TEMPLATE, MADE, COMPARED = "none", "made", "compared"
 
 @dataclass(slots=True)
 class Learned(Generic[T]):
-    """What was learned of one kind of message.
+    """The value learned for one kind of message.
 
     :ivar made_at: monotonic seconds.
     :ivar value: the value; None: this kind has none.
@@ -52,7 +52,7 @@ class LearnedCache(Generic[T]):
         self._kinds: dict[str, Learned[T]] = {}
 
     def get(self, kind: str) -> Learned[T] | None:
-        """What was learned of *kind* and has not expired."""
+        """Return the entry of *kind*, unless it has expired."""
         learned = self._kinds.get(kind)
         if learned is not None and time.monotonic() - learned.made_at > FRESH:
             del self._kinds[kind]
@@ -60,7 +60,7 @@ class LearnedCache(Generic[T]):
         return learned
 
     def ready(self, kind: str) -> Learned[T] | None:
-        """What was learned of *kind*, if it has a value that was compared."""
+        """Return the entry of *kind*, if its value was compared."""
         learned = self._kinds.get(kind)
         if learned is None or not learned.compared or learned.value is None:
             return None

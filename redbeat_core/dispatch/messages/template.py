@@ -29,7 +29,7 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 
 @dataclass(frozen=True, slots=True)
 class MessageRun:
-    """What varies between the messages of one kind.
+    """The values in which the messages of one kind differ.
 
     :ivar text: the entry's definition as stored.
     :ivar kind: the kind of the message, see ``kind_of`` in ``due_entry.py``.
@@ -73,7 +73,7 @@ class MessageTemplate:
 
 @dataclass(frozen=True, slots=True)
 class EncodedArguments:
-    """What an entry contributes to its messages, as JSON texts.
+    """The parts of a message that come from its entry, as JSON texts.
 
     :ivar header: the start of the header ``redbeat``: all but the nominal time.
     """

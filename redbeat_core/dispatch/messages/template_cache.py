@@ -197,7 +197,7 @@ class TemplateCache:
     def encode_arguments(
         self, template: MessageTemplate, definition: dict[str, Any]
     ) -> EncodedArguments:
-        """What *definition* contributes to its messages.
+        """Encode the parts of a message that come from *definition*.
 
         :raises Exception: whatever Celery's path would raise for these arguments.
         """

@@ -101,7 +101,7 @@ class Days:
         return table
 
     def has(self, day: int) -> bool:
-        """Whether the day with this ordinal is one of them."""
+        """Whether the rule names the day with this ordinal."""
         if self.any_day:
             return True
         first, mask = self.of_year(date.fromordinal(day).year)
@@ -119,7 +119,7 @@ class Days:
         return found
 
     def next(self, low: int) -> int | None:
-        """The ordinal of the first day from *low* on; None when there is none."""
+        """Return the ordinal of the first day from *low* on; None when no day follows."""
         if low > LAST_DAY:
             return None
         if self.any_day:
@@ -241,13 +241,13 @@ _FIRST = tuple(first_of(year) for year in range(CYCLE_YEARS))
 
 @lru_cache(maxsize=2)
 def month_lengths(length: int) -> tuple[tuple[int, int], ...]:
-    """For each month of a year of so many days: how many of them are before it, and its own."""
+    """Return, for each month of a year of this length, the number of days before it and its own."""
     lengths = [calendar.monthrange(2023 + (length == 366), month)[1] for month in range(1, 13)]
     return tuple((sum(lengths[:month]), days) for month, days in enumerate(lengths))
 
 
 def lowest(mask: int) -> int:
-    """The number of the lowest bit of a mask that has one."""
+    """Return the number of the lowest bit of a mask that is not empty."""
     return (mask & -mask).bit_length() - 1
 
 
@@ -282,5 +282,5 @@ def days_of(
     wkst: int,
     nth_of_year: bool,
 ) -> Days:
-    """The :class:`Days` of these parts, shared by the rules that have them."""
+    """Return the :class:`Days` of these parts, shared by the rules that have the same parts."""
     return Days(months, monthdays, yeardays, easters, weeknos, weekdays, wkst, nth_of_year)

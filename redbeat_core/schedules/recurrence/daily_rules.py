@@ -56,7 +56,7 @@ class DailyRule:
         self._numbers: dict[int, int] = {}
 
     def times_from(self, at: datetime) -> Iterator[datetime]:
-        """The occurrences at or after *at*, which is not before DTSTART, ascending."""
+        """Yield the occurrences at or after *at*, which is not before DTSTART, ascending."""
         index = self._number_of(at.toordinal())
         period = self._next(index)
         while period is not None:
@@ -102,7 +102,7 @@ class DailyRule:
         return total
 
     def _count_of(self, days: int) -> int:
-        """The occurrences in a period of which so many days match."""
+        """Count the occurrences in a period with this many matching days."""
         number = self._numbers.get(days)
         if number is None:
             number = self._numbers[days] = len(self._parts.positions(days * self._clock.size))
@@ -137,7 +137,9 @@ class DailyRule:
         return day.year * 12 + day.month - 1 - self._month
 
     def _year_of(self, index: int) -> int:
-        """The year in which a period begins; of one that begins before the calendar, the first."""
+        """Return the year in which a period begins; the first year for one that begins before the
+        calendar.
+        """
         if self._freq == YEARLY:
             return self._month // 12 + index
         if self._freq == MONTHLY:

@@ -85,8 +85,9 @@ class Exclusions:
     def _left_of(
         self, offset: timedelta, taken: Sequence[Recurrence]
     ) -> list[tuple[int, int]] | None:
-        """Days, and the times of day that are left on them, as bytes of numbers; None: these are
-        too many kinds."""
+        """Return days, and the times of day that remain on them, as bytes of numbers; None: there
+        are too many kinds of days.
+        """
         key = (offset, *taken)
         if key not in self._left:
             start = (self._wanted.dtstart.astimezone(UTC) + offset).replace(tzinfo=None)
@@ -114,7 +115,9 @@ def _covers(one: Parts, other: Parts) -> bool:
 
 
 def _kinds(days: int, times: int, taken: list[tuple[int, int]]) -> list[tuple[int, int]] | None:
-    """Days, and what is left of times of day on them; None: there are too many kinds of days."""
+    """Return days, and the times of day that remain on them; None: there are too many kinds of
+    days.
+    """
     left, steps = [(days, times)], 0
     for their_days, their_times in taken:
         parts = [

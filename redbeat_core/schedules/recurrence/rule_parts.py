@@ -62,7 +62,9 @@ class Parts:
         )
 
     def positions(self, size: int) -> Sequence[int]:
-        """Of a set of so many times, the places that BYSETPOS takes, ascending; without it all."""
+        """Return the places that BYSETPOS takes from a set of this many times, ascending; without
+        BYSETPOS all places.
+        """
         if not self.bysetpos:
             return range(size)
         places = {pos - 1 if pos > 0 else size + pos for pos in self.bysetpos}
@@ -70,7 +72,7 @@ class Parts:
 
 
 def completed(parts: Parts, start: datetime) -> Parts:
-    """*parts* with what RFC 5545 takes from DTSTART when it is not given."""
+    """Return *parts* with the values that RFC 5545 takes from DTSTART where none is given."""
     freq = parts.freq
     names_days = (
         parts.byweekno or parts.byyearday or parts.bymonthday or parts.byweekday or parts.byeaster
@@ -111,7 +113,7 @@ class Clock:
         return self._hours[hour] * 3600 + self._minutes[minute] * 60 + self._seconds[second]
 
     def place_of(self, second: int) -> int:
-        """How many of them are before this second of the day."""
+        """Count the times of day before this second of the day."""
         return bisect_left(range(self.size), second, key=self.second_of)
 
 

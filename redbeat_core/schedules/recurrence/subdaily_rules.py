@@ -78,13 +78,15 @@ class SubdailyRule:
         return number + self._into(end) - self._into(begin)
 
     def _into(self, seconds: int) -> int:
-        """Count the occurrences of the tick of this moment up to it."""
+        """Count the occurrences of the tick at this time, up to this time."""
         tick, passed = divmod(seconds, self._unit)
         number = bisect_left(self._within, passed)
         return number * self._count(tick, tick + 1) if number else 0
 
     def _first(self, day: int) -> int:
-        """The first tick of a day, from its begin, though it may be after its end."""
+        """Return the first tick of a day, counted from the day's begin; it may be after the day's
+        end.
+        """
         return (self._base - day * self._day) % self._step
 
     def _from(self, tick: int) -> Iterator[int]:
@@ -110,7 +112,7 @@ class SubdailyRule:
             begin, walked = 0, walked + 1
 
     def _is_long(self, day: int) -> bool:
-        """Whether there are many ticks from a day on to the end of the calendar."""
+        """Whether many ticks lie between a day and the end of the calendar."""
         return (LAST_DAY - day) * self._day > self._step * _FEW_TICKS
 
     def _next_day(self, day: int) -> int | None:
@@ -208,7 +210,7 @@ def _overlap(cycle: int, low: int, high: int) -> tuple[int, int]:
 
 
 def _turned(row: _Row, start: int, length: int) -> _Row:
-    """So many items of a row that begins again at its end."""
+    """Return this many items of a row that begins again at its end."""
     start %= len(row)
     if start + length <= len(row):
         return row[start : start + length]
@@ -227,12 +229,14 @@ def _folded(row: bytes, step: int) -> Sequence[int]:
 
 
 def times_of_day(parts: Parts) -> bytes:
-    """A byte for each second of a day, 1 for those that a completed rule may have."""
+    """Return a byte for each second of a day, 1 for the seconds that a completed rule names."""
     return _row(parts, 1)
 
 
 def _row(parts: Parts, unit: int) -> bytes:
-    """A byte for each unit of a day, 1 for those that BYHOUR, BYMINUTE and BYSECOND name."""
+    """Return a byte for each unit of a day, 1 for the units that BYHOUR, BYMINUTE and BYSECOND
+    name.
+    """
     seconds = _chosen(parts.bysecond, 60, b"\1") if unit == 1 else b"\1"
     minutes = _chosen(parts.byminute, 60, seconds) if unit < 3600 else seconds
     return _chosen(parts.byhour, 24, minutes)

@@ -96,15 +96,16 @@ def _no_such_zone(name: str) -> str:
 
 
 def iana_name(zone: tzinfo | None) -> str | None:
-    """The name of *zone* if it is an IANA zone other than UTC, else None."""
+    """Return the name of *zone* if it is an IANA zone other than UTC, else None."""
     key = getattr(zone, "key", None)
     return key if isinstance(key, str) and key not in UTC_NAMES else None
 
 
 def named_zone(zone: tzinfo) -> tzinfo:
-    """*zone*, or the standard library's of the same name where it is dateutil's or pytz's.
+    """Return *zone*, or for a zone of dateutil or pytz the standard library's of the same name.
 
-    Theirs know their name, too, but neither tell it as ``key`` nor, pytz's, change their offset.
+    Their zones know their names, too, but have no ``key``, and those of pytz do not change their
+    offset.
     """
     if isinstance(zone, ZoneInfo | timezone):
         return zone
@@ -118,7 +119,7 @@ def named_zone(zone: tzinfo) -> tzinfo:
 
 
 def in_named_zone(moment: datetime) -> datetime:
-    """*moment* (aware), the same instant in :func:`named_zone` of its zone."""
+    """Convert *moment* (aware) to :func:`named_zone` of its zone."""
     zone = None if moment.tzinfo is None else named_zone(moment.tzinfo)
     return moment if zone is moment.tzinfo else moment.astimezone(zone)
 
@@ -227,7 +228,7 @@ _STEP = 6
 
 @lru_cache(maxsize=1)
 def _kinds() -> dict[tuple[int, bool], int]:
-    """How far behind that year the first one is that begins on a weekday and is leap, or not."""
+    """Return, for each first weekday and length, how many years back the last such year is."""
     years = {number: EVENLY_FROM + number for number in reversed(range(28))}
     return {(date(y, 1, 1).weekday(), calendar.isleap(y)): n for n, y in years.items()}
 

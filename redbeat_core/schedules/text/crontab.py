@@ -131,7 +131,7 @@ def parse_crontab(text: str) -> crontab:
 
 
 def _names_zone(text: str) -> bool:
-    """Whether the sixth word is meant as a time zone, and not as a field."""
+    """Whether the sixth word is a time zone, or an attempt at one, and not a field."""
     # What is longer than any name is not looked at: it would be, from each of its letters on.
     return len(text) <= _LONGEST_ZONE and _ZONE.fullmatch(text) is not None
 
@@ -205,7 +205,7 @@ def _number(field: _Field, item: Word, text: str) -> None:
 
 
 def format_crontab(schedule: crontab) -> str:
-    """The line of *schedule*; :func:`parse_crontab` makes an equal crontab of it."""
+    """Format *schedule* as a line; :func:`parse_crontab` makes an equal crontab of it."""
     line = crontab_fields(schedule)
     return f"{line} {schedule.zone}" if isinstance(schedule, zoned_crontab) else line
 

@@ -80,7 +80,7 @@ def parse_moment(word: Word, zone: tzinfo) -> datetime:
 
 
 def format_moment(moment: datetime) -> str:
-    """The text of *moment*; :func:`parse_moment` makes an equal one of it, zone included."""
+    """Format *moment*; :func:`parse_moment` makes an equal time of it, zone included."""
     text = f"{moment.year:04}-{moment.month:02}-{moment.day:02} {moment.hour:02}:{moment.minute:02}"
     if moment.second or moment.microsecond:
         text += f":{moment.second:02}"

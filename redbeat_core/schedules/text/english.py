@@ -31,7 +31,7 @@ def _count(number: str, unit: str) -> str:
 
 
 def moment(local: datetime) -> str:
-    """``24 Dec 2026 at 18:00``, by its own clock."""
+    """Format a time as in ``24 Dec 2026 at 18:00``, by its own clock."""
     text = (
         f"{local.day} {MONTHS[local.month - 1]} {local.year} at {local.hour:02}:{local.minute:02}"
     )
@@ -66,7 +66,9 @@ def named_ranges(numbers: Sequence[int], names: Sequence[str]) -> str:
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Where consecutive numbers begin and end; two of them are two, not a range."""
+    """Return the first and the last number of each run of consecutive numbers; two numbers are no
+    run.
+    """
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:

@@ -261,12 +261,12 @@ def _weekdays(word: Word, freq: int) -> list[weekday]:
 
 
 def format_rule(rule: rrule) -> str:
-    """The text of *rule*, on one line; :func:`parse_rule` makes an equal rule of it."""
+    """Format *rule* on one line; :func:`parse_rule` makes an equal rule of it."""
     return f"{write_times('DTSTART', [rule.recurrence.dtstart])} {_line('RRULE', rule)}"
 
 
 def format_set(rules: rrule_set) -> str:
-    """The text of *rules*, on one line; :func:`parse_rule` makes an equal set of it."""
+    """Format *rules* on one line; :func:`parse_rule` makes an equal set of it."""
     lines = [_line("RRULE", rule) for rule in rules.rules]
     lines += [_line("EXRULE", rule) for rule in rules.exrules]
     if lines:

@@ -23,7 +23,7 @@ _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])([0-9]{2}):?([0-9]{2})(?::?([0-9]{2}))?
 class Property:
     """A line such as ``EXDATE;TZID=Europe/Berlin:20261224T090000``.
 
-    :ivar settings: what is between the name and the colon.
+    :ivar settings: the text between the name and the colon.
     """
 
     name: str
@@ -130,14 +130,14 @@ def write_times(name: str, moments: Sequence[datetime]) -> str:
 
 
 def zone_text(moment: datetime) -> str | None:
-    """The zone of *moment*: its name, or its offset; None for UTC."""
+    """Return the zone of *moment*: its name, or its offset; None for UTC."""
     name = iana_name(moment.tzinfo)
     offset = moment.utcoffset()
     return name or (offset_name(offset) if offset else None)
 
 
 def offset_name(offset: timedelta) -> str:
-    """A UTC offset as ``+0100``, with seconds when it has some."""
+    """Format a UTC offset as ``+0100``, with seconds when it has some."""
     sign, size = ("-", -offset) if offset < timedelta(0) else ("+", offset)
     minutes, seconds = divmod(round(size.total_seconds()), 60)
     return f"{sign}{minutes // 60:02}{minutes % 60:02}" + (f"{seconds:02}" if seconds else "")

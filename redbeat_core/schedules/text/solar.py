@@ -78,7 +78,7 @@ def _degrees(word: Word, signs: str, limit: float) -> float:
 
 
 def format_solar(schedule: celery_solar) -> str:
-    """The text of *schedule*; :func:`parse_solar` makes an equal one of it."""
+    """Format *schedule*; :func:`parse_solar` makes an equal schedule of it."""
     return f"{schedule.event} {_number(schedule.lat)} {_number(schedule.lon)}"
 
 

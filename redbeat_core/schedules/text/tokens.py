@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 
 class ScheduleError(ValueError):
-    """A text that is no schedule; the message says what is wrong and what would be right.
+    """A text is no schedule; the message says what is wrong and what would be right.
 
-    :ivar column: where in the text, from 0; None when it is about all of it.
+    :ivar column: the place in the text, from 0; None when the error is about all of it.
     """
 
     def __init__(self, message: str, column: int | None = None) -> None:

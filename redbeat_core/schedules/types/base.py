@@ -44,7 +44,7 @@ class OccurrenceSchedule(BaseSchedule):
         return next(self.runs_after(moment), None)
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta | None:
-        """Time from now to the run after *last_run_at*; None when there is none."""
+        """Return the time from now to the run after *last_run_at*; None when no run follows."""
         due = self.after(self.maybe_make_aware(last_run_at))
         now: datetime = self.maybe_make_aware(self.now())
         return None if due is None else due - now.astimezone(UTC)

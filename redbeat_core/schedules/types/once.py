@@ -80,7 +80,7 @@ class once(OccurrenceSchedule):
         return self.at.astimezone(UTC)
 
     def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """Its run, if it is after *moment*."""
+        """Yield the run, if it is after *moment*."""
         if self.earliest > moment:
             yield self.earliest
 

@@ -166,7 +166,7 @@ class rrule(OccurrenceSchedule):
 
     @cached_property
     def rrule(self) -> Any:
-        """The same rule as dateutil's object, for those who want it."""
+        """The same rule as dateutil's object."""
         return dateutil_rrule(**{name: getattr(self, name) for name in RRULE_FIELDS})
 
     def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
@@ -179,8 +179,10 @@ class rrule(OccurrenceSchedule):
         return self.recurrence.begin
 
     def starting_as(self, other: Self) -> Self:
-        """This rule with the start of *other* where it has none of its own, so that what is left
-        to differ is what somebody wrote. A start in another zone is another schedule."""
+        """Return this rule with the start of *other* if its own was the time of its making; then
+        two rules differ only where their author wrote something else. A start in another zone
+        makes another schedule.
+        """
         zones = [iana_name(one.dtstart.tzinfo) or one.dtstart.utcoffset() for one in (self, other)]
         if not self.starts_when_made or zones[0] != zones[1]:
             return self
@@ -208,7 +210,9 @@ def _rebuilt(cls: type[rrule], arguments: dict[str, Any], starts_when_made: bool
 
 
 def adopted(schedule: object) -> rrule | None:
-    """*schedule* as an rrule of ours: itself, or celery-redbeat's own class; None for others."""
+    """Return *schedule* as an rrule of this project: itself, or a copy of celery-redbeat's own
+    class; None for other types.
+    """
     if isinstance(schedule, rrule):
         return schedule
     if isinstance(schedule, BaseSchedule) and all(hasattr(schedule, name) for name in RRULE_FIELDS):
@@ -234,7 +238,7 @@ def _whole(name: str, value: object, low: int) -> int:
 
 
 def _kept(value: Any) -> Any:
-    """A BY part as it was given, but as a list where JSON knows no such collection."""
+    """Return a BY part as it was given, or as a list where JSON has no such collection."""
     if value is None or isinstance(value, int | str | list | tuple | weekday):
         return value
     if not isinstance(value, Iterable) or isinstance(value, bytes | dict):
@@ -293,7 +297,7 @@ def _is_weekday(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """*value* for a message: short, on one line, whatever it is."""
+    """Format *value* for a message: short, on one line, whatever it is."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an int of more digits than Python writes out

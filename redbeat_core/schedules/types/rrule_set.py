@@ -148,9 +148,10 @@ class rrule_set(OccurrenceSchedule):
         never: frozenset[datetime],
         limit: int,
     ) -> Iterator[tuple[datetime, int]]:
-        """The times of a rule that are not excluded, with 0; and when it took as much as to look
-        whether one rule excludes *limit* in a row, the last that is excluded and how many were
-        before it."""
+        """Yield the occurrences of a rule that are not excluded, each with 0. After as much work as
+        *limit* occurrences excluded by one rule take, yield the last excluded one with the
+        number before it.
+        """
         taken = [_Taken(one, dst) for one in self.exrules]
         exclusions = Exclusions(rule.recurrence, [one.recurrence for one in self.exrules])
         start: datetime | None = moment
@@ -227,7 +228,7 @@ class _Taken:
         self._fresh = True
 
     def has(self, run: datetime) -> bool:
-        """Whether *run* is one of them."""
+        """Whether *run* is an occurrence of the rule."""
         steps = 0
         while self._at is not None and self._at < run:
             if steps == self._STEPS or self._fresh:

@@ -146,7 +146,9 @@ def solar_after(schedule: celery_solar, moment: datetime) -> Iterator[datetime]:
 
 @lru_cache(maxsize=65536)
 def _event(event: str, lat: float, lon: float, point: int) -> datetime | None:
-    """The event within a day of the grid's *point*, to the second; None: there is none."""
+    """Return the event within a day of the grid's *point*, to the second; None when there is no
+    such event.
+    """
     ephem = _ephem()
     horizon, method, center = EVENTS[event]
     observer = ephem.Observer()

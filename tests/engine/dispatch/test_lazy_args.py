@@ -55,7 +55,8 @@ def body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
 
 
 def make_due(client: redis.Redis, name: str = "orders") -> None:
-    now = round(time.time(), 3)
+    # Not rounded: a time rounded up is not due yet when the beat looks at once.
+    now = time.time()
     client.zadd(SCHEDULE, {f"redbeat:{name}": now})
     client.hset(f"redbeat:{name}", "due", repr(now))
 

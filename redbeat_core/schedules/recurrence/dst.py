@@ -1,6 +1,7 @@
-"""Walking the local times of a schedule through the changes of the clock in its zone.
+"""Converts the local times of a schedule to UTC, across the clock changes of its zone.
 
-Pure; used by crontabs and rules. The two ways of walking are those of :mod:`.zones`.
+Pure; used by crontabs and rules. :mod:`.zones` describes the two policies: local time
+(:func:`wall_clock`) and elapsed time (:func:`elapsed`).
 """
 
 from __future__ import annotations
@@ -30,19 +31,20 @@ def wall_clock(
     local_from: Callable[[datetime], Iterator[datetime]],
     dst: DstPolicy = DEFAULT_DST,
 ) -> Iterator[datetime]:
-    """Instants (UTC) of local times, strictly after *after*, ascending, none twice.
+    """Yield the instants (UTC) of local times, strictly after *after*, ascending, each once.
 
     :param after: UTC.
-    :param local_from: gives the naive local times at or after a naive local time, ascending.
+    :param local_from: yields the naive local times at or after a naive local time, ascending.
     """
-    # A time inside a gap is moved forward, past local times that sort after it, so start early
-    # enough to see one that lands after `after`.
-    now = offset_at(after, zone)
-    back = max(now - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
+    # A local time in a DST gap moves forward, past local times that sort after it. Start early
+    # enough to see one that moves behind `after`.
+    offset = offset_at(after, zone)
+    back = max(offset - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
     if dst.ambiguous != "first":
-        # Likewise for a second pass that is still to come of a time that has been once.
-        back = max(back, now - offset_at(min(after, _LATEST) + DAY, zone))
-    start = (after + now).replace(tzinfo=None) - back
+        # Likewise, a repeated local time may have its first pass before `after` and its second
+        # pass behind it.
+        back = max(back, offset - offset_at(min(after, _LATEST) + DAY, zone))
+    start = (after + offset).replace(tzinfo=None) - back
     waiting: list[datetime] = []
     last = after
     for local in local_from(start):
@@ -74,7 +76,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
 _LATEST = datetime.max.replace(tzinfo=UTC) - 3 * DAY
 
 
-#: So many times in a row that a clock would show, but does not then, before there are none.
+#: The search ends after this many candidates in a row whose offset is not in force at that instant.
 _MAX_UNSHOWN = 1000
 
 
@@ -83,17 +85,18 @@ def elapsed(
     after: datetime,
     local_from: Callable[[datetime, timedelta], Iterator[datetime]],
 ) -> Iterator[datetime]:
-    """Instants (UTC) that run on elapsed time, strictly after *after*, ascending, none twice.
+    """Yield the instants (UTC) of a schedule on elapsed time, strictly after *after*, ascending.
 
-    Between two clock changes local time runs evenly, so each such stretch is walked on its
-    own, with its own offset.
+    Between two clock changes the UTC offset is constant, so each such period is searched on its
+    own, with its own offset. No instant comes twice.
 
-    :param local_from: gives the naive local times at or after a naive local time, ascending,
-        for clocks that show a given UTC offset all along.
+    :param local_from: yields the naive local times at or after a naive local time, ascending, for
+        a constant UTC offset.
     """
     at: datetime | None = after + TICK
     while at is not None:
-        offset, checked = offset_at(at, zone), at
+        offset = offset_at(at, zone)
+        checked = at
         change = instant = None
         for local in local_from((at + offset).replace(tzinfo=None), offset):
             instant = _minus(local, offset)
@@ -105,7 +108,8 @@ def elapsed(
             checked = instant
             yield instant
         else:
-            instant, change = None, next_change(zone, checked, END)
+            instant = None
+            change = next_change(zone, checked, END)
         if change is None:
             return
         at = _first_shown(zone, change, local_from, {offset: instant})
@@ -117,36 +121,36 @@ def _first_shown(
     local_from: Callable[[datetime, timedelta], Iterator[datetime]],
     ahead: dict[timedelta, datetime | None],
 ) -> datetime | None:
-    """The first of those instants at or after *start*; None: there is none.
+    """Return the first instant of the schedule at or after *start*; None where there is none.
 
-    :param ahead: by offset, the first instant by clocks that show it all along, from a time
-        before *start*; None: there is none.
+    :param ahead: for each UTC offset, the first instant that a clock with this constant offset
+        gives, searched from an instant before *start*; None: it gives none.
     """
 
     def first(offset: timedelta, start: datetime) -> datetime | None:
-        known = ahead.get(offset, start - TICK)
-        if known is not None and known < start:
-            # What is ahead stays ahead: the same search again would be for nothing.
+        instant = ahead.get(offset, start - TICK)
+        if instant is not None and instant < start:
+            # Search only when the saved instant is past: a later one is still the first.
             local = next(local_from((start + offset).replace(tzinfo=None), offset), None)
-            known = ahead[offset] = None if local is None else _minus(local, offset)
-        return known
+            instant = ahead[offset] = None if local is None else _minus(local, offset)
+        return instant
 
     while start.year <= EVENLY_FROM:
-        found = first(offset_at(start, zone), start)
-        change = next_change(zone, start, found or END)
+        instant = first(offset_at(start, zone), start)
+        change = next_change(zone, start, instant or END)
         if change is None:
-            return found
+            return instant
         start = change
-    # From here on the clocks show the same offsets every year.
+    # From this year on the zone has the same offsets every year.
     changes = (change for year in range(28) for change in changes_in(zone, EVENLY_FROM + year))
     starts = dict.fromkeys((offset_at(change, zone) for change in changes), start)
     starts[offset_at(start, zone)] = start
     for _ in range(_MAX_UNSHOWN):
         coming = [(at, offset) for offset in starts if (at := first(offset, starts[offset]))]
-        found, offset = min(coming, default=(None, ZERO))
-        if found is None or offset_at(found, zone) == offset:
-            return found
-        change = next_change(zone, found, END)
+        instant, offset = min(coming, default=(None, ZERO))
+        if instant is None or offset_at(instant, zone) == offset:
+            return instant
+        change = next_change(zone, instant, END)
         if change is None:
             del starts[offset]
         else:

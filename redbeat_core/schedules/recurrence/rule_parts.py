@@ -45,7 +45,7 @@ class Parts:
 
     @property
     def plain(self) -> bool:
-        """Whether the rule is WEEKLY or finer without BY parts, so that its distance is constant."""
+        """Whether the rule is WEEKLY or finer without BY parts: its distance is constant."""
         return self.freq >= WEEKLY and self == Parts(self.freq, self.interval, self.wkst)
 
     @property

@@ -177,7 +177,8 @@ class DailyRule:
             if len(self._days_in(0)) >= self._least:
                 return 0
             index = 1
-        step, least = self._step, self._least
+        step = self._step
+        least = self._least
         if self._freq == WEEKLY and self._week + index * 7 > LAST_DAY:
             return None
         begin = self._year_of(index)
@@ -191,7 +192,8 @@ class DailyRule:
         return None
 
     def _next_day(self, index: int) -> int | None:
-        day, step = self._start + index, self._step
+        day = self._start + index
+        step = self._step
         if self._least > 1 or day > LAST_DAY:
             return None
         begin = date.fromordinal(day).year

@@ -154,7 +154,8 @@ class SubdailyRule:
         last = self._last_numbers
         if last is not None and (last[0] <= day or len(last[1]) == self._repeat_days):
             return last
-        length, step = self._day, self._step
+        length = self._day
+        step = self._step
         days = min(self._repeat_days, LAST_DAY + 1 - day)
         numbers: Sequence[int]
         if step <= length:

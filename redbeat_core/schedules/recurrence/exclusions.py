@@ -1,8 +1,8 @@
 """Skips long runs of excluded occurrences without visiting each.
 
-Pure; used by rule sets only. The days of every rule repeat after 400 years. For each day of that
-cycle, two bit sets hold the times of day that the rule may have and those that the exclusions
-remove. The difference gives the next remaining time directly.
+Pure; used by rule sets only. The days of a rule without BYEASTER repeat after 400 years. For each
+day of that cycle, two bit sets hold the times of day that the rule may have and those that
+the exclusions remove. The difference gives the next remaining time directly.
 """
 
 from __future__ import annotations

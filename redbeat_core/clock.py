@@ -1,9 +1,10 @@
-"""The clock of a beat: this machine's, compared with Redis's. Pure but for the clock that it is
-given.
+"""Gives a beat the current time: this machine's clock, corrected by Redis's clock if they differ.
 
-All beats share one schedule and must agree on what is due: a beat whose clock is fast would run
-entries early and report later runs as missed. So a beat whose clock differs from Redis's by more
-than a second uses Redis's clock until the two agree again.
+Pure, except for the clock that the caller passes in.
+
+All beats share one schedule and must agree on what is due. A beat whose clock is fast would run
+entries early and report runs as missed that are not due yet. So a beat whose clock differs from
+Redis's by more than a second uses Redis's clock until the two agree again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: Seconds by which the clocks may differ: less than this, this machine's own is used, as it was
-#: set, without the error of the measurement.
+#: Seconds by which the clocks may differ. Up to this difference a beat uses its machine's clock
+#: uncorrected, without the error of the measurement.
 TOLERANCE = 1.0
 
 
@@ -22,7 +23,7 @@ TOLERANCE = 1.0
 class Skew:
     """The difference between this machine's clock and Redis's.
 
-    :ivar seconds: positive when this machine's is ahead.
+    :ivar seconds: positive when this machine's clock is ahead.
     :ivar error: the largest possible error of *seconds*: half of the round trip.
     """
 
@@ -31,70 +32,72 @@ class Skew:
 
     @property
     def counts(self) -> bool:
-        """Whether it is more than a second for certain."""
+        """Whether the clocks differ by more than a second, whatever the error."""
         return abs(self.seconds) - self.error > TOLERANCE
 
 
 class Clock:
-    """One beat's clock.
+    """The clock of one beat.
 
-    :param clock: Unix seconds, this machine's.
+    :param clock: returns this machine's time, Unix seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.local = clock
         self.skew: Skew | None = None
         self._correction = 0.0
-        self._told = 0.0
+        #: The skew in seconds that the last warning named; 0: none is outstanding.
+        self._warned_of = 0.0
 
     def now(self) -> float:
-        """The time that decides what is due, Unix seconds."""
+        """Return the corrected time, Unix seconds; it decides what is due."""
         return self.local() + self._correction
 
-    def corrected(self, moment: datetime) -> datetime:
-        """Convert *moment*, a time by this machine's clock, to the deciding clock."""
+    def corrected(self, local: datetime) -> datetime:
+        """Return *local*, a time of this machine's clock, corrected as :meth:`now` is."""
         if self.local is not time.time:
-            # Another clock than this machine's was put in: a simulation's, a test's.
-            return datetime.fromtimestamp(self.now(), moment.tzinfo)
-        return moment + timedelta(seconds=self._correction) if self._correction else moment
+            # A simulation or a test replaced this machine's clock: *local* is not from it.
+            return datetime.fromtimestamp(self.now(), local.tzinfo)
+        return local + timedelta(seconds=self._correction) if self._correction else local
 
-    def compare(self, server: float, asked: float, answered: float) -> str:
-        """Compare this machine's clock with Redis's.
+    def heard(self, server: float, asked: float, answered: float) -> str:
+        """Measure the skew from a reply of Redis's TIME.
 
-        :param server: the time by Redis's clock, Unix seconds.
-        :param asked: the time by this machine's clock, just before the question.
-        :param answered: just after the answer.
-        :returns: a warning, once per change; empty when nothing has changed.
+        :param server: Redis's time, Unix seconds.
+        :param asked: this machine's time just before the request.
+        :param answered: this machine's time just after the reply.
+        :returns: the warning to log, once per change; empty where nothing changed.
         """
         skew = Skew((asked + answered) / 2 - server, abs(answered - asked) / 2)
         if skew.error > TOLERANCE:
-            # The machine slept, or its clock was set meanwhile: this tells nothing.
+            # The machine slept, or its clock was set meanwhile: the measurement is useless.
             return ""
-        known = self.skew
+        previous = self.skew
         if (
-            known is not None
-            and skew.error > known.error
-            and abs(skew.seconds - known.seconds) <= skew.error + known.error
+            previous is not None
+            and skew.error > previous.error
+            and abs(skew.seconds - previous.seconds) <= skew.error + previous.error
         ):
-            # A slower answer that does not contradict the better one.
+            # A slower reply, which agrees with the more exact measurement: keep that one.
             return ""
         self.skew = skew
         self._correction = -skew.seconds if skew.counts else 0.0
-        before = self._told
+        warned_of = self._warned_of
         if not skew.counts:
-            self._told = 0.0
-            if before:
-                return f"The clock of this machine agrees with Redis's again ({_words(skew)})"
+            self._warned_of = 0.0
+            if warned_of:
+                return f"The clock of this machine agrees with Redis's again ({_described(skew)})"
             return ""
-        if abs(skew.seconds - before) <= TOLERANCE:
+        if abs(skew.seconds - warned_of) <= TOLERANCE:
             return ""
-        self._told = skew.seconds
+        self._warned_of = skew.seconds
         return (
-            f"The clock of this machine is {_words(skew)}: what is due goes by Redis's clock until "
+            f"The clock of this machine is {_described(skew)}: this beat uses Redis's clock until "
             "they agree. Set the clocks of all machines by the same time service"
         )
 
 
-def _words(skew: Skew) -> str:
-    where = "ahead of" if skew.seconds > 0 else "behind"
-    return f"{abs(skew.seconds):.3f} s {where} Redis's, give or take {skew.error:.3f} s"
+def _described(skew: Skew) -> str:
+    """Return the skew as text for a message."""
+    direction = "ahead of" if skew.seconds > 0 else "behind"
+    return f"{abs(skew.seconds):.3f} s {direction} Redis's, give or take {skew.error:.3f} s"

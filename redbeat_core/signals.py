@@ -1,7 +1,8 @@
-"""Delays signals while a batch runs.
+"""Delays the handlers of SIGTERM and SIGINT until the current batch has ended.
 
-Celery's handler for SIGTERM closes the scheduler inside the handler, between any two instructions.
-Between claim and commit that would lose work or do it twice, so the handler runs after the batch.
+Celery's handler for SIGTERM closes the scheduler inside the handler, between any two instructions
+of the running code. Between claim and commit that would lose work or do it twice, so the handler
+runs after the batch.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ HELD_BACK = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def interrupts_held_back() -> Iterator[Sequence[int]]:
-    """Run the block, given the list of the signals that arrive meanwhile; they are delivered right
-    after it.
+    """Delay signals during the block; deliver them right after it.
 
-    Does nothing outside the main thread, where Python delivers no signals.
+    Yields the list of the signals that have arrived; it grows during the block. Does nothing
+    outside the main thread, where Python delivers no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield ()
@@ -35,7 +36,7 @@ def interrupts_held_back() -> Iterator[Sequence[int]]:
     previous: dict[signal.Signals, Any] = {}
     for held in HELD_BACK:
         handler = signal.getsignal(held)
-        # None: set by C code, which we could not put back.
+        # None: C code set the handler, and Python cannot restore it.
         if handler is not None:
             previous[held] = handler
             signal.signal(held, note)
@@ -50,12 +51,21 @@ def interrupts_held_back() -> Iterator[Sequence[int]]:
 
 @dataclass(slots=True)
 class _Holding:
+    """The state of one block that delays signals.
+
+    :ivar previous: the handlers before the block.
+    :ivar note: the handler during the block; it appends to *arrived*.
+    :ivar arrived: the signals that arrived during the block.
+    :ivar delivered: the number of them that were delivered since.
+    """
+
     previous: dict[signal.Signals, Any]
     note: Callable[[int, FrameType | None], None]
     arrived: list[int]
     delivered: int = 0
 
     def let_go(self) -> None:
+        """Restore the previous handlers and deliver the delayed signals."""
         for held, handler in self.previous.items():
             signal.signal(held, handler)
         while self.delivered < len(self.arrived):
@@ -63,20 +73,20 @@ class _Holding:
             signal.raise_signal(self.arrived[self.delivered - 1])
 
 
-#: What holds signals back now, in the main thread.
+#: The blocks of the main thread that delay signals now, the innermost last.
 _held: list[_Holding] = []
 
 
 def interrupted() -> bool:
-    """Whether a signal has arrived and is held back: code that waits should return."""
-    return any(len(one.arrived) > one.delivered for one in _held)
+    """Whether a delayed signal has arrived: a waiting caller should stop waiting."""
+    return any(len(holding.arrived) > holding.delivered for holding in _held)
 
 
 @contextmanager
 def interrupts_let_through() -> Iterator[None]:
-    """Run the block, within one that holds signals back, with signals delivered as usual.
+    """Deliver signals at once during the block, inside one that delays them.
 
-    For a long wait that can be interrupted because no work has begun.
+    Use it for a long wait at a point where no work is half done.
     """
     if not _held or threading.current_thread() is not threading.main_thread():
         yield
@@ -91,10 +101,14 @@ def interrupts_let_through() -> Iterator[None]:
 
 
 def wait_for(event: threading.Event, seconds: float) -> None:
-    """Wait for *event*, at most *seconds*; an exception of a signal's handler is raised.
+    """Wait for *event*, at most *seconds*.
 
-    A handler runs between any two instructions, also while the event takes its lock back. An
-    exception there leaves the lock as it is, which would raise a RuntimeError of its own.
+    :raises SystemExit: a signal handler raised it during the wait.
+    :raises KeyboardInterrupt: likewise.
+
+    A handler runs between any two instructions, also while the event takes its lock again. An
+    exception that the handler raises there leaves the lock released, and Python replaces it with a
+    RuntimeError about that lock; this function raises the original exception.
     """
     try:
         event.wait(seconds)
@@ -106,9 +120,9 @@ def wait_for(event: threading.Event, seconds: float) -> None:
 
 
 def exit_on_default_sigterm() -> None:
-    """Turn SIGTERM's default action, an end without clean-up, into a SystemExit.
+    """Replace SIGTERM's default action, which ends the process without clean-up, by SystemExit.
 
-    A beat embedded in a worker (``-B``) has that default.
+    A beat embedded in a worker (``-B``) has the default action.
     """
     if (
         threading.current_thread() is threading.main_thread()

@@ -1,1 +1,1 @@
-"""Decisions about time: which runs are due, missed or skipped. Pure."""
+"""Decides which runs are due, missed or skipped, and when an entry runs next. Pure."""

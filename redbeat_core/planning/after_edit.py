@@ -1,4 +1,4 @@
-"""Plans the next run of an entry that an operator changed.
+"""Plans the next run of an entry after an operator changed it, within its policy.
 
 Pure, with the clock passed in.
 """
@@ -26,9 +26,9 @@ def after_edit(
     policy: Policy,
     now: datetime,
 ) -> Plan:
-    """Plan an entry whose schedule was changed, or that was resumed, at *now* (UTC).
+    """Return the plan for an entry that an operator rescheduled or resumed at *now* (UTC).
 
-    :param runs: the number of runs that the entry has made.
+    :param runs: the number of runs that the entry has had.
     """
     due = next_after_edit(timing, last_run_at, now, policy.dst)
     if due is None:
@@ -45,17 +45,17 @@ def after_policy_edit(
     policy: Policy,
     now: datetime,
 ) -> Plan | None:
-    """Plan an entry whose policy changes from *before* to *policy* at *now* (UTC).
+    """Return the plan for an entry whose policy changes from *before* to *policy* at *now* (UTC).
 
-    :param runs: the number of runs that the entry has made.
-    :returns: None where the score stays: the entry is due, and the next claim plans it with the new
-        policy.
+    :param runs: the number of runs that the entry has had.
+    :returns: None where the score stays: the entry is due, and the new policy applies when a
+        scheduler claims it.
     """
     nominal = nominal_of(record)
     if record.score is not None and 0 <= record.score <= now.timestamp():
         return None
-    stays = (before.start, before.dst) == (policy.start, policy.dst)
-    if nominal is None or nominal < 0 or not stays:
+    same_times = (before.start, before.dst) == (policy.start, policy.dst)
+    if nominal is None or nominal < 0 or not same_times:
         return after_edit(record.name, timing, last_run_at, runs, policy, now)
     return later(record.name, timing, datetime.fromtimestamp(nominal, UTC), policy, runs)
 
@@ -63,10 +63,11 @@ def after_policy_edit(
 def upcoming(
     record: EntryRecord, timing: Any, runs: int, policy: Policy, now: datetime
 ) -> Iterator[datetime]:
-    """Yield the times of the next runs of an entry (UTC), the first as Redis holds it, each
-    computed when it is asked for. They end where the entry finishes.
+    """Yield when the next runs of an entry will be due (UTC), until the entry is finished.
 
-    :param runs: the number of runs that the entry has made.
+    The first one is the score that Redis holds. Each is computed when the caller asks for it.
+
+    :param runs: the number of runs that the entry has had.
     """
     due, nominal = from_score(record.score), from_score(nominal_of(record))
     if due is None or nominal is None:
@@ -76,10 +77,10 @@ def upcoming(
         runs += 1
         following = next_occurrence(timing, nominal, policy.dst)
         if following is not None and following <= now and policy.catchup != "all":
-            # What is overdue is made up for by the run before.
+            # The run before also stands for the overdue nominal times.
             following = advance(timing, nominal, now, policy.dst).next
         if following is None or is_over(following, policy, runs):
             return
-        made = later(record.name, timing, following, policy, runs).due or following
-        yield max(made, now)
+        due = later(record.name, timing, following, policy, runs).due or following
+        yield max(due, now)
         nominal = following

@@ -1,4 +1,4 @@
-"""Lists the nominal times of an entry that came due up to now, when there is more than one.
+"""Lists the nominal times of an entry that became due up to now.
 
 Pure. Used by :mod:`redbeat_core.planning.plan` only.
 """
@@ -22,17 +22,17 @@ from redbeat_core.schedules.types.next_run import fixed_interval, next_occurrenc
 from redbeat_core.schedules.types.once import anchored_interval
 from redbeat_core.schedules.types.rrule_set import rrule_set
 
-#: How many nominal times are listed one by one; those of an interval are not, they are computed.
+#: The most nominal times that a list holds. Those of an interval are computed and have no limit.
 LISTED = 10000
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The nominal times that came due.
+    """The nominal times that are due.
 
-    :ivar times: nominal times, ascending.
-    :ivar hole: index in *times* before which times are left out because there are too many to list;
-        None: the list is complete.
+    :ivar times: the nominal times, ascending, from the first due one.
+    :ivar hole: index in *times* before which nominal times are left out, because there are too
+        many to list; None: the list is complete.
     :ivar next: the first nominal time after now; None when there is none.
     """
 
@@ -46,10 +46,12 @@ class Backlog:
 
 
 class Evenly(Sequence[datetime]):
-    """Times at a fixed distance, computed when they are asked for."""
+    """Times at a constant distance, each computed on access."""
 
     def __init__(self, first: datetime, every: timedelta, count: int) -> None:
-        self._first, self._every, self._count = first, every, count
+        self._first = first
+        self._every = every
+        self._count = count
 
     def __len__(self) -> int:
         return self._count
@@ -74,10 +76,11 @@ def backlog(
     newest: int = 1,
     dst: DstPolicy = DEFAULT_DST,
 ) -> Backlog:
-    """List the nominal times from *first* (a nominal time, not after *now*) up to and including
-    *now*.
+    """Return the nominal times from *first* up to and including *now*.
 
-    :param newest: how many of the newest to list, if not all are listed; at most LISTED.
+    :param first: a nominal time of *timing*, not after *now*.
+    :param newest: the number of the newest times to list where the list cannot hold all of them;
+        at most LISTED.
     """
     every = fixed_interval(timing)
     if isinstance(timing, anchored_interval) and next_occurrence(timing, first - TICK) == first:
@@ -89,8 +92,8 @@ def backlog(
     runs = _runs_of(timing, first, dst)
     passed, following, more = runs.between(first, now, LISTED - 1)
     if more:
-        gap = (following - first) / LISTED if following is not None else now - first
-        tail = _newest(timing, passed[-1], now, gap, newest, dst)
+        distance = (following - first) / LISTED if following is not None else now - first
+        tail = _newest(timing, passed[-1], now, distance, newest, dst)
         if tail is not None:
             following = next_occurrence(timing, now, dst)
             return Backlog([first, *passed, *tail], following, hole=LISTED)
@@ -99,22 +102,24 @@ def backlog(
 
 
 class _Runs:
-    """The runs of a schedule, computed once and shared: after an absence many entries ask for the
-    same runs, and one that catches up asks again for each of its runs.
+    """A cache of the runs of a schedule, extended as far as callers ask.
 
-    :ivar start: the runs after this time are computed.
+    After a downtime many entries need the same runs, and an entry that catches up needs them again
+    for each run.
+
+    :ivar start: the cache holds the runs after this instant.
     """
 
     def __init__(self, timing: BaseSchedule, start: datetime, dst: DstPolicy) -> None:
         self.start = start
-        self._found: list[datetime] = []
-        self._coming: Iterator[datetime] | None = runs_after(timing, start, dst)
+        self._cached: list[datetime] = []
+        self._source: Iterator[datetime] | None = runs_after(timing, start, dst)
         self._lock = Lock()
 
     @property
     def ended(self) -> bool:
-        """Whether the schedule has no further run."""
-        return self._coming is None
+        """Whether the schedule has no run after the cached ones."""
+        return self._source is None
 
     def covers(self, first: datetime) -> bool:
         """Whether *first* is among the computed runs: asking from there computes no run that nobody
@@ -126,49 +131,52 @@ class _Runs:
     def between(
         self, first: datetime, now: datetime, limit: int
     ) -> tuple[list[datetime], datetime | None, bool]:
-        """Return the runs after *first* up to *now*, at most *limit*; the run that follows; and
-        whether that one is not after *now* either.
+        """Return the runs after *first* up to *now*.
+
+        :returns: at most *limit* runs; the run that follows them; whether that one is up to *now*
+            too.
         """
-        found = self._found
+        cached = self._cached
         with self._lock:
-            if found and bisect_right(found, first) > 2 * LISTED:
-                del found[: bisect_right(found, first)]
+            if cached and bisect_right(cached, first) > 2 * LISTED:
+                del cached[: bisect_right(cached, first)]
                 self.start = first
-            begin = bisect_right(found, first)
-            while self._coming is not None and len(found) <= begin + limit:
-                if found and found[-1] > now:
+            begin = bisect_right(cached, first)
+            while self._source is not None and len(cached) <= begin + limit:
+                if cached and cached[-1] > now:
                     break
-                run = next(self._coming, None)
+                run = next(self._source, None)
                 if run is None:
-                    self._coming = None
+                    self._source = None
                 else:
-                    found.append(run)
+                    cached.append(run)
                     begin += run <= first
-            end = min(bisect_right(found, now, begin), begin + limit)
-            following = found[end] if end < len(found) else None
-            return found[begin:end], following, following is not None and following <= now
+            end = min(bisect_right(cached, now, begin), begin + limit)
+            following = cached[end] if end < len(cached) else None
+            return cached[begin:end], following, following is not None and following <= now
 
 
 def _runs_of(timing: BaseSchedule, first: datetime, dst: DstPolicy) -> _Runs:
-    """The shared runs of all schedules that equal *timing*, from *first* on."""
+    """Return the cached runs of *timing* from *first* on; equal schedules share one cache."""
     key: Hashable
     if isinstance(timing, OccurrenceSchedule):
         key = timing
     elif type(timing) is crontab:
         key = repr(timing), timing.tz
     else:
-        # Their runs may depend on the run before.
+        # Each run of another type may depend on the run before it: do not share.
         return _Runs(timing, first, dst)
-    kept = _kept(key, dst)
-    # What ended of a set may only have been given up: it is sought again.
-    ended = bool(kept) and kept[0].ended and isinstance(timing, rrule_set)
-    if not kept or ended or not kept[0].covers(first):
-        kept[:] = [_Runs(timing, first, dst)]
-    return kept[0]
+    holder = _cache_of(key, dst)
+    # The search of a set may have given up before the end of the set: search again.
+    ended = bool(holder) and holder[0].ended and isinstance(timing, rrule_set)
+    if not holder or ended or first < holder[0].start:
+        holder[:] = [_Runs(timing, first, dst)]
+    return holder[0]
 
 
 @lru_cache(maxsize=32)
-def _kept(_key: Hashable, _dst: DstPolicy) -> list[_Runs]:
+def _cache_of(_key: Hashable, _dst: DstPolicy) -> list[_Runs]:
+    """Return the list that holds the cached runs of a schedule: empty, or with one item."""
     return []
 
 
@@ -176,17 +184,19 @@ def _newest(
     timing: BaseSchedule,
     after: datetime,
     now: datetime,
-    gap: timedelta,
+    distance: timedelta,
     wanted: int,
     dst: DstPolicy,
 ) -> list[datetime] | None:
-    """Return the newest *wanted* runs up to now; None when so few follow *after* that all of them
-    can be listed.
+    """Return the newest *wanted* runs up to *now*.
 
-    :param gap: an estimate of the time between two runs.
+    :param distance: an estimate of the time between two runs.
+    :returns: None where the runs after *after* are few enough to list all of them.
     """
-    # From `few` on there are fewer than that, from `many` on too many to list.
-    few, many, window = now, None, gap * wanted
+    # From `few` on there are fewer runs than wanted, from `many` on too many to list.
+    few = now
+    many: datetime | None = None
+    window = distance * wanted
     while True:
         start = max(after, now - window)
         if (many is not None and start <= many) or start >= few:

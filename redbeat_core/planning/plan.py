@@ -1,6 +1,6 @@
-"""Decides which run of a due entry to make, which are missed or skipped, and when it is due next.
+"""Decides what to do with a due entry: run it now, later, or never again.
 
-Pure, with the clock passed in.
+Pure: the caller passes the record that it read and the current time.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from redbeat_core.schedules.types.rrule_set import rrule_set
 
 from .missed_runs import backlog
 
-#: The last moment that a datetime can be.
+#: The last instant that a datetime can hold, in Unix microseconds.
 _LAST_MICROSECOND = 253_402_300_799_999_999
 _DEADLINE = "later than beat_cron_starting_deadline"
 
 
 @dataclass(frozen=True, slots=True)
 class RunsNotMade:
-    """A range of nominal times for which no run is made.
+    """Consecutive nominal times that get no run.
 
-    :ivar skipped: they are skipped on purpose; else they are missed.
+    :ivar skipped: whether the policy skips them on purpose; otherwise they are missed.
     :ivar first: the first of them (UTC).
-    :ivar last: the last of them.
-    :ivar count: their number.
-    :ivar more: the range has more times than were counted.
+    :ivar last: the last of them (UTC).
+    :ivar count: the number of them.
+    :ivar more: whether there are more than *count*, too many to count.
     """
 
     skipped: bool
@@ -55,11 +55,11 @@ class RunsNotMade:
 class Plan:
     """The decision for one due entry.
 
-    :ivar nominal: the nominal time of the run to make (UTC); None: make no run.
+    :ivar nominal: the nominal time of the run to make now (UTC); None: make no run.
     :ivar next: the nominal time of the next run (UTC); None: the entry is not scheduled any more.
     :ivar gaps: the nominal times that get no run.
-    :ivar finished: the entry has no further run.
-    :ivar due: when the next run is due, where that is not its nominal time (UTC).
+    :ivar finished: whether the entry never runs again.
+    :ivar due: when the next run is due (UTC), where that differs from its nominal time.
     """
 
     nominal: datetime | None
@@ -75,18 +75,25 @@ class Plan:
 
     @property
     def score(self) -> float:
-        """The entry's new score: when it is due next in Unix seconds, or -1."""
+        """The entry's new score: when it is due next, in Unix seconds; -1: not scheduled."""
         if self.next is None:
             return -1.0
         return (self.due or self.next).timestamp()
 
     def placed(self, now: float) -> tuple[float, str]:
-        """The entry's new score and field ``due``, for a decision made at *now*, Unix seconds."""
-        return self.score, self.due_field(now)
+        """Return the entry's new score and field ``due``.
 
-    def due_field(self, now: float) -> str:
-        """The entry's new field ``due``: its score, followed by the nominal time of the next run
-        where that differs, or by the time since when the entry is finished.
+        :param now: when the decision is made, Unix seconds.
+        """
+        return self.score, self.mark(now)
+
+    def mark(self, now: float) -> str:
+        """Return the entry's new field ``due``: the score, and for some entries a second time.
+
+        The second time is the nominal time of the next run where that differs from the score, or,
+        for a finished entry, when it finished.
+
+        :param now: when the decision is made, Unix seconds.
         """
         if self.finished:
             return f"{self.score!r} {now!r}"
@@ -96,7 +103,7 @@ class Plan:
 
 
 def counted(counts: str | None, gaps: Iterable[RunsNotMade]) -> str:
-    """Return the field ``counts`` of an entry after *gaps*: its counts so far and theirs."""
+    """Return the field ``counts`` of an entry: the totals in *counts* plus those of *gaps*."""
     before = counts_of(EntryRecord("", counts=counts))
     totals = {"missed": before.missed, "skipped": before.skipped}
     for gap in gaps:
@@ -113,15 +120,15 @@ def plan(
     policy: Policy = PLAIN,
     runs: int = 0,
 ) -> Plan:
-    """Decide about an entry that is due by its score.
+    """Return the plan for an entry that is due by its score.
 
-    A score that celery-redbeat wrote may be too early (it writes 'now' for an entry that is overdue
-    or never ran, and asks the schedule again at that time), so it is checked against the schedule.
-    A score of this project gives the nominal time.
+    A score that this scheduler wrote gives the nominal time. A score that celery-redbeat wrote may
+    be too early: it writes 'now' for an entry that is overdue or never ran, and asks the schedule
+    again when that time comes. So such a score is checked against the schedule.
 
     :param now: UTC.
     :param deadline: ``beat_cron_starting_deadline``, seconds.
-    :param runs: the number of runs that the entry has made.
+    :param runs: the number of runs that the entry has had.
     """
     if not definition.get("enabled", True):
         return Plan(None, None)
@@ -135,7 +142,7 @@ def plan(
             return later(record.name, timing, first, policy, runs)
         nominal = first
     if isinstance(timing, rrule_set) and timing.takes_away(nominal, policy.dst):
-        # The search for the next run had got no further.
+        # The last search gave up at this excluded occurrence: continue it from here.
         first = next_look(timing, nominal, policy.dst)
         if first is None:
             return Plan(None, None, finished=True)
@@ -143,7 +150,7 @@ def plan(
     if policy is PLAIN and deadline is None:
         following = next_occurrence(timing, nominal)
         if following is not None and following > now:
-            # As nearly always, said at once: there is no policy, and nothing else came due.
+            # The usual case, decided early: no policy applies, and only one run is due.
             return Plan(nominal, following)
     if policy.start is not None and nominal < _time(policy.start):
         return later(record.name, timing, nominal, policy, runs)
@@ -152,21 +159,22 @@ def plan(
     following = next_look(timing, nominal, policy.dst)
     grace, why = _grace(timing, policy, deadline)
     if (following is None or following > now) and grace is None and not policy.jitter:
-        # Nothing else came due.
+        # Only one run is due.
         return _then(Plan(nominal, following), record.name, timing, policy, runs + 1)
     return _catch_up(record.name, timing, nominal, now, policy, runs, grace, why)
 
 
 def plan_interval(due: float, every: int, now: int) -> tuple[float, float] | None:
-    """Return the nominal times of the run and of the next one, in Unix seconds, where :func:`plan`
-    decides to make that run and nothing else, for a score of this project, a plain interval and
-    :data:`PLAIN`; None where it may decide something else.
+    """Return the nominal times of this run and the next, for the simplest case of :func:`plan`.
 
-    It computes in whole microseconds, as datetimes do, in a fraction of their time.
+    That case is a plain interval, the policy :data:`PLAIN`, a score that this scheduler wrote, and
+    exactly one due run. The result equals that of :func:`plan`: it computes in whole microseconds,
+    as datetimes do, in a fraction of the time.
 
     :param due: the score, Unix seconds.
-    :param every: microseconds.
+    :param every: the interval, microseconds.
     :param now: Unix microseconds.
+    :returns: both nominal times in Unix seconds; None where :func:`plan` must decide.
     """
     if not isfinite(due):
         return None
@@ -200,15 +208,16 @@ def _catch_up(
     grace: float | None,
     too_late: str,
 ) -> Plan:
-    """Decide where more than one nominal time is due, or where one may be too late."""
+    """Return the plan where several nominal times are due, or one may be too late."""
     until = now if policy.end is None else min(now, _time(policy.end))
-    behind = backlog(timing, nominal, until, policy.catchup_limit + 2, policy.dst)
-    times, following = behind.times, behind.next
+    overdue = backlog(timing, nominal, until, policy.catchup_limit + 2, policy.dst)
+    times = overdue.times
+    following = overdue.next
     if following is None:
         following = next_look(timing, times[-1], policy.dst)
     stop = len(times)
     if policy.jitter and put_off(name, times[-1], following, policy) > now:
-        # The newest has its nominal time behind it, but is put off.
+        # The newest nominal time has passed, but jitter delays its run.
         stop -= 1
         following = times[stop]
         if stop == 0:
@@ -217,7 +226,7 @@ def _catch_up(
 
     def give_up(start: int, end: int, reason: str, *, skipped: bool = False) -> None:
         if end > start:
-            more = behind.spans_hole(start, end)
+            more = overdue.spans_hole(start, end)
             gaps.append(
                 RunsNotMade(skipped, times[start], times[end - 1], end - start, reason, more)
             )
@@ -231,9 +240,9 @@ def _catch_up(
             start -= put_off(name, times[start - 1], after, policy) >= oldest
         if too_late.startswith(_DEADLINE) and not _ran_within(timing, oldest, now, policy.dst):
             start = stop
-    if behind.hole is not None and behind.hole - 1 <= start <= behind.hole:
-        # So that what is left out lies within one gap.
-        start = behind.hole + 1
+    if overdue.hole is not None and overdue.hole - 1 <= start <= overdue.hole:
+        # Keep the times that the list leaves out within one RunsNotMade.
+        start = overdue.hole + 1
     give_up(0, start, too_late)
     at_once: datetime | None = None
     if start == stop:
@@ -243,11 +252,13 @@ def _catch_up(
         chosen = stop - 1
     elif policy.catchup == "all":
         chosen = max(start, stop - policy.catchup_limit)
-        limit = f"more than the {policy.catchup_limit} runs that are made up for"
+        limit = f"catch-up makes only the newest {policy.catchup_limit} missed runs"
         give_up(start, chosen, limit)
         if chosen + 1 < stop:
-            # Its turn comes behind what is due by now: nobody waits for an entry to catch up.
-            following, at_once = times[chosen + 1], now
+            # Due now, not at its nominal time: the entry that catches up goes behind the others
+            # that are due already, so that they do not wait for it.
+            following = times[chosen + 1]
+            at_once = now
     else:
         chosen = start
         if runs + 1 < (policy.max_runs or inf):
@@ -257,18 +268,20 @@ def _catch_up(
 
 
 def _ran_within(timing: Any, oldest: datetime, now: datetime, dst: DstPolicy) -> bool:
-    """Whether *timing* has a nominal time from *oldest* to *now*. An entry that was saved after its
-    time has 'now' as its nominal time.
+    """Whether *timing* has a nominal time from *oldest* to *now*.
+
+    The entry's own nominal time does not answer this: it is 'now' where the entry was saved after
+    its time.
     """
-    since = next_occurrence(timing, oldest - TICK, dst)
-    return since is not None and since <= now
+    run = next_occurrence(timing, oldest - TICK, dst)
+    return run is not None and run <= now
 
 
 def later(name: str, timing: Any, nominal: datetime, policy: Policy, runs: int) -> Plan:
-    """Make no run now; the next one is at *nominal*, or at the first nominal time that the policy
-    allows.
+    """Return a plan without a run now: the next run is at *nominal*, or, where the policy starts
+    later, at the first nominal time that it allows.
 
-    :param runs: the number of runs that the entry has made.
+    :param runs: the number of runs that the entry has had.
     """
     start = None if policy.start is None else _time(policy.start)
     if start is not None and nominal < start:
@@ -279,9 +292,9 @@ def later(name: str, timing: Any, nominal: datetime, policy: Policy, runs: int) 
 
 
 def _then(decided: Plan, name: str, timing: Any, policy: Policy, runs: int) -> Plan:
-    """Apply the policy to the next run of *decided*: it may rule that run out or put it off.
+    """Return *decided* with its next run changed by the policy: removed, or delayed by jitter.
 
-    :param runs: the number of runs that the entry will have made by then.
+    :param runs: the number of runs that the entry will have had before that run.
     """
     following = decided.next
     if following is None or is_over(following, policy, runs):
@@ -293,9 +306,9 @@ def _then(decided: Plan, name: str, timing: Any, policy: Policy, runs: int) -> P
 
 
 def is_over(nominal: datetime, policy: Policy, runs: int) -> bool:
-    """Whether the policy allows no run at *nominal*, nor at any later time.
+    """Whether the policy allows no run at *nominal* or later.
 
-    :param runs: the number of runs that the entry will have made by then.
+    :param runs: the number of runs that the entry will have had before *nominal*.
     """
     if policy.max_runs is not None and runs >= policy.max_runs:
         return True
@@ -303,20 +316,22 @@ def is_over(nominal: datetime, policy: Policy, runs: int) -> bool:
 
 
 def put_off(name: str, nominal: datetime, following: datetime | None, policy: Policy) -> datetime:
-    """Return when the run of *nominal* is due: later by a part of the jitter that is always the
-    same for this entry and time, and before *following*, the next nominal time.
+    """Return when the run of *nominal* is due: *nominal* plus a part of the policy's jitter.
+
+    The part depends only on *name* and *nominal*, so every call returns the same instant. It is
+    always before *following*, the next nominal time.
     """
-    room = policy.jitter
+    jitter = policy.jitter
     if following is not None:
-        room = min(room, (following - nominal).total_seconds())
+        jitter = min(jitter, (following - nominal).total_seconds())
     digest = blake2b(f"{name}\0{nominal.timestamp()!r}".encode(errors="replace"), digest_size=6)
     part = int.from_bytes(digest.digest()) / 2**48
-    return nominal + timedelta(microseconds=int(part * room * 1e6))
+    return nominal + timedelta(microseconds=int(part * jitter * 1e6))
 
 
 def _time(seconds: float) -> datetime:
-    # Compared as a datetime everywhere: a start between two microseconds, compared as it is with
-    # one and rounded with another, would put a run off for ever.
+    # Compare as datetimes everywhere. A start between two microseconds, compared exactly in one
+    # place and rounded in another, would delay a run for ever.
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -326,14 +341,14 @@ def first_due(
     asked: datetime,
     dst: DstPolicy = DEFAULT_DST,
 ) -> datetime | None:
-    """Return when an entry is due of which only the schedule and the last run are known.
+    """Return when an entry is due first, by its schedule and its last run alone.
 
-    :param asked: the due time of an entry that never ran, where the schedule allows it.
+    :param asked: the instant to use for an entry that never ran, where the schedule allows it.
     """
     if last_run_at is not None:
         return next_look(timing, last_run_at, dst)
     if isinstance(timing, OccurrenceSchedule) and timing.earliest is not None:
-        # Never ran: not before its first occurrence.
+        # The entry never ran: its first run is not before the first occurrence.
         first = next_look(timing, timing.earliest - TICK, dst)
         return None if first is None else max(first, asked)
     return asked
@@ -345,10 +360,10 @@ def next_after_edit(
     now: datetime,
     dst: DstPolicy = DEFAULT_DST,
 ) -> datetime | None:
-    """Return the first run of an entry whose schedule was changed at *now*.
+    """Return when an entry runs first after its schedule changed at *now*.
 
-    The change itself causes no run: an interval continues from the last run, any other schedule
-    starts with its first occurrence after *now*.
+    It never runs at once: an interval continues to count from the last run, any other schedule
+    takes its first occurrence after *now*.
     """
     if type(timing) is schedule and last_run_at is not None and last_run_at <= now:
         return advance(timing, last_run_at, now).next

@@ -35,7 +35,7 @@ def test_a_clock_that_is_off_is_corrected_and_warned_of_once_per_change() -> Non
     clock = Clock(machine)
     ahead = clock.compare(NOW - 12, NOW, NOW + 0.002)
     assert "12.001 s ahead of Redis's, give or take 0.001 s" in ahead
-    assert "goes by Redis's clock" in ahead
+    assert "uses Redis's clock" in ahead
     assert abs(clock.now() - (NOW - 12)) < 0.002
     assert clock.corrected(datetime.fromtimestamp(NOW, UTC)) == datetime.fromtimestamp(
         NOW, UTC

@@ -1,1 +1,1 @@
-"""When things occur: recurrence rules, crontabs, time zones. Pure; no Celery class."""
+"""Computes the occurrences of recurrence rules and crontabs. Pure; defines no Celery class."""

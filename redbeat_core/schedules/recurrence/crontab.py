@@ -1,9 +1,9 @@
-"""Computes when a crontab runs: a bounded search over the sets that Celery expanded.
+"""Computes the runs of a crontab: a bounded search over the sets that Celery expanded.
 
-Pure. Celery's own search skips the whole repeated hour when clocks go back, and its cost is
-unbounded for dates that never occur. The policy for daylight saving is that of :mod:`.zones`: a
-crontab that runs in every hour runs on elapsed time, any other by the wall clock. Day of month and
-day of week must both match, as in Celery.
+Pure. Celery's own search gives no run in the whole repeated hour when clocks go back, and its cost
+is unbounded for dates that never occur. The DST policy is that of :mod:`.zones`: a crontab that
+runs in every hour follows elapsed time, any other crontab follows local time. Day of month and day
+of week must both match, as in Celery.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CYCLE_MONTHS = 4800
 
 
 class CrontabTimes:
-    """The local times that a crontab's sets name."""
+    """The local times at which a crontab runs, computed from its sets."""
 
     def __init__(
         self,
@@ -42,14 +42,16 @@ class CrontabTimes:
         self.every_hour = len(hours) == 24
 
     def local_from(self, at: datetime) -> Iterator[datetime]:
-        """The naive local times at or after *at*, ascending."""
+        """Yield the naive local times at or after *at*, ascending."""
         for day in self._dates(at.date()):
             first = bisect_left(self._clock, at.time()) if day == at.date() else 0
-            for moment in self._clock[first:]:
-                yield datetime.combine(day, moment)
+            for time_of_day in self._clock[first:]:
+                yield datetime.combine(day, time_of_day)
 
     def _dates(self, start: date) -> Iterator[date]:
-        month, empty = start.year * 12 + start.month - 1, 0
+        """Yield the dates from *start* on whose month, day and weekday match, ascending."""
+        month = start.year * 12 + start.month - 1
+        empty = 0
         while empty <= _CYCLE_MONTHS and month < (date.max.year + 1) * 12:
             year, number = month // 12, month % 12 + 1
             empty += 1
@@ -58,9 +60,9 @@ class CrontabTimes:
                 for day in self._days:
                     if day > length:
                         break
-                    day_found = date(year, number, day)
-                    if day_found >= start and day_found.isoweekday() % 7 in self._weekdays:
-                        yield day_found
+                    candidate = date(year, number, day)
+                    if candidate >= start and candidate.isoweekday() % 7 in self._weekdays:
+                        yield candidate
                         empty = 0
             month += 1
 
@@ -71,7 +73,7 @@ def _times(*sets: frozenset[int]) -> CrontabTimes:
 
 
 def wall_times_of(schedule: crontab) -> Callable[[datetime], Iterator[datetime]] | None:
-    """Return the source of the local times of *schedule*; None when it runs on elapsed time."""
+    """Return the function that yields the local times of *schedule*; None for elapsed time."""
     times = _times_of(schedule)
     return None if times.every_hour else times.local_from
 
@@ -89,9 +91,9 @@ def _times_of(schedule: crontab) -> CrontabTimes:
 def crontab_after(
     schedule: crontab, after: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> Iterator[datetime]:
-    """The runs of *schedule* strictly after *after* (aware), as UTC, ascending, none twice.
+    """Yield the runs of *schedule* strictly after *after* (aware), in UTC, ascending, each once.
 
-    The zone is ``schedule.tz``: the app's, unless a subclass has its own.
+    The zone is ``schedule.tz``: the app's zone, unless a subclass has its own.
     """
     times = _times_of(schedule)
     zone = schedule.tz

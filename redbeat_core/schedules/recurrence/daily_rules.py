@@ -1,9 +1,9 @@
-"""Computes when YEARLY, MONTHLY, WEEKLY and DAILY rules occur, on a clock without a zone.
+"""Computes the occurrences of YEARLY, MONTHLY, WEEKLY and DAILY rules in naive local time.
 
 Pure; used by :mod:`.floating_rule` only. The periods of a rule (its years, months, weeks or days)
-are numbered from the one that holds DTSTART, and every INTERVAL-th counts. The number of days that
-each period of a year names is looked up a year at a time, both to seek the next occurrence and to
-count occurrences.
+are numbered from the one that contains DTSTART, and every INTERVAL-th one is active. Both the
+search for the next occurrence and the count of past ones read, one year at a time, how many days
+match in each period of the year.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ from .rule_parts import (
     second_of_day,
 )
 
-#: Periods in 400 years, after which weekdays and leap years come round again.
+#: The periods in 400 years, after which weekdays and leap years repeat.
 _CYCLE = {YEARLY: 400, MONTHLY: 4_800, WEEKLY: 20_871, DAILY: 146_097}
 
 
 class DailyRule:
     """The occurrences of a rule whose periods are days or longer.
 
-    :param parts: completed.
+    :param parts: the completed parts of the rule.
     :param start: DTSTART as a naive local time.
-    :ivar most_a_day: an upper bound of the occurrences on one day.
+    :ivar most_a_day: an upper limit for the number of occurrences in one day.
     """
 
     def __init__(self, parts: Parts, start: datetime) -> None:
-        self._parts, self._freq, self._step = parts, parts.freq, parts.interval
+        self._parts = parts
+        self._freq = parts.freq
+        self._step = parts.interval
         self._days = parts.days
         self._clock = Clock(parts.byhour, parts.byminute, parts.bysecond)
         self._start = start.toordinal()
@@ -47,10 +49,11 @@ class DailyRule:
         self._week = self._start - (start.weekday() - parts.wkst) % 7
         self.most_a_day = self._clock.size
         least = min(map(abs, parts.bysetpos), default=1)
-        #: So many days a period must have for an occurrence.
+        #: The fewest matching days that a period with an occurrence has.
         self._least = -(-least // self._clock.size)
         self._cycles = self._step // gcd(self._step, _CYCLE[self._freq])
-        self._even = sum(1 << day for day in range(0, 366, self._step))
+        #: Every INTERVAL-th day of a year, as bits.
+        self._every_step = sum(1 << day for day in range(0, 366, self._step))
         self._weeks: dict[tuple[int, int, int], tuple[int, ...]] = {}
         self._totals: dict[tuple[tuple[int, ...], int], int] = {}
         self._numbers: dict[int, int] = {}
@@ -69,7 +72,7 @@ class DailyRule:
             period = self._next(period + 1)
 
     def count_between(self, low: datetime, high: datetime) -> int:
-        """Count the occurrences from *low*, not before DTSTART, to before *high*."""
+        """Return the number of occurrences from *low*, not before DTSTART, to before *high*."""
         begin = self._number_of(low.toordinal())
         end = self._number_of(high.toordinal())
         into = self._count_into(end, high) - self._count_into(begin, low)
@@ -82,16 +85,20 @@ class DailyRule:
             start, stop = max(begin - first, 0), min(end - first, len(sizes))
             number += self._total(sizes, start - (first + start) % -self._step, stop)
         if begin == 0 < end and self._freq == WEEKLY:
-            # Its days before DTSTART are none of the set.
+            # The days of the first week before DTSTART do not belong to its set.
             size = len(self._days_in(0))
             number += self._count_of(size) - self._count_of(self._full_week())
         return number + into
 
     def _full_week(self) -> int:
+        """Return the number of matching days in the first week, with those before DTSTART."""
         return len(self._days.within(max(self._week, 1), self._week + 6))
 
     def _total(self, sizes: tuple[int, ...], start: int, stop: int) -> int:
-        """The occurrences in every INTERVAL-th of these periods."""
+        """Return the occurrences in every INTERVAL-th period from *start* to before *stop*.
+
+        :param sizes: the number of matching days in each period.
+        """
         if stop < len(sizes):
             return sum(map(self._count_of, sizes[start : max(stop, 0) : self._step]))
         key = (sizes, start)
@@ -102,14 +109,14 @@ class DailyRule:
         return total
 
     def _count_of(self, days: int) -> int:
-        """Count the occurrences in a period with this many matching days."""
+        """Return the number of occurrences in a period with *days* matching days."""
         number = self._numbers.get(days)
         if number is None:
             number = self._numbers[days] = len(self._parts.positions(days * self._clock.size))
         return number
 
     def _count_into(self, index: int, at: datetime) -> int:
-        """The occurrences of a period before *at*."""
+        """Return the number of occurrences of the period *index* before *at*."""
         if index % self._step:
             return 0
         days = self._days_in(index)
@@ -117,7 +124,7 @@ class DailyRule:
         return bisect_left(places, self._rank(days, at))
 
     def _rank(self, days: Sequence[int], at: datetime) -> int:
-        """Count the times on these days that are before *at*."""
+        """Return the number of times of the matching *days* before *at*, without BYSETPOS."""
         ordinal = at.toordinal()
         passed = bisect_left(days, ordinal)
         rank = passed * self._clock.size
@@ -126,7 +133,7 @@ class DailyRule:
         return rank
 
     def _number_of(self, ordinal: int) -> int:
-        """The number of the period that holds a day."""
+        """Return the number of the period that contains the day *ordinal*."""
         if self._freq == WEEKLY:
             return (ordinal - self._week) // 7
         if self._freq == DAILY:
@@ -137,9 +144,7 @@ class DailyRule:
         return day.year * 12 + day.month - 1 - self._month
 
     def _year_of(self, index: int) -> int:
-        """Return the year in which a period begins; the first year for one that begins before the
-        calendar.
-        """
+        """Return the year in which the period *index* begins, at least 1."""
         if self._freq == YEARLY:
             return self._month // 12 + index
         if self._freq == MONTHLY:
@@ -147,13 +152,13 @@ class DailyRule:
         return date.fromordinal(max(self._week + index * 7, 1)).year
 
     def _days_in(self, index: int) -> Sequence[int]:
-        """The ordinals of the days of a period that match."""
+        """Return the ordinals of the matching days of the period *index*."""
         if self._freq == DAILY:
             day = self._start + index
             return (day,) if self._days.has(day) else ()
         if self._freq == WEEKLY:
             low = self._week + index * 7
-            # Like dateutil, the first week begins with DTSTART: it matters to BYSETPOS.
+            # As in dateutil, the first week begins with DTSTART; this affects BYSETPOS.
             return self._days.within(max(low, self._start), low + 6)
         first, mask = self._days.of_year(self._year_of(index))
         table = self._days.table(mask)
@@ -165,16 +170,15 @@ class DailyRule:
         return [first + day for day in table]
 
     def _next(self, index: int) -> int | None:
-        """Return the first period from *index* on that counts and has an occurrence; None: there is
-        none.
-        """
+        """Return the first active period from *index* on that has an occurrence, or None."""
         if self._freq == DAILY:
             return self._next_day(index)
         if self._freq == WEEKLY and index == 0:
             if len(self._days_in(0)) >= self._least:
                 return 0
             index = 1
-        step, least = self._step, self._least
+        step = self._step
+        least = self._least
         if self._freq == WEEKLY and self._week + index * 7 > LAST_DAY:
             return None
         begin = self._year_of(index)
@@ -188,7 +192,8 @@ class DailyRule:
         return None
 
     def _next_day(self, index: int) -> int | None:
-        day, step = self._start + index, self._step
+        day = self._start + index
+        step = self._step
         if self._least > 1 or day > LAST_DAY:
             return None
         begin = date.fromordinal(day).year
@@ -196,13 +201,13 @@ class DailyRule:
             first, mask = self._days.of_year(year)
             low = max(day, first)
             wait = (self._start - low) % step
-            mask = mask >> low - first + wait & self._even if wait < 366 else 0
+            mask = mask >> low - first + wait & self._every_step if wait < 366 else 0
             if mask:
                 return low + wait + lowest(mask) - self._start
         return None
 
     def _count_days(self, low: int, high: int) -> int:
-        """The days that match and count, from *low* to before *high*, as ordinals."""
+        """Return the number of active matching days from *low* to before *high* (ordinals)."""
         if self._step == 1 or high <= low:
             return self._days.count(low, max(low, high))
         number = 0
@@ -211,13 +216,13 @@ class DailyRule:
             begin = max(low, first)
             wait = (self._start - begin) % self._step
             if begin + wait < high and wait < 366:
-                mask = mask >> begin - first + wait & self._even
+                mask = mask >> begin - first + wait & self._every_step
                 number += (mask & (1 << min(high - begin - wait, 366)) - 1).bit_count()
         return number
 
     def _of_year(self, year: int) -> tuple[int, tuple[int, ...]]:
-        """The number of the first period that begins in a year, and of each that does how many
-        days match."""
+        """Return the number of the first period that begins in *year*, and the number of matching
+        days in each period that begins in it."""
         first, mask = self._days.of_year(year)
         if self._freq == YEARLY:
             return year - self._month // 12, (mask.bit_count(),)

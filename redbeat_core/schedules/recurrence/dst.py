@@ -1,7 +1,7 @@
-"""Converts the local times of a schedule to instants, through the clock changes of its zone.
+"""Converts the local times of a schedule to UTC, across the clock changes of its zone.
 
-Pure; used by crontabs and rules. Schedules go by the wall clock or by elapsed time, see
-:mod:`.zones`.
+Pure; used by crontabs and rules. :mod:`.zones` describes the two policies: local time
+(:func:`wall_clock`) and elapsed time (:func:`elapsed`).
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ def wall_clock(
     local_from: Callable[[datetime], Iterator[datetime]],
     dst: DstPolicy = DEFAULT_DST,
 ) -> Iterator[datetime]:
-    """Yield the instants (UTC) of local times by the wall clock, strictly after *after*, ascending,
-    without duplicates.
+    """Yield the instants (UTC) of local times, strictly after *after*, ascending, each once.
 
     :param after: UTC.
     :param local_from: yields the naive local times at or after a naive local time, ascending.
     """
-    # A time inside a gap is moved forward, past local times that sort after it, so start early
-    # enough to see one that lands after `after`.
-    now = offset_at(after, zone)
-    back = max(now - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
+    # A local time in a DST gap moves forward, past local times that sort after it. Start early
+    # enough to see one that moves behind `after`.
+    offset = offset_at(after, zone)
+    back = max(offset - offset_at(max(after, _EARLIEST) - DAY, zone), ZERO)
     if dst.ambiguous != "first":
-        # Likewise for the second pass of a repeated time whose first pass is over.
-        back = max(back, now - offset_at(min(after, _LATEST) + DAY, zone))
-    start = (after + now).replace(tzinfo=None) - back
+        # Likewise, a repeated local time may have its first pass before `after` and its second
+        # pass behind it.
+        back = max(back, offset - offset_at(min(after, _LATEST) + DAY, zone))
+    start = (after + offset).replace(tzinfo=None) - back
     waiting: list[datetime] = []
     last = after
     for local in local_from(start):
@@ -76,7 +76,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC) + 2 * DAY
 _LATEST = datetime.max.replace(tzinfo=UTC) - 3 * DAY
 
 
-#: So many times in a row that a clock would show, but does not then, before there are none.
+#: The search ends after this many candidates in a row whose offset is not in force at that instant.
 _MAX_UNSHOWN = 1000
 
 
@@ -85,18 +85,18 @@ def elapsed(
     after: datetime,
     local_from: Callable[[datetime, timedelta], Iterator[datetime]],
 ) -> Iterator[datetime]:
-    """Yield the instants (UTC) of a schedule on elapsed time, strictly after *after*, ascending,
-    without duplicates.
+    """Yield the instants (UTC) of a schedule on elapsed time, strictly after *after*, ascending.
 
-    Between two clock changes local time runs evenly, so each such stretch is computed on its own,
-    with its own offset.
+    Between two clock changes the UTC offset is constant, so each such period is searched on its
+    own, with its own offset. No instant comes twice.
 
-    :param local_from: yields the naive local times at or after a naive local time, ascending,
-        for clocks that keep a given UTC offset.
+    :param local_from: yields the naive local times at or after a naive local time, ascending, for
+        a constant UTC offset.
     """
     at: datetime | None = after + TICK
     while at is not None:
-        offset, checked = offset_at(at, zone), at
+        offset = offset_at(at, zone)
+        checked = at
         change = instant = None
         for local in local_from((at + offset).replace(tzinfo=None), offset):
             instant = _minus(local, offset)
@@ -108,7 +108,8 @@ def elapsed(
             checked = instant
             yield instant
         else:
-            instant, change = None, next_change(zone, checked, END)
+            instant = None
+            change = next_change(zone, checked, END)
         if change is None:
             return
         at = _first_shown(zone, change, local_from, {offset: instant})
@@ -120,36 +121,36 @@ def _first_shown(
     local_from: Callable[[datetime, timedelta], Iterator[datetime]],
     ahead: dict[timedelta, datetime | None],
 ) -> datetime | None:
-    """Return the first of those instants at or after *start*; None: there is none.
+    """Return the first instant of the schedule at or after *start*; None where there is none.
 
-    :param ahead: by offset, the first instant by clocks that keep it, from a time before *start*;
-        None: there is none.
+    :param ahead: for each UTC offset, the first instant that a clock with this constant offset
+        gives, searched from an instant before *start*; None: it gives none.
     """
 
     def first(offset: timedelta, start: datetime) -> datetime | None:
         instant = ahead.get(offset, start - TICK)
         if instant is not None and instant < start:
-            # What is ahead stays ahead: the same search again would be for nothing.
+            # Search only when the saved instant is past: a later one is still the first.
             local = next(local_from((start + offset).replace(tzinfo=None), offset), None)
             instant = ahead[offset] = None if local is None else _minus(local, offset)
         return instant
 
     while start.year <= EVENLY_FROM:
-        first_instant = first(offset_at(start, zone), start)
-        change = next_change(zone, start, first_instant or END)
+        instant = first(offset_at(start, zone), start)
+        change = next_change(zone, start, instant or END)
         if change is None:
-            return first_instant
+            return instant
         start = change
-    # From here on the clocks show the same offsets every year.
+    # From this year on the zone has the same offsets every year.
     changes = (change for year in range(28) for change in changes_in(zone, EVENLY_FROM + year))
     starts = dict.fromkeys((offset_at(change, zone) for change in changes), start)
     starts[offset_at(start, zone)] = start
     for _ in range(_MAX_UNSHOWN):
         coming = [(at, offset) for offset in starts if (at := first(offset, starts[offset]))]
-        first_instant, offset = min(coming, default=(None, ZERO))
-        if first_instant is None or offset_at(first_instant, zone) == offset:
-            return first_instant
-        change = next_change(zone, first_instant, END)
+        instant, offset = min(coming, default=(None, ZERO))
+        if instant is None or offset_at(instant, zone) == offset:
+            return instant
+        change = next_change(zone, instant, END)
         if change is None:
             del starts[offset]
         else:

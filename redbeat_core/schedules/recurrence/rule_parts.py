@@ -1,6 +1,6 @@
-"""The parts of a recurrence rule (RFC 5545), and what they say of days and times of day.
+"""The parts of a recurrence rule (RFC 5545), and helpers for times of day.
 
-Pure; the base of the recurrence engine.
+Pure; all other modules of the recurrence engine use it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from datetime import datetime, timedelta
 
 from .calendar_days import Days, Numbers, days_of
 
-#: dateutil's numbers for the frequencies.
+#: The frequencies, numbered as in dateutil.
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
-#: The length of a tick, for the frequencies below a day.
+#: The length of one unit in seconds, for the frequencies below a day.
 UNIT_SECONDS = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a rule, in one normal form: sorted tuples, empty when not given.
+    """The parts of a rule in a normal form: sorted tuples, empty where a part is not given.
 
-    :ivar freq: dateutil's constant, YEARLY (0) to SECONDLY (6).
-    :ivar wkst: first day of the week, Monday is 0.
-    :ivar byweekday: (weekday, n); n is 0 for every such weekday, and below MONTHLY always.
+    :ivar freq: YEARLY (0) to SECONDLY (6).
+    :ivar wkst: the first day of the week; Monday is 0.
+    :ivar byweekday: pairs (weekday, n); n is 0 for every such weekday. Frequencies below MONTHLY
+        have only 0.
     """
 
     freq: int
@@ -44,12 +45,12 @@ class Parts:
 
     @property
     def plain(self) -> bool:
-        """No BY part at all: one occurrence a period, at an even distance below a month."""
+        """Whether the rule is WEEKLY or finer without BY parts: its distance is constant."""
         return self.freq >= WEEKLY and self == Parts(self.freq, self.interval, self.wkst)
 
     @property
     def days(self) -> Days:
-        """The days that the parts name, of completed ones."""
+        """The days that the parts name; the parts must be completed."""
         return days_of(
             self.bymonth,
             self.bymonthday,
@@ -62,8 +63,9 @@ class Parts:
         )
 
     def positions(self, size: int) -> Sequence[int]:
-        """Return the places that BYSETPOS takes from a set of this many times, ascending; without
-        BYSETPOS all places.
+        """Return the positions (from 0) that BYSETPOS selects of *size* times, ascending.
+
+        Without BYSETPOS: all positions.
         """
         if not self.bysetpos:
             return range(size)
@@ -72,7 +74,7 @@ class Parts:
 
 
 def completed(parts: Parts, start: datetime) -> Parts:
-    """Return *parts* with the values that RFC 5545 takes from DTSTART where none is given."""
+    """Return *parts* with the parts that RFC 5545 takes from DTSTART where they are not given."""
     freq = parts.freq
     names_days = (
         parts.byweekno or parts.byyearday or parts.bymonthday or parts.byweekday or parts.byeaster
@@ -94,40 +96,43 @@ def completed(parts: Parts, start: datetime) -> Parts:
 
 
 class Clock:
-    """The times of day of hours, minutes and seconds, ascending; made when they are asked for,
-    since they may be 86,400.
+    """The times of day of a rule's hours, minutes and seconds, ascending.
 
-    :ivar size: how many they are.
+    There may be 86,400 of them, so each is computed on access.
+
+    :ivar size: the number of times of day.
     """
 
     def __init__(
         self, hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]
     ) -> None:
-        self._hours, self._minutes, self._seconds = hours, minutes, seconds
+        self._hours = hours
+        self._minutes = minutes
+        self._seconds = seconds
         self.size = len(hours) * len(minutes) * len(seconds)
 
     def second_of(self, place: int) -> int:
-        """The second of the day of the time at this place."""
+        """Return the time of day at index *place*, in seconds since midnight."""
         rest, second = divmod(place, len(self._seconds))
         hour, minute = divmod(rest, len(self._minutes))
         return self._hours[hour] * 3600 + self._minutes[minute] * 60 + self._seconds[second]
 
     def place_of(self, second: int) -> int:
-        """Count the times of day before this second of the day."""
+        """Return the number of times of day before *second*, in seconds since midnight."""
         return bisect_left(range(self.size), second, key=self.second_of)
 
 
 def ordinal_seconds(local: datetime) -> int:
-    """Whole seconds of *local* since a fixed day."""
+    """Return *local* as whole seconds: its ordinal day times 86,400, plus the second of the day."""
     return local.toordinal() * DAY_SECONDS + second_of_day(local)
 
 
 def second_of_day(local: datetime) -> int:
-    """The second of the day."""
+    """Return the time of day of *local*, in whole seconds since midnight."""
     return local.hour * 3600 + local.minute * 60 + local.second
 
 
 def moment_of(seconds: int) -> datetime:
-    """The inverse of :func:`ordinal_seconds`."""
+    """Return the naive local time of *seconds*; the inverse of :func:`ordinal_seconds`."""
     day, second = divmod(seconds, DAY_SECONDS)
     return datetime.fromordinal(day) + timedelta(seconds=second)

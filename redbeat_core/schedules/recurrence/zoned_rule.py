@@ -1,8 +1,9 @@
-"""Computes when a recurrence rule occurs in a time zone, with its COUNT and UNTIL.
+"""Computes the occurrences of a recurrence rule in a time zone, with its COUNT and UNTIL.
 
-Pure. DAILY and slower rules go by the wall clock of DTSTART's zone, HOURLY and finer ones by
-elapsed time (see :mod:`.zones`). COUNT counts the times that the rule names, before the daylight-
-saving policy changes them: it counts whole days at once, and each count continues from the last.
+Pure. DAILY and slower rules follow the local time of DTSTART's zone, HOURLY and finer rules follow
+elapsed time (see :mod:`.zones`). COUNT counts the times that the rule names, before the DST policy
+shifts, skips or repeats them. Whole days are counted at once, not one occurrence at a time, and
+each count continues from the last.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from .zones import (
 class Recurrence:
     """A rule in a zone.
 
-    :ivar dtstart: aware; the hours of the rule are in its zone.
-    :ivar until: aware, the last instant that may occur; None: no end.
+    :ivar dtstart: aware; the hours of the rule are local times of its zone.
+    :ivar count: the number of occurrences; None: no limit.
+    :ivar until: aware, the last instant at which the rule may occur; None: no limit.
     """
 
     parts: Parts
@@ -43,34 +45,35 @@ class Recurrence:
     count: int | None = None
     until: datetime | None = None
 
-    def after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """Yield the occurrences strictly after *moment* (aware), in UTC, ascending, without
-        duplicates.
-        """
-        moment, start = moment.astimezone(UTC), self.begin
+    def after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the occurrences strictly after *after* (aware), in UTC, ascending, each once."""
+        start = self.begin
         zone = self.dtstart.tzinfo or UTC
-        moment = max(moment, start - TICK)
-        if moment < start and self.dtstart.fold and self.by_wall and self._names_its_start():
-            # DTSTART names the second pass of a repeated hour, whatever the policy for other times.
+        after = max(after.astimezone(UTC), start - TICK)
+        if after < start and self.dtstart.fold and self.by_wall and self._names_its_start():
+            # DTSTART names the second pass of a repeated hour (fold=1): the first run is in that
+            # pass, even where the policy puts the other runs in the first pass.
             if self.until is None or start <= self.until:
                 yield start
-            moment = start
-        walk = self._wall(zone, moment, dst) if self.by_wall else self._even(zone, moment)
-        for instant in walk:
+            after = start
+        instants = (
+            self._by_local_time(zone, after, dst) if self.by_wall else self._by_elapsed(zone, after)
+        )
+        for instant in instants:
             if self.until is not None and instant > self.until:
                 return
             yield instant
 
     @property
     def begin(self) -> datetime:
-        """DTSTART (UTC), or the time to which a DTSTART that the clock never showed is shifted."""
+        """DTSTART (UTC); where it lies in a DST gap, the instant to which it is shifted."""
         zone = self.dtstart.tzinfo or UTC
         if self.by_wall and in_gap(local := self.dtstart.replace(tzinfo=None, fold=0), zone):
             return instants_of(local, zone)[0]
         return self.dtstart.astimezone(UTC)
 
     def _names_its_start(self) -> bool:
-        """Whether DTSTART is of the second pass of a repeated hour, and a time of the rule."""
+        """Whether DTSTART is a repeated local time and an occurrence of the rule."""
         local = self.dtstart.replace(tzinfo=None, fold=0)
         if not is_repeated(local, self.dtstart.tzinfo or UTC):
             return False
@@ -78,45 +81,48 @@ class Recurrence:
 
     @property
     def by_wall(self) -> bool:
-        """Whether the rule goes by the wall clock, and not by elapsed time."""
+        """Whether the rule follows the local time of its zone, and not elapsed time."""
         return self.parts.freq <= DAILY
 
     def local_times(self, local: datetime) -> Iterator[datetime]:
-        """The naive local times at or after *local*, ascending, of a rule by the wall; UNTIL is
-        left to the caller."""
-        rule = self._by_wall()
+        """Yield the naive local times at or after *local*, ascending, of a rule on local time.
+
+        Applies COUNT; the caller applies UNTIL.
+        """
+        rule = self._local_rule()
         if self.count is None:
             return rule.times_from(local)
         return islice(rule.times_from(local), max(self.count - rule.count_before(local), 0))
 
-    def _wall(self, zone: tzinfo, moment: datetime, dst: DstPolicy) -> Iterator[datetime]:
-        return wall_clock(zone, moment, self.local_times, dst)
+    def _by_local_time(self, zone: tzinfo, after: datetime, dst: DstPolicy) -> Iterator[datetime]:
+        return wall_clock(zone, after, self.local_times, dst)
 
-    def _even(self, zone: tzinfo, moment: datetime) -> Iterator[datetime]:
+    def _by_elapsed(self, zone: tzinfo, after: datetime) -> Iterator[datetime]:
         def local_from(local: datetime, offset: timedelta) -> Iterator[datetime]:
             return self._with(offset).times_from(local)
 
-        runs = elapsed(zone, moment, local_from)
+        runs = elapsed(zone, after, local_from)
         if self.count is None:
             yield from runs
             return
-        # So many are left whatever the count is, which may be asked for no more.
-        days = (moment - self.dtstart.astimezone(UTC)).days + 2
-        left = max(self.count - 2 * days * self._with(ZERO).most_a_day, 0)
-        given = 0
-        for run in islice(runs, left):
-            given += 1
+        # At least this many runs remain. Yield them before counting: the caller may stop earlier,
+        # and then the past occurrences need not be counted.
+        days = (after - self.dtstart.astimezone(UTC)).days + 2
+        remaining = max(self.count - 2 * days * self._with(ZERO).most_a_day, 0)
+        yielded = 0
+        for run in islice(runs, remaining):
+            yielded += 1
             yield run
-        if given == left:
-            left = self.count - self._number_before(moment + TICK, zone) - given
-            yield from islice(runs, max(left, 0))
+        if yielded == remaining:
+            remaining = self.count - self._number_before(after + TICK, zone) - yielded
+            yield from islice(runs, max(remaining, 0))
 
     def _with(self, offset: timedelta) -> Rule:
-        """The rule on clocks that show this UTC offset all along."""
+        """Return the rule in the local time of a constant UTC offset."""
         return _rule(self.parts, (self.dtstart.astimezone(UTC) + offset).replace(tzinfo=None))
 
     def _number_before(self, instant: datetime, zone: tzinfo) -> int:
-        """Count the runs on elapsed time before *instant* (UTC), up to COUNT."""
+        """Return the number of runs on elapsed time before *instant* (UTC), up to COUNT."""
         start = self.dtstart.astimezone(UTC)
         if self.parts.plain:
             step = self.parts.interval * UNIT_SECONDS[self.parts.freq]
@@ -138,42 +144,48 @@ class Recurrence:
         return number
 
     def _progress(self, zone: tzinfo) -> Progress:
-        # By the instant of DTSTART: two that a clock shows in the same hour, of which one is of its
-        # second pass, are equal as local times.
+        # Use the instant of DTSTART as the key: the two passes of a repeated hour are equal as
+        # local times.
         start = self.dtstart.astimezone(UTC)
         return _progress(self.parts, start, self.count, getattr(zone, "key", None) or repr(zone))
 
-    def counted(self, moment: datetime) -> tuple[datetime, int]:
-        """Return up to when COUNT was counted when that was asked for up to *moment* (aware), and
-        the number of occurrences before: by the wall clock or in UTC, as the rule runs.
+    def counted(self, instant: datetime) -> tuple[datetime, int]:
+        """Count the occurrences up to *instant* (aware), and return the last saved count.
+
+        :returns: the time of the count, naive local time for a rule on local time, else UTC; and
+            the number of occurrences before it.
         """
-        moment, zone = moment.astimezone(UTC), self.dtstart.tzinfo or UTC
+        instant = instant.astimezone(UTC)
+        zone = self.dtstart.tzinfo or UTC
         if self.by_wall:
-            # Near a change of the clock the next runs are sought from up to a day before.
-            local = moment.astimezone(zone).replace(tzinfo=None, fold=0) - DAY
-            self._by_wall().count_before(local)
-            return self._by_wall().progress.up_to(local)
-        self._number_before(moment, zone)
-        return self._progress(zone).up_to(moment)
+            # Near a clock change the search for the next run starts up to one day earlier.
+            local = instant.astimezone(zone).replace(tzinfo=None, fold=0) - DAY
+            self._local_rule().count_before(local)
+            return self._local_rule().progress.up_to(local)
+        self._number_before(instant, zone)
+        return self._progress(zone).up_to(instant)
 
     def restore_progress(self, at: datetime, number: int) -> bool:
-        """Continue from what :meth:`counted` returned; False: that cannot belong to this rule."""
-        start = self._by_wall().start if self.by_wall else self.dtstart.astimezone(UTC)
+        """Continue counting from a result of :meth:`counted`.
+
+        :returns: False where the values cannot belong to this rule.
+        """
+        start = self._local_rule().start if self.by_wall else self.dtstart.astimezone(UTC)
         if (at.tzinfo is None) is not self.by_wall or at < start or number < 0:
             return False
         if self.by_wall:
-            self._by_wall().progress.note(at, number)
+            self._local_rule().progress.note(at, number)
         else:
             self._progress(self.dtstart.tzinfo or UTC).note(at.astimezone(UTC), number)
         return True
 
-    def _by_wall(self) -> Rule:
+    def _local_rule(self) -> Rule:
         return _rule(self.parts, self.dtstart.replace(tzinfo=None, fold=0))
 
 
 @lru_cache(maxsize=4096)
 def _progress(parts: Parts, start: datetime, count: int | None, zone: str) -> Progress:  # noqa: ARG001
-    """The stored count of COUNT on elapsed time, from *start* (UTC)."""
+    """Return the shared progress of a rule on elapsed time, counted from *start* (UTC)."""
     return Progress(start)
 
 

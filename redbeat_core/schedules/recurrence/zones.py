@@ -1,12 +1,13 @@
-"""Time zones: finding one by name, when its clock changes, and what that does to a local time.
+"""Finds time zones by name, computes their clock changes, and converts local times to UTC.
 
-Pure. The policy for daylight saving is applied here and nowhere else:
+Pure. It defines the two policies for clock changes:
 
-- *wall clock* (anything that names hours of the day): what a :class:`DstPolicy` says; by default
-  a local time that does not exist is moved forward by the gap (or, to stay within its day, to the
-  last second before it), and one that occurs twice counts once, the first time.
-- *elapsed time* (anything that runs every hour or more often): the clock change neither
-  stretches nor repeats the distance between two runs.
+- *local time* (schedules that name hours of the day): a :class:`DstPolicy` applies. By default a
+  local time in a DST gap is shifted forward by the length of the gap (or, to stay within its day,
+  back to the last second before the gap), and a local time that occurs twice runs once, the first
+  time.
+- *elapsed time* (schedules that run every hour or more often): a clock change does not alter the
+  distance between two runs.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ ZERO = timedelta(0)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
-#: Near the end of the calendar: later, a local time may be none.
+#: One day before the end of the calendar: later instants may have no local time.
 END = datetime.max.replace(tzinfo=UTC) - DAY
 
-#: Names that all mean UTC, so that a zone of this name says no more than an offset of zero.
+#: Names for UTC: a zone with such a name is no different from an offset of zero.
 UTC_NAMES = frozenset(
     {"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Universal", "Zulu", "Etc/Zulu", "GMT", "Etc/GMT"}
 )
 
 
 class UnknownZoneError(ValueError):
-    """No time zone has this name; the message lists names that come close."""
+    """No time zone has this name; the message lists similar names."""
 
 
 @dataclass(frozen=True, slots=True)
 class DstPolicy:
-    """What a change of the clock does to schedules that go by the clock on the wall.
+    """The effect of a clock change on schedules that follow local time.
 
-    :ivar nonexistent: of a local time that the clock jumps over: ``shift``, run later by the
-        length of the gap (02:30 at 03:30), or in the last second before the gap where later is
-        the next day; ``skip``, do not run.
-    :ivar ambiguous: of a local time that comes twice: run the ``first`` time, the ``last`` or
-        ``both``.
+    :ivar nonexistent: for a local time in a DST gap. ``shift``: run later by the length of the gap
+        (02:30 runs at 03:30), or, where that is the next day, in the last second before the gap.
+        ``skip``: do not run.
+    :ivar ambiguous: for a local time that occurs twice: run the ``first`` time, the ``last`` time,
+        or ``both`` times.
     """
 
     nonexistent: Literal["shift", "skip"] = "shift"
@@ -54,7 +55,7 @@ class DstPolicy:
 DEFAULT_DST = DstPolicy()
 
 
-#: Files beside the zones which are no zones: what they say depends on the machine.
+#: Files in the zone database that are not zones: their content depends on the machine.
 _NO_ZONES = frozenset({"localtime", "posixrules"})
 
 
@@ -65,9 +66,9 @@ def _zone_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> ZoneInfo:
-    """Return the IANA time zone called *name*.
+    """Return the IANA time zone with the name *name*.
 
-    :raises UnknownZoneError: there is none.
+    :raises UnknownZoneError: there is no such zone.
     """
     try:
         plain = name and len(name) <= 100 and name.isascii() and name.isprintable()
@@ -79,7 +80,8 @@ def find_zone(name: str) -> ZoneInfo:
 
 
 def _no_such_zone(name: str) -> str:
-    said = repr(name if len(name) <= 60 else name[:57] + "...")
+    """Return the error message for an unknown zone, with up to three similar names."""
+    shown = repr(name if len(name) <= 60 else name[:57] + "...")
     folded = name[:60].casefold().replace(" ", "_")
     cities: dict[str, str] = {}
     for zone in _zone_names():
@@ -92,7 +94,7 @@ def _no_such_zone(name: str) -> str:
         if close
         else ": write one as in Europe/Berlin or UTC"
     )
-    return f"there is no time zone {said}{hint}"
+    return f"there is no time zone {shown}{hint}"
 
 
 def iana_name(zone: tzinfo | None) -> str | None:
@@ -102,10 +104,10 @@ def iana_name(zone: tzinfo | None) -> str | None:
 
 
 def named_zone(zone: tzinfo) -> tzinfo:
-    """Return *zone*, or for a zone of dateutil or pytz the standard library's of the same name.
+    """Return *zone*, or, for a zone of dateutil or pytz, the standard library's of the same name.
 
-    Their zones know their names, too, but have no ``key``, and those of pytz do not change their
-    offset.
+    Those zones have their name in another attribute than ``key``, and a pytz zone keeps one offset
+    all year.
     """
     if isinstance(zone, ZoneInfo | timezone):
         return zone
@@ -118,24 +120,27 @@ def named_zone(zone: tzinfo) -> tzinfo:
         return zone
 
 
-def in_named_zone(moment: datetime) -> datetime:
-    """Convert *moment* (aware) to :func:`named_zone` of its zone."""
-    zone = None if moment.tzinfo is None else named_zone(moment.tzinfo)
-    return moment if zone is moment.tzinfo else moment.astimezone(zone)
+def in_named_zone(value: datetime) -> datetime:
+    """Return the instant *value* (aware) in the :func:`named_zone` of its zone."""
+    zone = None if value.tzinfo is None else named_zone(value.tzinfo)
+    return value if zone is value.tzinfo else value.astimezone(zone)
 
 
 def to_utc(local: datetime, zone: tzinfo) -> datetime:
-    """The instant of the naive *local* time in *zone*, by the wall-clock policy.
+    """Return the instant of the naive *local* time in *zone*, by the default DST policy.
 
-    Before a gap the clock shows the smaller offset and ``fold=0`` keeps using it inside the
-    gap, which is the shift forward; in a repeated hour ``fold=0`` is the first pass.
+    In a DST gap ``fold=0`` uses the offset before the gap, the smaller one, which shifts the time
+    forward. In a repeated hour ``fold=0`` is the first pass.
     """
     return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
 def offsets_of(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
-    """The UTC offsets of the naive *local* time: in a gap the first is the smaller one, in a
-    repeated hour the greater one, else they are equal."""
+    """Return the UTC offsets of the naive *local* time for fold 0 and fold 1.
+
+    In a DST gap the first is the smaller one, in a repeated hour the greater one; otherwise they
+    are equal.
+    """
     return (
         local.replace(tzinfo=zone, fold=0).utcoffset() or ZERO,
         local.replace(tzinfo=zone, fold=1).utcoffset() or ZERO,
@@ -143,19 +148,19 @@ def offsets_of(local: datetime, zone: tzinfo) -> tuple[timedelta, timedelta]:
 
 
 def in_gap(local: datetime, zone: tzinfo) -> bool:
-    """Whether the clocks of *zone* never show the naive *local* time."""
+    """Whether the naive *local* time lies in a DST gap of *zone*."""
     first, second = offsets_of(local, zone)
     return first < second
 
 
 def is_repeated(local: datetime, zone: tzinfo) -> bool:
-    """Whether the clocks of *zone* show the naive *local* time twice."""
+    """Whether the naive *local* time occurs twice in *zone*."""
     first, second = offsets_of(local, zone)
     return first > second
 
 
 def instants_of(local: datetime, zone: tzinfo, dst: DstPolicy = DEFAULT_DST) -> list[datetime]:
-    """When (UTC) the naive *local* time of *zone* is under *dst*: never, once or twice."""
+    """Return the instants (UTC) of the naive *local* time of *zone* under *dst*: 0, 1 or 2."""
     first, second = offsets_of(local, zone)
     if first < second:
         return [shifted(local, zone, first, second)] if dst.nonexistent == "shift" else []
@@ -167,11 +172,14 @@ def instants_of(local: datetime, zone: tzinfo, dst: DstPolicy = DEFAULT_DST) -> 
 
 
 def shifted(local: datetime, zone: tzinfo, before: timedelta, after: timedelta) -> datetime:
-    """When (UTC) the naive *local* time runs, which lies in a gap between these offsets.
+    """Return the instant (UTC) at which the naive *local* time in a DST gap runs.
 
-    02:30 by the offset before the gap is 03:30 by that after it. Where that is another day (clocks
-    that go forward at 23:00, as in Nuuk), a daily run would be none of its day and the second of
-    the next one: it runs in the last second before the gap.
+    02:30 with the offset before the gap is 03:30 with the offset after it. Where that is another
+    day (clocks that go forward at 23:00, as in Nuuk), a daily schedule would miss its day and run
+    twice on the next one. So it runs in the last second before the gap.
+
+    :param before: the UTC offset before the gap.
+    :param after: the UTC offset after the gap.
     """
     later = (local - before).replace(tzinfo=UTC)
     if (local - before + after).date() != local.date():
@@ -182,8 +190,8 @@ def shifted(local: datetime, zone: tzinfo, before: timedelta, after: timedelta) 
 
 
 def offset_at(instant: datetime, zone: tzinfo) -> timedelta:
-    """The UTC offset in force in *zone* at *instant* (aware)."""
-    # By way of UTC: a time of *zone* itself that its clocks jump over would stay as it is.
+    """Return the UTC offset of *zone* at *instant* (aware)."""
+    # Convert by way of UTC: a local time of *zone* in a DST gap would stay unchanged.
     return instant.astimezone(UTC).astimezone(zone).utcoffset() or ZERO
 
 
@@ -192,7 +200,8 @@ def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | No
 
     *after* and *until* are aware, in any zone.
 
-    It may miss two changes that cancel each other within six days; no zone has had such since 1939.
+    Two changes that cancel each other within six days may remain undetected; no zone has had that
+    since 1939.
     """
     if isinstance(zone, timezone) or getattr(zone, "key", None) in UTC_NAMES:
         return None
@@ -212,44 +221,47 @@ def next_change(zone: tzinfo, after: datetime, until: datetime) -> datetime | No
 
 
 def changes_in(zone: tzinfo, year: int) -> tuple[datetime, ...]:
-    """The changes of the UTC offset of *zone* in a year of UTC."""
+    """Return the changes (UTC) of the UTC offset of *zone* in a year of UTC."""
     try:
-        return _changes_kept(zone, year)
+        return _cached_changes(zone, year)
     except TypeError:  # dateutil's zones cannot be keys
-        return _changes_kept.__wrapped__(zone, year)
+        return _cached_changes.__wrapped__(zone, year)
 
 
-#: Before that year no zone had changes, and from here on no zone has changes of its own; 28 years
-#: have years of all kinds.
-_FIRST_CHANGES, EVENLY_FROM = 1800, 2104
-#: Days between two looks at the offset; the time between two changes has never been as short.
+#: Before this year no zone had a clock change.
+_FIRST_CHANGES = 1800
+#: From this year on every zone repeats the same rules each year. 28 years hold each combination of
+#: first weekday and leap year.
+EVENLY_FROM = 2104
+#: Days between two checks of the offset; two clock changes have always been further apart.
 _STEP = 6
 
 
 @lru_cache(maxsize=1)
 def _kinds() -> dict[tuple[int, bool], int]:
-    """Return, for each first weekday and length, how many years back the last such year is."""
+    """Return, by first weekday and leap year, how many years after EVENLY_FROM such a year is."""
     years = {number: EVENLY_FROM + number for number in reversed(range(28))}
     return {(date(y, 1, 1).weekday(), calendar.isleap(y)): n for n, y in years.items()}
 
 
 @lru_cache(maxsize=1024)
 def _changes_evenly(zone: ZoneInfo) -> bool:
-    """Whether the offset of *zone* keeps changing without end."""
-    return any(_changes_kept(zone, EVENLY_FROM + number) for number in range(28))
+    """Whether *zone* still has clock changes after EVENLY_FROM."""
+    return any(_cached_changes(zone, EVENLY_FROM + number) for number in range(28))
 
 
 @lru_cache(maxsize=16384)
-def _changes_kept(zone: tzinfo, year: int) -> tuple[datetime, ...]:
+def _cached_changes(zone: tzinfo, year: int) -> tuple[datetime, ...]:
     if year > EVENLY_FROM + 28 and isinstance(zone, ZoneInfo):
-        # By then zones go by rules for the year, and these look alike.
+        # Every zone repeats its rules by then: copy the changes of a year of the same kind.
         like = EVENLY_FROM + _kinds()[date(year, 1, 1).weekday(), calendar.isleap(year)]
         later = date(year, 1, 1) - date(like, 1, 1)
-        return tuple(change + later for change in _changes_kept(zone, like))
+        return tuple(change + later for change in _cached_changes(zone, like))
     low = datetime(year, 1, 1, tzinfo=UTC)
     end = datetime(year + 1, 1, 1, tzinfo=UTC) if year < MAXYEAR else END
-    offset, found = offset_at(low, zone), []
-    # By the clock on the wall, which is several times as quick as from UTC.
+    offset = offset_at(low, zone)
+    changes = []
+    # Step in local time, which is several times faster than from UTC.
     start = (low + offset).replace(tzinfo=zone)
     for days in range(_STEP, 361, _STEP):
         after = (start + timedelta(days)).utcoffset() or ZERO
@@ -258,17 +270,18 @@ def _changes_kept(zone: tzinfo, year: int) -> tuple[datetime, ...]:
                 (start + timedelta(day) - at).replace(tzinfo=UTC)
                 for day, at in ((days - _STEP, offset), (days, after))
             )
-            found.append(_change_between(zone, before, high, offset))
+            changes.append(_change_between(zone, before, high, offset))
             offset = after
     if offset != offset_at(end, zone):
         last = (start + timedelta(360) - offset).replace(tzinfo=UTC)
-        found.append(_change_between(zone, last, end, offset))
-    return tuple(found)
+        changes.append(_change_between(zone, last, end, offset))
+    return tuple(changes)
 
 
 def _change_between(zone: tzinfo, low: datetime, high: datetime, offset: timedelta) -> datetime:
+    """Return the change of *zone* from *offset* to another offset between *low* and *high*."""
     if offset_at(low, zone) != offset:
-        # The clock on the wall never showed the time that was looked at.
+        # The checked local time lies in a DST gap.
         low -= DAY
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) / 2

@@ -1,1 +1,1 @@
-"""The Celery schedule classes, and the questions that any schedule answers. Pure."""
+"""The Celery schedule classes, and functions for the runs of any schedule. Pure."""

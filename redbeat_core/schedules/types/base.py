@@ -1,7 +1,7 @@
-"""The base of the schedule types that know all their occurrences: rules, sets of rules, one-offs.
+"""The base class of schedules whose runs do not depend on earlier runs: rules, sets, one-offs.
 
-Pure. One method answers all that celery beat asks of a schedule, so such a schedule runs under any
-scheduler.
+Pure. It implements Celery's schedule interface on top of one method, ``runs_after``, so that such
+a schedule works with any scheduler.
 """
 
 from __future__ import annotations
@@ -14,43 +14,42 @@ from celery.schedules import BaseSchedule, schedstate
 
 from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 
-#: Seconds to the next check of what has no run to come. A number: with None, celery beat before 5.6
-#: keeps such an entry at the head of its heap, and no other entry runs any more.
-NEVER_SECONDS = 365 * 86400.0
+#: Seconds to the next check of a schedule that has no further run. It must be a number: with None,
+#: celery beat before 5.6 keeps such an entry at the head of its heap, and no other entry runs.
+NEVER = 365 * 86400.0
 
 
 class OccurrenceSchedule(BaseSchedule):
-    """A schedule whose occurrences do not depend on its last run.
+    """A schedule whose runs do not depend on earlier runs.
 
-    Equality, hash and copy use :meth:`_identity`.
+    Equality and hash use :meth:`_identity`.
     """
 
-    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """Yield the occurrences strictly after *moment* (aware), in UTC, ascending, without
-        duplicates.
-        """
+    def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the runs strictly after *after* (aware), in UTC, ascending, each once."""
         raise NotImplementedError
 
     @property
     def earliest(self) -> datetime | None:
-        """The time before which the schedule never runs (UTC); None: there is no such time."""
+        """The instant (UTC) before which the schedule never runs; None: no such instant."""
         return None
 
     def _identity(self) -> tuple[object, ...]:
+        """Return the values by which two schedules of one type are equal."""
         raise NotImplementedError
 
-    def after(self, moment: datetime) -> datetime | None:
-        """The first run strictly after *moment* (aware), in UTC."""
-        return next(self.runs_after(moment), None)
+    def after(self, after: datetime) -> datetime | None:
+        """Return the first run strictly after *after* (aware), in UTC; None where there is none."""
+        return next(self.runs_after(after), None)
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta | None:
-        """Return the time from now to the run after *last_run_at*; None when no run follows."""
+        """Return the time from now to the run after *last_run_at*; None where there is none."""
         due = self.after(self.maybe_make_aware(last_run_at))
         now: datetime = self.maybe_make_aware(self.now())
         return None if due is None else due - now.astimezone(UTC)
 
     def is_due(self, last_run_at: datetime) -> Any:
-        """Celery's ``schedstate``: due or not, and seconds to the next check."""
+        """Return Celery's ``schedstate``: whether a run is due, and seconds to the next check."""
         remaining = self.remaining_estimate(last_run_at)
         if remaining is None:
             return schedstate(False, NEVER_SECONDS)
@@ -66,7 +65,7 @@ class OccurrenceSchedule(BaseSchedule):
         return NotImplemented
 
     def _kind(self) -> type:
-        """The type that a subclass of a user's own is still equal to."""
+        """Return the schedule type for comparisons; a user's subclass counts as its base type."""
         kinds = [kind for kind in type(self).__mro__ if "_identity" in vars(kind)]
         return kinds[0]
 

@@ -1,8 +1,8 @@
-"""The field ``progress`` of an entry: up to when the rules of its schedule with a COUNT were
-counted, so that a scheduler continues from there instead of counting from DTSTART.
+"""Writes and reads the field ``progress`` of an entry: the occurrences counted for its COUNT rules.
 
-Pure. The part of each rule is signed with the rule itself: a part of another rule, or one that was
-changed by hand, is ignored, and the rule is counted again.
+Pure. With this field a scheduler continues to count from a saved instant instead of from DTSTART.
+A digest of the rule signs each part of the field. A part of another rule, or one that somebody
+edited, is ignored, and that rule is counted from DTSTART again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .rrule_set import rrule_set
 
 
 def counted_rules(timing: BaseSchedule) -> list[rrule]:
-    """The rules of a schedule that have a COUNT."""
+    """Return the rules of a schedule that have a COUNT."""
     if isinstance(timing, rrule_set):
         return [rule for rule in (*timing.rules, *timing.exrules) if rule.count is not None]
     if type(timing) in (schedule, crontab):
@@ -28,37 +28,40 @@ def counted_rules(timing: BaseSchedule) -> list[rrule]:
     return [rule] if rule is not None and rule.count is not None else []
 
 
-def progress_text(timing: BaseSchedule, moment: datetime | None) -> str:
-    """Return the field for a schedule that was counted up to *moment* (aware); empty where no rule
-    has a COUNT, or where *moment* is None.
+def progress_text(timing: BaseSchedule, at: datetime | None) -> str:
+    """Return the field ``progress`` of a schedule, counted up to *at* (aware).
+
+    :returns: empty where no rule has a COUNT, and where *at* is None.
     """
-    found: list[list[object]] = []
-    if moment is None:
+    parts: list[list[object]] = []
+    if at is None:
         return ""
     for rule in counted_rules(timing):
         try:
-            at, number = rule.recurrence.counted(moment)
+            counted_to, number = rule.recurrence.counted(at)
         except OverflowError:
-            # On the last day of the calendar there is nothing to go on from.
+            # On the last day of the calendar there is no instant to continue from.
             return ""
-        found.append([at.isoformat(), number, _signature(rule, at.isoformat(), number)])
-    return json.dumps(found) if found else ""
+        text = counted_to.isoformat()
+        parts.append([text, number, _signature(rule, text, number)])
+    return json.dumps(parts) if parts else ""
 
 
 def restore_progress(timing: BaseSchedule, text: str | None) -> int:
-    """Continue counting from the field *text*, as far as it belongs to this schedule; never raises
-    for its content.
+    """Continue counting the rules of *timing* from the field ``progress``.
 
-    :returns: the number of rules that continue from it.
+    Ignores invalid text and parts of other rules; raises nothing for them.
+
+    :returns: the number of rules that continue from the field.
     """
     rules = counted_rules(timing) if text else []
-    taken = 0
+    restored = 0
     with suppress(ValueError, TypeError, RecursionError):
         for at, number, signature in json.loads(text or "[]") if rules else ():
             for rule in rules:
                 if type(number) is int and signature == _signature(rule, at, number):
-                    taken += rule.recurrence.restore_progress(datetime.fromisoformat(at), number)
-    return taken
+                    restored += rule.recurrence.restore_progress(datetime.fromisoformat(at), number)
+    return restored
 
 
 def _signature(rule: rrule, at: str, number: int) -> str:

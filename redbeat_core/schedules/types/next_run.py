@@ -1,7 +1,7 @@
-"""Computes the next run of a schedule of any type.
+"""Computes the next runs of a schedule of any type.
 
-Pure, with the clock passed in. Times are nominal: each run is computed from the nominal time of the
-one before, not from when that happened, so nothing drifts. All results are UTC.
+Pure: the caller passes the current time. Times are nominal: each run is computed from the nominal
+time of the run before it, not from when that run happened, so nothing drifts. All results are UTC.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .rrule import adopted
 from .rrule_set import GivenUp, rrule_set
 from .solar import solar_after
 
-#: Missed runs are counted one by one, except for intervals, up to this many.
+#: The most missed runs that are counted; for intervals the number is computed, without a limit.
 MISSED_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class NextRun:
-    """The first run of a schedule after now.
+    """The first run of a schedule after now, and the runs missed before it.
 
     :ivar next: the first run after now (UTC); None when there is none.
     :ivar missed: the number of runs after the nominal time, up to and including now.
@@ -47,11 +47,11 @@ def next_occurrence(
 ) -> datetime | None:
     """Return the first run strictly after *after* (aware), in UTC; None when there is none.
 
-    For an interval that is *after* plus the interval: pass the nominal time of the last run.
+    For an interval the result is *after* plus the interval: pass the nominal time of the last run.
 
-    :param dst: for crontabs, rules and sets, which go by the wall clock.
-
-    :raises ValueError: the schedule is an interval that is not positive, or *after* has no zone.
+    :param dst: applies to schedules on local time (crontabs, rules and sets).
+    :raises ValueError: the schedule is an interval that is not positive, or *after* has no time
+        zone.
     """
     return next(_runs(schedule, after, dst), None)
 
@@ -59,24 +59,24 @@ def next_occurrence(
 def next_look(
     schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> datetime | None:
-    """Like :func:`next_occurrence`; but where the search of a set gives up, return the last
-    excluded time that it visited: no run is there, and the search can continue from there.
-    """
+    """Like :func:`next_occurrence`, but returns an excluded instant where the search of a set gives
+    up. No run happens at that instant, but one may follow: search again from there."""
     if not isinstance(schedule, rrule_set):
         return next_occurrence(schedule, after, dst)
-    first = next(schedule.search(after, dst), None)
-    return first.at if isinstance(first, GivenUp) else first
+    result = next(schedule.search(after, dst), None)
+    return result.at if isinstance(result, GivenUp) else result
 
 
 def advance(
     schedule: BaseSchedule, nominal: datetime, now: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> NextRun:
-    """Return the first run after *now* of the runs that continue from *nominal* (both aware).
+    """Return the first run after *now*, counted from the run at *nominal* (both aware).
 
-    An interval keeps its phase, whatever was missed. A *nominal* in the future is itself the next
+    An interval keeps its phase, whatever was missed. A *nominal* after *now* is itself the next
     run.
     """
-    nominal, now = nominal.astimezone(UTC), now.astimezone(UTC)
+    nominal = nominal.astimezone(UTC)
+    now = now.astimezone(UTC)
     if nominal > now:
         return NextRun(nominal, 0)
     every = fixed_interval(schedule)
@@ -91,7 +91,8 @@ def advance(
         if run > now:
             return NextRun(run, missed)
         if missed == MISSED_LIMIT:
-            # Rules and crontabs do not depend on the run before; a rounded interval starts again.
+            # The runs of rules and crontabs do not depend on earlier runs; a relative interval
+            # restarts from now.
             return NextRun(next_occurrence(schedule, now, dst), missed, more=True)
         missed += 1
     return NextRun(None, missed)
@@ -105,9 +106,10 @@ def occurrences(
     count: int,
     dst: DstPolicy = DEFAULT_DST,
 ) -> list[datetime]:
-    """The next *count* runs after *now*, in UTC; fewer when the schedule ends.
+    """Return the next *count* runs after *now*, in UTC; fewer when the schedule ends.
 
-    :param anchor: the last run, from which intervals are counted; None: from *now*.
+    :param anchor: the last run, from which intervals are counted; None: they are counted from
+        *now*.
     """
     if count <= 0:
         return []
@@ -122,21 +124,20 @@ def occurrences(
         runs = [first]
         start = first
     else:
-        runs, start = [], now
+        runs = []
+        start = now
     return [*runs, *islice(_runs(schedule, start, dst), count - len(runs))]
 
 
 def never_runs(schedule: BaseSchedule, now: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
-    """Whether *schedule* has no run after *now*; decided in well under a second."""
+    """Whether *schedule* has no run after *now*; takes well under a second."""
     return next_occurrence(schedule, now, dst) is None
 
 
 def runs_after(
     schedule: BaseSchedule, after: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> Iterator[datetime]:
-    """Yield the runs strictly after *after* (aware), in UTC, ascending, each computed when it is
-    asked for.
-    """
+    """Yield the runs strictly after *after* (aware), in UTC, ascending."""
     return _runs(schedule, after, dst)
 
 
@@ -163,7 +164,7 @@ def _runs(schedule: BaseSchedule, after: datetime, dst: DstPolicy) -> Iterator[d
 
 
 def _is_interval(candidate: BaseSchedule) -> bool:
-    # A subclass that has its own idea of when it is due is asked, not second-guessed.
+    # A subclass may override when it is due: then ask it, instead of adding the interval.
     return (
         isinstance(candidate, schedule)
         and type(candidate).remaining_estimate is schedule.remaining_estimate
@@ -171,7 +172,7 @@ def _is_interval(candidate: BaseSchedule) -> bool:
 
 
 def fixed_interval(candidate: BaseSchedule) -> timedelta | None:
-    """Return the time between two runs, for a schedule where it is always the same; else None."""
+    """Return the distance between two runs where it is constant; None for other schedules."""
     if not _is_interval(candidate) or candidate.relative:
         return None
     return _every(candidate)
@@ -184,9 +185,9 @@ def _every(interval: schedule) -> timedelta:
     return every
 
 
-def _plus(moment: datetime, delta: timedelta) -> datetime | None:
+def _plus(instant: datetime, delta: timedelta) -> datetime | None:
     try:
-        return moment + delta
+        return instant + delta
     except OverflowError:
         return None
 
@@ -197,9 +198,9 @@ def _after_interval(interval: schedule, after: datetime) -> datetime | None:
 
 
 def _rounded(interval: schedule, after: datetime, every: timedelta) -> datetime:
-    """The run of a ``relative`` interval: its end rounded down to days, hours or minutes.
+    """Return the run of a ``relative`` interval: its end, rounded down to days, hours or minutes.
 
-    Celery's rule, with the local time resolved by our policy. Days are counted on the calendar.
+    This is Celery's rule, but :func:`to_utc` converts the local time. Days are calendar days.
     """
     zone = interval.tz
     days = every >= DAY
@@ -208,7 +209,7 @@ def _rounded(interval: schedule, after: datetime, every: timedelta) -> datetime:
         local = delta_resolution(end.astimezone(zone), every).replace(microsecond=0)
         run = to_utc(local.replace(tzinfo=None), zone)
         if run <= after:
-            # The clock went back over the boundary: the second pass, or the one after it.
+            # The clock went back over the rounded time: take its second pass, or the next one.
             run = local.replace(fold=1).astimezone(UTC)
         if run > after:
             return run
@@ -216,7 +217,7 @@ def _rounded(interval: schedule, after: datetime, every: timedelta) -> datetime:
 
 
 def _after_custom(candidate: BaseSchedule, after: datetime) -> datetime | None:
-    """Ask a schedule that is none of ours, as if now were *after*."""
+    """Return the next run of a custom schedule, which is asked as if now were *after*."""
     twin = copy.copy(candidate)
     twin.app = candidate.app
     twin.nowfun = lambda: after

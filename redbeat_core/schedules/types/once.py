@@ -1,6 +1,6 @@
-"""The schedule types that are counted from a fixed time: ``once`` and ``anchored_interval``.
+"""The schedule types with a fixed instant: ``once`` and ``anchored_interval``.
 
-Pure. Only this project has them: celery-redbeat cannot read an entry that uses one.
+Pure. celery-redbeat has neither type and cannot read an entry that uses one.
 """
 
 from __future__ import annotations
@@ -23,44 +23,47 @@ from redbeat_core.schedules.recurrence.zones import (
 from .base import OccurrenceSchedule
 
 
-def zoned(what: str, moment: datetime, tz: tzinfo | str | None) -> datetime:
-    """Return *moment* in its zone, or in *tz* if it has none.
+def zoned(what: str, value: datetime, tz: tzinfo | str | None) -> datetime:
+    """Return *value* in its named zone; a naive one gets the zone *tz*.
 
-    :param what: its name in the error.
-    :raises ValueError: it is no time, or has no zone, or is not within the calendar.
+    :param what: the name of *value* in an error message.
+    :raises ValueError: *value* is not a datetime, has no zone, or is out of range.
     """
-    if not isinstance(moment, datetime):
-        raise ValueError(f"{what} must be a datetime, not {type(moment).__name__}")
-    if moment.utcoffset() is None:
+    if not isinstance(value, datetime):
+        raise ValueError(f"{what} must be a datetime, not {type(value).__name__}")
+    if value.utcoffset() is None:
         if tz is None:
             raise ValueError(
-                f"{what} {moment} has no time zone: give tz='Europe/Berlin', or a datetime with one"
+                f"{what} {value} has no time zone: give tz='Europe/Berlin', or a datetime with one"
             )
-        moment = moment.replace(tzinfo=find_zone(tz) if isinstance(tz, str) else tz)
+        value = value.replace(tzinfo=find_zone(tz) if isinstance(tz, str) else tz)
     try:
-        if 1 < moment.year < 9999 and moment.astimezone(UTC).year:
-            return in_named_zone(moment)
+        if 1 < value.year < 9999 and value.astimezone(UTC).year:
+            return in_named_zone(value)
     except OverflowError:
         pass
-    raise ValueError(f"{what} {moment} is out of range: it must be in the years 2 to 9998")
+    raise ValueError(f"{what} {value} is out of range: it must be in the years 2 to 9998")
 
 
-def settled(moment: datetime) -> datetime:
-    """Return *moment* (aware) as the clocks of its zone show it, also where they jump over it."""
-    return moment.astimezone(UTC).astimezone(moment.tzinfo)
+def settled(value: datetime) -> datetime:
+    """Return *value* (aware) with a local time that exists in its zone.
+
+    A time in a DST gap is shifted forward by the length of the gap.
+    """
+    return value.astimezone(UTC).astimezone(value.tzinfo)
 
 
-def zone_identity(moment: datetime) -> object:
-    """Return what tells two zones apart: the name, or the offset where the zone has no name."""
-    return iana_name(moment.tzinfo) or moment.utcoffset()
+def zone_identity(value: datetime) -> object:
+    """Return the key by which the zones of two datetimes are equal: the IANA name or the offset."""
+    return iana_name(value.tzinfo) or value.utcoffset()
 
 
 class once(OccurrenceSchedule):
     """A single run.
 
-    :param at: when; a time that the clocks of its zone jump over is later by the gap.
-    :param tz: the zone of an *at* that has none, or its name.
-    :raises ValueError: *at* is no time, or has no zone.
+    :param at: when to run; a local time in a DST gap is shifted forward by the length of the gap.
+    :param tz: the zone of a naive *at*, or its IANA name.
+    :raises ValueError: *at* is not a datetime, has no zone, or is out of range.
     """
 
     def __init__(
@@ -76,12 +79,12 @@ class once(OccurrenceSchedule):
 
     @property
     def earliest(self) -> datetime:
-        """Its run (UTC)."""
+        """The instant of the run (UTC)."""
         return self.at.astimezone(UTC)
 
-    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """Yield the run, if it is after *moment*."""
-        if self.earliest > moment:
+    def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the run (UTC) if it is after *after*."""
+        if self.earliest > after:
             yield self.earliest
 
     def _identity(self) -> tuple[object, ...]:
@@ -95,19 +98,21 @@ class once(OccurrenceSchedule):
 
 
 def once_at(cls: type[once], at: datetime, nowfun: Callable[[], datetime] | None) -> once:
-    """For pickle."""
+    """Rebuild a pickled schedule."""
     return cls(at, nowfun=nowfun)
 
 
 class anchored_interval(OccurrenceSchedule, schedule):
-    """An interval that is counted from a fixed moment, so that it keeps its phase for ever.
+    """An interval that is counted from a fixed instant, so that it always keeps its phase.
 
-    A plain interval is counted from the last run. This is elapsed time: a day is 24 hours.
+    A plain interval is counted from the last run. Both count elapsed time: a day is 24 hours.
 
     :param run_every: seconds, or a timedelta, down to a microsecond.
     :param anchor: the first run.
-    :param tz: the zone of an *anchor* that has none, or its name; it is for showing only.
-    :raises ValueError: the interval is not positive, or *anchor* is no time.
+    :param tz: the zone of a naive *anchor*, or its IANA name; the interval is displayed in this
+        zone, its length does not depend on it.
+    :raises ValueError: the interval is not positive, or *anchor* is not a datetime, has no zone,
+        or is out of range.
     """
 
     def __init__(
@@ -129,26 +134,26 @@ class anchored_interval(OccurrenceSchedule, schedule):
         """The anchor (UTC)."""
         return self.anchor.astimezone(UTC)
 
-    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """The runs strictly after *moment* (aware), as UTC, ascending."""
+    def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the runs strictly after *after* (aware), in UTC, ascending."""
         start: datetime = self.earliest
-        run = start + self.number(moment) * self.run_every
+        run = start + self.number(after) * self.run_every
         while True:
             yield run
             run += self.run_every
 
-    def number(self, moment: datetime) -> int:
-        """Count the runs up to and including *moment* (aware)."""
-        if moment < self.earliest:
+    def number(self, until: datetime) -> int:
+        """Return the number of runs up to and including *until* (aware)."""
+        if until < self.earliest:
             return 0
-        passed: int = (moment - self.earliest) // self.run_every
+        passed: int = (until - self.earliest) // self.run_every
         return passed + 1
 
     def _identity(self) -> tuple[object, ...]:
         return self.run_every, self.earliest, zone_identity(self.anchor)
 
     def __eq__(self, other: object) -> bool:
-        # Celery's own interval compares the distance only.
+        # Celery's own interval compares the length only.
         return isinstance(other, anchored_interval) and self._identity() == other._identity()
 
     __hash__ = OccurrenceSchedule.__hash__
@@ -166,5 +171,5 @@ def interval_from(
     anchor: datetime,
     nowfun: Callable[[], datetime] | None,
 ) -> anchored_interval:
-    """For pickle."""
+    """Rebuild a pickled schedule."""
     return cls(run_every, anchor, nowfun=nowfun)

@@ -1,9 +1,9 @@
-"""Computes the runs of a schedule before a time, and between two times.
+"""Finds the last run of a schedule before an instant, and the runs between two instants.
 
-Pure. The next run is the same from every time between two runs, so bisection finds the last run
-before a time by asking for the next run from earlier times (the galloping search is that of Bentley
-and Yao, "An almost optimal algorithm for unbounded searching", 1976). This works for every type of
-schedule and every policy for clock changes.
+Pure. The search asks for the next run after earlier and earlier instants, then bisects: the answer
+is the same for every instant between two runs. So it works for every type of schedule and every
+DST policy. The growing steps are those of Bentley and Yao, "An almost optimal algorithm for
+unbounded searching", 1976.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .next_run import fixed_interval, next_look, runs_after
 from .rrule import adopted
 from .rrule_set import rrule_set
 
-#: Before this nothing has run: a schedule without a start of its own comes round within 400 years.
-_ROUND = timedelta(days=146_097)
+#: A schedule without a start of its own repeats within 400 years, so an earlier search is useless.
+_CYCLE = timedelta(days=146_097)
 _EARLIEST = datetime(2, 1, 1, tzinfo=UTC)
 
 
@@ -31,11 +31,11 @@ def previous_occurrence(
 ) -> datetime | None:
     """Return the last run strictly before *before* (aware), in UTC; None when there is none.
 
-    For an interval that is *before* less the interval: pass the nominal time of a run.
+    For an interval the result is *before* minus the interval: pass the nominal time of a run.
 
-    :param dst: for crontabs, rules and sets, which go by the wall clock.
-    :raises ValueError: the runs of the schedule depend on the run before (a ``relative`` interval,
-        a custom type), or *before* has no zone.
+    :param dst: applies to schedules on local time (crontabs, rules and sets).
+    :raises ValueError: each run of the schedule depends on the run before it (a ``relative``
+        interval or a custom type), or *before* has no time zone.
     """
     if before.utcoffset() is None:
         raise ValueError(f"{before} has no time zone")
@@ -43,57 +43,62 @@ def previous_occurrence(
     every = fixed_interval(schedule)
     if every is not None:
         return before - every if before - _EARLIEST > every else None
-    last = _last(schedule, _start(schedule, before), before, dst)
+    run = _last(schedule, _start(schedule, before), before, dst)
     if isinstance(schedule, rrule_set):
-        while last is not None and schedule.takes_away(last, dst):
-            # The search for the next run had got no further than that.
-            last = _last(schedule, _start(schedule, before), last, dst)
-    return last
+        while run is not None and schedule.takes_away(run, dst):
+            # The forward search gave up at this excluded occurrence: it is not a run.
+            run = _last(schedule, _start(schedule, before), run, dst)
+    return run
 
 
 def between(
     schedule: BaseSchedule, after: datetime, before: datetime, dst: DstPolicy = DEFAULT_DST
 ) -> Iterator[datetime]:
-    """Yield the runs strictly after *after* and strictly before *before* (both aware), in UTC,
-    ascending, each computed when it is asked for.
+    """Yield the runs strictly between *after* and *before* (both aware), in UTC, ascending.
 
-    Those of an interval are counted from *after*: pass the nominal time of a run.
+    The runs of an interval are counted from *after*: pass the nominal time of a run.
 
-    :raises ValueError: *after* has no zone.
+    :raises ValueError: *after* has no time zone.
     """
     return takewhile(lambda run: run < before, runs_after(schedule, after, dst))
 
 
 def _start(schedule: BaseSchedule, before: datetime) -> datetime:
-    """A time before the first run that is of interest."""
+    """Return an instant before the first run that the search must consider."""
     rule = schedule if isinstance(schedule, OccurrenceSchedule) else adopted(schedule)
     if rule is not None and rule.earliest is not None:
         return rule.earliest - TICK
     if not isinstance(schedule, OccurrenceSchedule | crontab | solar):
         kind = type(schedule).__name__
-        raise ValueError(f"the runs of a {kind} depend on the run before: there is no telling")
-    return before - _ROUND if before - _EARLIEST > _ROUND else _EARLIEST
+        raise ValueError(
+            f"each run of a {kind} depends on the run before it: earlier runs cannot be computed"
+        )
+    return before - _CYCLE if before - _EARLIEST > _CYCLE else _EARLIEST
 
 
 def _last(
     schedule: BaseSchedule, start: datetime, before: datetime, dst: DstPolicy
 ) -> datetime | None:
-    def run_from(moment: datetime) -> datetime | None:
-        """The run after *moment*, if it is before *before*."""
-        run = next_look(schedule, moment, dst)
+    """Return the last run after *start* and before *before*; None when there is none."""
+
+    def run_from(instant: datetime) -> datetime | None:
+        """Return the run after *instant* if it is before *before*."""
+        run = next_look(schedule, instant, dst)
         return run if run is not None and run < before else None
 
     low = run_from(start)
     if low is None:
         return None
-    high, step = before, timedelta(seconds=1)
+    high = before
+    step = timedelta(seconds=1)
     while high - low > step:
         run = run_from(before - step)
         if run is not None:
             low = run
             break
-        high, step = before - step, step * 4
-    # `low` is a run, and after `high` there is none.
+        high = before - step
+        step *= 4
+    # Here `low` is a run, and there is no run after `high`.
     while (run := run_from(low)) is not None:
         low = run
         middle = low + (high - low) / 2

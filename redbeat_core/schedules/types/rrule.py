@@ -1,4 +1,4 @@
-"""The schedule type of recurrence rules: ``rrule``, drop-in for celery-redbeat's."""
+"""The schedule type ``rrule``: recurrence rules, a drop-in replacement for celery-redbeat's."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy, iana
 
 from .base import OccurrenceSchedule
 
-#: The arguments of an rrule that say when it occurs, in celery-redbeat's order.
-RRULE_FIELDS = (
+#: The arguments of an rrule that define its occurrences, in celery-redbeat's order.
+FIELDS = (
     "freq",
     "dtstart",
     "interval",
@@ -49,8 +49,8 @@ RRULE_FIELDS = (
     "bysecond",
 )
 
-#: What each BY part may hold: lowest and highest number, and whether negative ones count from
-#: the end. dateutil checks none of this and would search to the year 9999.
+#: The valid numbers of each BY part: the lowest, the highest, and whether negative numbers count
+#: from the end. dateutil does not check them, and would search to the year 9999.
 RANGES = {
     "bysetpos": (1, 366, True),
     "bymonth": (1, 12, False),
@@ -63,7 +63,7 @@ RANGES = {
     "bysecond": (0, 59, False),
 }
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-#: More than any list needs, and little enough to read.
+#: The most values of a BY part: more than any rule needs, and few enough to read quickly.
 _MAX_ITEMS = 1000
 _MAX_NUMBER = 2**31 - 1
 
@@ -71,16 +71,16 @@ _MAX_NUMBER = 2**31 - 1
 class rrule(OccurrenceSchedule):
     """A recurrence rule of RFC 5545 as a Celery schedule.
 
-    The constructor and the attributes are celery-redbeat's, which are dateutil's. A naive
-    *dtstart* or *until* is read as UTC, as celery-redbeat does; no *dtstart* means now. Two
-    rules are equal when they occur at the same times in the same zone, however they are
+    The constructor and the attributes are those of celery-redbeat, which are dateutil's. A naive
+    *dtstart* or *until* is read as UTC, as in celery-redbeat; without *dtstart* the rule starts
+    now. Two rules are equal when they occur at the same times in the same zone, however they are
     written (``byhour=9`` or ``byhour=[9]``).
 
-    :ivar starts_when_made: no *dtstart* was given, so that it differs each time the same code
-        makes the rule.
-    :ivar read_as_offset: it was read from celery-redbeat's format, which keeps of the zone of
-        *dtstart* no more than the offset.
-    :raises ValueError: an argument that no calendar has, with the reason.
+    :ivar starts_when_made: the rule has no *dtstart* of its own, so its start differs each time
+        the same code makes the rule.
+    :ivar read_as_offset: the rule was read from celery-redbeat's format, which keeps only the UTC
+        offset of the zone of *dtstart*.
+    :raises ValueError: an argument is invalid; the message gives the reason.
     """
 
     FREQ_MAP = {
@@ -119,34 +119,34 @@ class rrule(OccurrenceSchedule):
         self.freq = _freq(freq)
         self.starts_when_made = dtstart is None
         self.read_as_offset = False
-        self.dtstart: datetime = self._moment("dtstart", dtstart or self.now())
+        self.dtstart: datetime = self._aware("dtstart", dtstart or self.now())
         self.interval = _whole("interval", interval, 1)
         self.wkst = wkst
         self.count = None if count is None else _whole("count", count, 0)
-        self.until = self._moment("until", until) if until else None
-        self.bysetpos = _kept(bysetpos)
-        self.bymonth = _kept(bymonth)
-        self.bymonthday = _kept(bymonthday)
-        self.byyearday = _kept(byyearday)
-        self.byeaster = _kept(byeaster)
-        self.byweekno = _kept(byweekno)
-        self.byweekday = _kept(byweekday)
-        self.byhour = _kept(byhour)
-        self.byminute = _kept(byminute)
-        self.bysecond = _kept(bysecond)
-        # Whole seconds, as dateutil and the wire format have it.
+        self.until = self._aware("until", until) if until else None
+        self.bysetpos = _jsonable(bysetpos)
+        self.bymonth = _jsonable(bymonth)
+        self.bymonthday = _jsonable(bymonthday)
+        self.byyearday = _jsonable(byyearday)
+        self.byeaster = _jsonable(byeaster)
+        self.byweekno = _jsonable(byweekno)
+        self.byweekday = _jsonable(byweekday)
+        self.byhour = _jsonable(byhour)
+        self.byminute = _jsonable(byminute)
+        self.bysecond = _jsonable(bysecond)
+        # Whole seconds, as in dateutil and in the wire format.
         start = self.dtstart.replace(microsecond=0)
         end = self.until.replace(microsecond=0).astimezone(UTC) if self.until else None
         self.recurrence = Recurrence(self._parts(), start, self.count, end)
 
-    def _moment(self, name: str, value: datetime) -> datetime:
+    def _aware(self, name: str, value: datetime) -> datetime:
         if not isinstance(value, datetime):
             raise ValueError(f"{name} must be a datetime, not {shown(value)}")
         try:
             if value.utcoffset() is None:
                 aware: datetime = maybe_make_aware(value, self.app.timezone)
             else:
-                # Of dateutil's zones and pytz's only the offset would be stored.
+                # Of a zone of dateutil or pytz, an entry would store only the offset.
                 aware = in_named_zone(value)
             in_range = aware.astimezone(UTC).year > 1 and aware.year > 1
         except OverflowError:
@@ -166,28 +166,31 @@ class rrule(OccurrenceSchedule):
 
     @cached_property
     def rrule(self) -> Any:
-        """The same rule as dateutil's object."""
-        return dateutil_rrule(**{name: getattr(self, name) for name in RRULE_FIELDS})
+        """The same rule as dateutil's object, for code that uses celery-redbeat's attribute."""
+        return dateutil_rrule(**{name: getattr(self, name) for name in FIELDS})
 
-    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """The occurrences strictly after *moment* (aware), as UTC, ascending, none twice."""
-        return self.recurrence.after(moment, dst)
+    def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the occurrences strictly after *after* (aware), in UTC, ascending, each once."""
+        return self.recurrence.after(after, dst)
 
     @property
     def earliest(self) -> datetime:
-        """When DTSTART is (UTC)."""
+        """DTSTART (UTC)."""
         return self.recurrence.begin
 
     def starting_as(self, other: Self) -> Self:
-        """Return this rule with the start of *other* if its own was the time of its making; then
-        two rules differ only where their author wrote something else. A start in another zone
-        makes another schedule.
+        """Return this rule with the start of *other*, if it has no start of its own.
+
+        Then a comparison of the two shows only differences that somebody wrote. Where the zones
+        differ, the schedules differ too: the rule stays as it is.
         """
-        zones = [iana_name(one.dtstart.tzinfo) or one.dtstart.utcoffset() for one in (self, other)]
+        zones = [
+            iana_name(rule.dtstart.tzinfo) or rule.dtstart.utcoffset() for rule in (self, other)
+        ]
         if not self.starts_when_made or zones[0] != zones[1]:
             return self
-        fields = {name: getattr(self, name) for name in RRULE_FIELDS} | {"dtstart": other.dtstart}
-        return self.__class__(**fields, nowfun=self.nowfun, app=self._app)
+        arguments = {name: getattr(self, name) for name in FIELDS} | {"dtstart": other.dtstart}
+        return self.__class__(**arguments, nowfun=self.nowfun, app=self._app)
 
     def _identity(self) -> tuple[object, ...]:
         rule = self.recurrence
@@ -198,9 +201,9 @@ class rrule(OccurrenceSchedule):
         return f"<rrule: {', '.join(f'{name}: {getattr(self, name)}' for name in RRULE_FIELDS)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without the app, as Celery's own schedules do: it is neither cheap nor always possible.
-        fields = {name: getattr(self, name) for name in (*RRULE_FIELDS, "nowfun")}
-        return _rebuilt, (self.__class__, fields, self.starts_when_made)
+        # Without the app, like Celery's own schedules: it is slow or impossible to pickle.
+        arguments = {name: getattr(self, name) for name in (*FIELDS, "nowfun")}
+        return _rebuilt, (self.__class__, arguments, self.starts_when_made)
 
 
 def _rebuilt(cls: type[rrule], arguments: dict[str, Any], starts_when_made: bool) -> rrule:
@@ -210,8 +213,9 @@ def _rebuilt(cls: type[rrule], arguments: dict[str, Any], starts_when_made: bool
 
 
 def adopted(schedule: object) -> rrule | None:
-    """Return *schedule* as an rrule of this project: itself, or a copy of celery-redbeat's own
-    class; None for other types.
+    """Return *schedule* as an :class:`rrule`; None where it is not a recurrence rule.
+
+    Converts a rule of celery-redbeat's own class.
     """
     if isinstance(schedule, rrule):
         return schedule
@@ -237,8 +241,8 @@ def _whole(name: str, value: object, low: int) -> int:
     raise ValueError(f"{name} must be a whole number from {low} to {_MAX_NUMBER}: {shown(value)}")
 
 
-def _kept(value: Any) -> Any:
-    """Return a BY part as it was given, or as a list where JSON has no such collection."""
+def _jsonable(value: Any) -> Any:
+    """Return a BY part unchanged, but as a list where JSON has no such collection."""
     if value is None or isinstance(value, int | str | list | tuple | weekday):
         return value
     if not isinstance(value, Iterable) or isinstance(value, bytes | dict):
@@ -269,7 +273,7 @@ def _numbers(name: str, value: Any) -> Numbers:
 
 
 def _weekdays(value: Any, freq: int) -> tuple[tuple[int, int], ...]:
-    found: set[tuple[int, int]] = set()
+    weekdays: set[tuple[int, int]] = set()
     for item in _items("byweekday", value):
         day = item.weekday if isinstance(item, weekday) else item
         n = (item.n or 0) if isinstance(item, weekday) else 0
@@ -278,9 +282,9 @@ def _weekdays(value: Any, freq: int) -> tuple[tuple[int, int], ...]:
                 f"byweekday holds {shown(item)}; a weekday is 0 (Monday) to 6 (Sunday), "
                 "with n from 1 to 53 or -1 to -53"
             )
-        # Below a month "the second Monday" says nothing; dateutil reads it as "Mondays".
-        found.add((day, n if freq <= MONTHLY else 0))
-    return tuple(sorted(found))
+        # Below a month "the second Monday" has no meaning; dateutil reads it as "Mondays".
+        weekdays.add((day, n if freq <= MONTHLY else 0))
+    return tuple(sorted(weekdays))
 
 
 def _wkst(value: Any) -> int:
@@ -297,7 +301,7 @@ def _is_weekday(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """Format *value* for a message: short, on one line, whatever it is."""
+    """Return *value* as a short text on one line, for a message."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an int of more digits than Python writes out

@@ -1,6 +1,6 @@
-"""Sets of recurrence rules: ``rrule_set``, RFC 5545's RRULE, RDATE, EXRULE and EXDATE together.
+"""The schedule type ``rrule_set``: RFC 5545's RRULE, RDATE, EXRULE and EXDATE together.
 
-Pure. Only this project has it: celery-redbeat cannot read an entry that uses one.
+Pure. celery-redbeat has no such type and cannot read an entry that uses it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ from .rrule import rrule
 _EVERY_PASS = DstPolicy(ambiguous="both")
 MAX_RULES = 10
 MAX_DATES = 500
-#: So many times in a row may be looked at that are taken away by an exclusion, before the search is
-#: given up; where there are more rules and exclusions, the fewer.
+#: The search gives up after this many excluded occurrences in a row. Several rules share the limit,
+#: and each visited occurrence counts once for every exclusion rule.
 MAX_EXCLUDED = 1000
-#: After so many it is worked out where they end, which costs as much as so many.
-_WALKED, _JUMP = 20, 50
+#: After this many excluded occurrences in a row the search tries to skip the rest of the run.
+_VISITS_BEFORE_SKIP = 20
+#: The cost of one skip for each exclusion rule, in visited occurrences.
+_SKIP_COST = 50
+#: Steps through the occurrences of an exclusion rule, after which a seek is cheaper.
+_STEPS_BEFORE_SEEK = 8
 
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """The end of a search that visited only excluded times.
+    """The end of a search that visited only excluded occurrences.
 
-    :ivar at: the last of them (UTC); a run may follow it.
-    :ivar times: how many were visited before it.
+    :ivar at: the last one visited (UTC); a run may follow later.
+    :ivar times: the number visited before it.
     """
 
     at: datetime
@@ -46,13 +50,14 @@ class GivenUp:
 class rrule_set(OccurrenceSchedule):
     """Several recurrence rules and dates as one schedule.
 
-    It runs at the times of any of *rules* and at *rdates*, but at none of *exdates* and at no
-    time of any of *exrules*. A set of one rule and nothing else equals that rule.
+    It runs at the occurrences of any of *rules* and at *rdates*, except at *exdates* and at the
+    occurrences of any of *exrules*. A set of one rule and nothing else equals that rule.
 
-    :param rules: ``rrule`` schedules, with exrules all of the same DTSTART.
+    :param rules: ``rrule`` schedules; rules and exrules have the same DTSTART.
     :param rdates: aware datetimes.
-    :param exdates: aware datetimes; in a named zone it is the local time that is left out.
-    :raises ValueError: it holds nothing, too much, or rules that start at different times.
+    :param exdates: aware datetimes; in a named zone, the local time is excluded.
+    :raises ValueError: the set has no rule and no rdate, has too many parts, or has rules with
+        different DTSTARTs.
     """
 
     def __init__(
@@ -75,17 +80,17 @@ class rrule_set(OccurrenceSchedule):
         every = (*self.rules, *self.exrules)
         starts = {(rule.earliest, zone_identity(rule.recurrence.dtstart)) for rule in every}
         if len(starts) > 1:
-            raise ValueError("the rules of a set must have one dtstart, as RFC 5545 has it")
+            raise ValueError("the rules of a set must have one dtstart, as RFC 5545 requires")
 
     @property
     def dtstart(self) -> datetime:
-        """The start of the rules; without rules the first date."""
+        """The DTSTART of the rules; without rules, the first rdate."""
         every = (*self.rules, *self.exrules)
         return every[0].recurrence.dtstart if every else self.rdates[0]
 
     @cached_property
     def earliest(self) -> datetime:
-        """The time before which it never runs (UTC)."""
+        """The instant (UTC) before which the set never runs."""
         starts = [rule.earliest for rule in self.rules[:1]]
         return min([*starts, *(date.astimezone(UTC) for date in self.rdates[:1])])
 
@@ -93,111 +98,124 @@ class rrule_set(OccurrenceSchedule):
     def _extra(self) -> tuple[datetime, ...]:
         return tuple(sorted({date.astimezone(UTC) for date in self.rdates}))
 
-    def _left_out(self, dst: DstPolicy) -> frozenset[datetime]:
-        found: set[datetime] = set()
+    def _excluded_instants(self) -> frozenset[datetime]:
+        """Return the instants (UTC) of the exdates: both passes of a repeated local time."""
+        instants: set[datetime] = set()
         for date in self.exdates:
-            found.add(date.astimezone(UTC))
+            instants.add(date.astimezone(UTC))
             if not date.fold and date.tzinfo is not None:
-                found.update(instants_of(date.replace(tzinfo=None), date.tzinfo, _EVERY_PASS))
-        return frozenset(found)
+                instants.update(instants_of(date.replace(tzinfo=None), date.tzinfo, _EVERY_PASS))
+        return frozenset(instants)
 
-    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """The runs strictly after *moment* (aware), as UTC, ascending, none twice.
+    def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the runs strictly after *after* (aware), in UTC, ascending, without duplicates.
 
-        Ends after :data:`MAX_EXCLUDED` times in a row that are all excluded.
+        Ends after :data:`MAX_EXCLUDED` excluded occurrences in a row.
         """
-        for run in self.search(moment, dst):
+        for run in self.search(after, dst):
             if isinstance(run, GivenUp):
                 return
             yield run
 
     def search(
-        self, moment: datetime, dst: DstPolicy = DEFAULT_DST, limit: int = MAX_EXCLUDED
+        self, after: datetime, dst: DstPolicy = DEFAULT_DST, limit: int = MAX_EXCLUDED
     ) -> Iterator[datetime | GivenUp]:
-        """Like :meth:`runs_after`, but yields :class:`GivenUp` when *limit* excluded times were
-        visited in a row.
-        """
-        never = self._left_out(dst)
-        # A rule that is excluded as a whole would be walked for nothing.
+        """Like :meth:`runs_after`, but yields :class:`GivenUp` at the end when the search visited
+        *limit* excluded occurrences in a row."""
+        excluded_instants = self._excluded_instants()
+        # A rule that is also an exrule has no run at all.
         rules = [rule for rule in self.rules if rule not in self.exrules]
         share = limit // max(len(rules), 1)
-        streams = [self._left_of(rule, moment, dst, never, share) for rule in rules]
-        taken = [_Taken(rule, dst) for rule in self.exrules]
+        streams = [
+            self._included_runs(rule, after, dst, excluded_instants, share) for rule in rules
+        ]
+        exrules = [_ExcludedTimes(rule, dst) for rule in self.exrules]
         dates = (
             (date, 0)
             for date in self._extra
-            if date > moment and date not in never and not any(one.has(date) for one in taken)
+            if date > after
+            and date not in excluded_instants
+            and not any(exrule.has(date) for exrule in exrules)
         )
-        last, found = moment.astimezone(UTC), False
+        last = after.astimezone(UTC)
+        ran = False
         for run, excluded in heapq.merge(*streams, dates):
             if excluded:
-                # Unless other rules have runs all the while.
-                if not found:
+                # One rule reached its limit. The search goes on only if another rule ran since.
+                if not ran:
                     yield GivenUp(run, excluded)
                     return
-                found = False
+                ran = False
             elif run > last:
-                last, found = run, True
+                last = run
+                ran = True
                 yield run
 
-    def _left_of(
+    def _included_runs(
         self,
         rule: rrule,
-        moment: datetime,
+        after: datetime,
         dst: DstPolicy,
-        never: frozenset[datetime],
+        excluded_instants: frozenset[datetime],
         limit: int,
     ) -> Iterator[tuple[datetime, int]]:
-        """Yield the occurrences of a rule that are not excluded, each with 0. After as much work as
-        *limit* occurrences excluded by one rule take, yield the last excluded one with the
-        number before it.
+        """Yield the runs of *rule* that no part of the set excludes, each with 0.
+
+        Each time the cost of a row of excluded occurrences reaches *limit*, yield the current one
+        with the number of excluded occurrences before it. Each visited occurrence costs one for
+        every exclusion rule.
         """
-        taken = [_Taken(one, dst) for one in self.exrules]
-        exclusions = Exclusions(rule.recurrence, [one.recurrence for one in self.exrules])
-        start: datetime | None = moment
-        excluded = spent = 0
-        jumping = False
+        exrules = [_ExcludedTimes(exrule, dst) for exrule in self.exrules]
+        exclusions = Exclusions(rule.recurrence, [exrule.recurrence for exrule in self.exrules])
+        start: datetime | None = after
+        excluded = 0
+        cost = 0
+        skipping = False
         while start is not None:
-            runs, start = _safely(rule.runs_after(start, dst)), None
+            runs = _until_calendar_end(rule.runs_after(start, dst))
+            start = None
             for run in runs:
-                if run not in never and not any(one.has(run) for one in taken):
-                    excluded = spent = 0
-                    jumping = False
+                if run not in excluded_instants and not any(exrule.has(run) for exrule in exrules):
+                    excluded = 0
+                    cost = 0
+                    skipping = False
                     yield run, 0
                     continue
-                if spent >= limit:
+                if cost >= limit:
                     yield run, excluded
-                    excluded = spent = 0
+                    excluded = 0
+                    cost = 0
                 excluded += 1
-                spent += len(taken) or 1
-                if excluded % _WALKED == 0 or jumping:
+                cost += len(exrules) or 1
+                if excluded % _VISITS_BEFORE_SKIP == 0 or skipping:
                     end = exclusions.end(run)
                     if end is None:
                         return
-                    jumping = end > run
-                    if jumping:
+                    skipping = end > run
+                    if skipping:
                         start = end - TICK
-                        spent += _JUMP * len(taken)
+                        cost += _SKIP_COST * len(exrules)
                         break
 
-    def takes_away(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
-        """Whether *moment* (aware) is excluded."""
-        at = moment.astimezone(UTC)
-        if self.exdates and at in self._left_out(dst):
+    def takes_away(self, instant: datetime, dst: DstPolicy = DEFAULT_DST) -> bool:
+        """Whether the set excludes *instant* (aware)."""
+        at = instant.astimezone(UTC)
+        if self.exdates and at in self._excluded_instants():
             return True
-        return any(_Taken(rule, dst).has(at) for rule in self.exrules)
+        return any(_ExcludedTimes(rule, dst).has(at) for rule in self.exrules)
 
     def _kind(self) -> type:
-        return rrule if self._alone is not None else rrule_set
+        return rrule if self._single_rule is not None else rrule_set
 
     @property
-    def _alone(self) -> rrule | None:
-        alone = len(self.rules) == 1 and not (self.rdates or self.exrules or self.exdates)
-        return self.rules[0] if alone else None
+    def _single_rule(self) -> rrule | None:
+        """The rule of a set that has one rule and nothing else; None for any other set."""
+        single = len(self.rules) == 1 and not (self.rdates or self.exrules or self.exdates)
+        return self.rules[0] if single else None
 
     def _identity(self) -> tuple[object, ...]:
-        if self._alone is not None:
-            return self._alone._identity()
+        if self._single_rule is not None:
+            return self._single_rule._identity()
         return (
             frozenset(self.rules),
             frozenset(self.exrules),
@@ -214,25 +232,25 @@ class rrule_set(OccurrenceSchedule):
         return rebuilt_set, (self.__class__, parts, self.nowfun)
 
 
-class _Taken:
-    """The occurrences of an excluding rule, asked about in ascending order: visited one by one
-    while they are close, and sought where they are not.
+class _ExcludedTimes:
+    """Answers for ascending instants whether an exclusion rule occurs at them.
+
+    It steps from one occurrence to the next while they are close, and seeks when they are not.
     """
 
-    _STEPS = 8
-
     def __init__(self, rule: rrule, dst: DstPolicy) -> None:
-        self._rule, self._dst = rule, dst
+        self._rule = rule
+        self._dst = dst
         self._runs: Iterator[datetime] = iter(())
         self._at: datetime | None = datetime.min.replace(tzinfo=UTC)
         self._fresh = True
 
     def has(self, run: datetime) -> bool:
-        """Whether *run* is an occurrence of the rule."""
+        """Whether the rule occurs at *run*; calls must be in ascending order."""
         steps = 0
         while self._at is not None and self._at < run:
-            if steps == self._STEPS or self._fresh:
-                self._runs = _safely(self._rule.runs_after(run - TICK, self._dst))
+            if steps == _STEPS_BEFORE_SEEK or self._fresh:
+                self._runs = _until_calendar_end(self._rule.runs_after(run - TICK, self._dst))
                 self._fresh = False
             self._at = next(self._runs, None)
             steps += 1
@@ -240,12 +258,12 @@ class _Taken:
 
 
 def rebuilt_set(cls: type[rrule_set], parts: tuple[Any, ...], nowfun: Any) -> rrule_set:
-    """For pickle."""
+    """Rebuild a pickled set."""
     return cls(*parts, nowfun=nowfun)
 
 
-def _safely(runs: Iterator[datetime]) -> Iterator[datetime]:
-    """Yield *runs* up to the end of the calendar."""
+def _until_calendar_end(runs: Iterator[datetime]) -> Iterator[datetime]:
+    """Yield *runs*; end without an error where the calendar ends."""
     try:
         yield from runs
     except OverflowError:

@@ -1,9 +1,9 @@
-"""The schedule of the sun: ``solar``, Celery's type, with repeatable times.
+"""The schedule type ``solar``: Celery's type, with the same time for an event at each computation.
 
-Pure. ``ephem`` computes the times; ``redbeat-tui[solar]`` installs it. Celery asks it for "the next
-event after a time", and the answer depends on that time by fractions of a second, so the run that
-was just made may be returned once more. Here each event is computed from a fixed grid of half days,
-so it always has the same time, to the second.
+Pure. ``ephem`` does the arithmetic; ``redbeat-tui[solar]`` installs it. Celery asks ephem for the
+next event after an instant. That answer varies with the instant by fractions of a second, so the
+run that was just made may come once more. This module computes each event from a fixed grid of
+half days, so an event always has the same time, to the second.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 
 from .base import OccurrenceSchedule
 
-#: Each event: how far below the horizon the sun is then, what it does, and whether its centre
-#: counts and not its upper limb. As Celery has them.
+#: For each event, as in Celery: the altitude of the sun in degrees, ephem's method, and whether the
+#: centre of the sun is at that altitude, not its upper limb.
 EVENTS = {
     "dawn_astronomical": ("-18", "next_rising", True),
     "dawn_nautical": ("-12", "next_rising", True),
@@ -39,21 +39,23 @@ NOT_INSTALLED = (
     "a schedule of the sun needs the package ephem, which is not installed: "
     "pip install 'redbeat-tui[solar]'"
 )
-#: An event that does not come within so many half days (400 days) never comes.
+#: An event that does not occur within this number of half days (400 days) never occurs.
 _LONGEST = 800
 _HALF_DAY = timedelta(hours=12)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SolarUnavailableError(ValueError):
-    """The package that computes the sun's position is not installed."""
+    """The package ephem is not installed, or is too old."""
 
 
 def check_solar(event: str, lat: float, lon: float) -> None:
-    """Check that such a schedule can exist: not at a pole, where ephem may search without end.
+    """Check the arguments of a solar schedule.
 
-    :raises SolarUnavailableError: ephem is not installed.
-    :raises ValueError: no such event or place, with what would be right.
+    Places at the poles are invalid: ephem may search for ever there.
+
+    :raises SolarUnavailableError: ephem is not installed, or is too old.
+    :raises ValueError: the event or the place is invalid; the message says what is valid.
     """
     if not isinstance(event, str) or event not in EVENTS:
         raise ValueError(f"event {event!r} is none of {', '.join(EVENTS)}")
@@ -80,13 +82,13 @@ def _ephem() -> Any:
 
 
 class solar(OccurrenceSchedule, celery_solar):
-    """An event of the sun at a place, as Celery's ``solar``.
+    """An event of the sun at a place, like Celery's ``solar``.
 
     :param event: one of :data:`EVENTS`.
     :param lat: degrees, north is positive.
     :param lon: degrees, east is positive.
-    :raises SolarUnavailableError: ephem is not installed.
-    :raises ValueError: no such event or place.
+    :raises SolarUnavailableError: ephem is not installed, or is too old.
+    :raises ValueError: the event or the place is invalid.
     """
 
     def __init__(
@@ -101,9 +103,9 @@ class solar(OccurrenceSchedule, celery_solar):
         check_solar(event, lat, lon)
         celery_solar.__init__(self, event, lat, lon, nowfun=nowfun, app=app)
 
-    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """The events strictly after *moment* (aware), as UTC, ascending."""
-        return solar_after(self, moment)
+    def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the events strictly after *after* (aware), in UTC, ascending."""
+        return solar_after(self, after)
 
     def _identity(self) -> tuple[object, ...]:
         return self.event, self.lat, self.lon
@@ -120,48 +122,50 @@ class solar(OccurrenceSchedule, celery_solar):
 
 
 def rebuilt_solar(cls: type[solar], event: str, lat: float, lon: float, nowfun: Any) -> solar:
-    """For pickle."""
+    """Rebuild a pickled schedule."""
     return cls(event, lat, lon, nowfun=nowfun)
 
 
-def solar_after(schedule: celery_solar, moment: datetime) -> Iterator[datetime]:
-    """The events of *schedule* strictly after *moment* (aware), as UTC, ascending."""
+def solar_after(schedule: celery_solar, after: datetime) -> Iterator[datetime]:
+    """Yield the events of *schedule* strictly after *after* (aware), in UTC, ascending."""
     check_solar(schedule.event, schedule.lat, schedule.lon)
     place = (schedule.event, float(schedule.lat), float(schedule.lon))
-    # Early enough that an event is found from the first point of the grid before it.
-    point = (moment - _EPOCH) // _HALF_DAY - 4
-    last, empty = datetime.min.replace(tzinfo=UTC), 0
+    # Start early enough to compute each event from the first point of the grid that gives it.
+    point = (after - _EPOCH) // _HALF_DAY - 4
+    last = datetime.min.replace(tzinfo=UTC)
+    empty = 0
     while empty <= _LONGEST:
         event = _event(*place, point)
         point += 1
         empty += 1
-        # The next event is most of a day away; what is closer is the same, from the next point.
+        # Two events are most of a day apart: a closer one is the same event from the next point.
         if event is None or event - last < timedelta(hours=1):
             continue
         last = event
-        if event > moment:
+        if event > after:
             empty = 0
             yield event
 
 
 @lru_cache(maxsize=65536)
 def _event(event: str, lat: float, lon: float, point: int) -> datetime | None:
-    """Return the event within a day of the grid's *point*, to the second; None when there is no
-    such event.
-    """
+    """Return the event within a day after the grid's *point*, to the second; None: no event."""
     ephem = _ephem()
     horizon, method, center = EVENTS[event]
     observer = ephem.Observer()
-    observer.lat, observer.lon = str(lat), str(lon)
-    observer.elevation, observer.pressure, observer.horizon = 0, 0, horizon
+    observer.lat = str(lat)
+    observer.lon = str(lon)
+    observer.elevation = 0
+    observer.pressure = 0
+    observer.horizon = horizon
     start = _EPOCH + point * _HALF_DAY
     try:
-        moment_text = getattr(observer, method)(
+        ephem_date = getattr(observer, method)(
             ephem.Sun(), start=ephem.Date(start.replace(tzinfo=None)), **_options(center)
         )
     except ephem.CircumpolarError:
         return None
-    at: datetime = moment_text.datetime().replace(tzinfo=UTC) + timedelta(milliseconds=500)
+    at: datetime = ephem_date.datetime().replace(tzinfo=UTC) + timedelta(milliseconds=500)
     at = at.replace(microsecond=0)
     return at if at < start + 2 * _HALF_DAY else None
 

@@ -1,6 +1,7 @@
-"""A crontab with a time zone of its own: ``zoned_crontab``. Celery's is in the app's zone.
+"""The schedule type ``zoned_crontab``: a crontab with its own time zone.
 
-Pure. Only this project has it: celery-redbeat cannot read an entry that uses one.
+Pure. Celery's crontab runs in the app's zone. celery-redbeat has no such type and cannot read an
+entry that uses it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_yea
 
 
 class zoned_crontab(OccurrenceSchedule, crontab):
-    """A crontab in a zone of its own, whatever the app's zone is.
+    """A crontab in its own time zone, independent of the app's zone.
 
     :param tz: the zone or its IANA name.
-    :raises ValueError: there is no such zone, or Celery does not take a field.
+    :raises ValueError: the zone does not exist or has no name, or Celery rejects a field.
     """
 
     def __init__(
@@ -56,12 +57,12 @@ class zoned_crontab(OccurrenceSchedule, crontab):
 
     @property
     def tz(self) -> tzinfo:
-        """Its zone; Celery's is the app's."""
+        """The zone of this crontab, instead of the app's zone."""
         return find_zone(self.zone)
 
-    def runs_after(self, moment: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
-        """The runs strictly after *moment* (aware), as UTC, ascending, none twice."""
-        return crontab_after(self, moment, dst)
+    def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
+        """Yield the runs strictly after *after* (aware), in UTC, ascending, each once."""
+        return crontab_after(self, after, dst)
 
     def _identity(self) -> tuple[object, ...]:
         return (self.zone, *(frozenset(getattr(self, name)) for name in CRONTAB_FIELDS))
@@ -80,5 +81,5 @@ class zoned_crontab(OccurrenceSchedule, crontab):
 
 
 def in_zone(cls: type[zoned_crontab], fields: list[Any], tz: str, nowfun: Any) -> zoned_crontab:
-    """For pickle."""
+    """Rebuild a pickled schedule."""
     return cls(*fields, tz=tz, nowfun=nowfun)

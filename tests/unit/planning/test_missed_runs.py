@@ -101,7 +101,7 @@ def test_of_too_many_runs_to_make_up_for_the_newest_are_made() -> None:
         NOW - DAY,
         NOW - 100 * MINUTE,
         1341,
-        "more than the 100 runs that are made up for",
+        "catch-up makes only the newest 100 missed runs",
     )
 
 

@@ -129,7 +129,7 @@ class Own(BaseSchedule):
 
 @pytest.mark.parametrize("make", [lambda: schedule(60, relative=True), Own])
 def test_what_depends_on_the_run_before_cannot_be_told(make: Callable[[], BaseSchedule]) -> None:
-    with pytest.raises(ValueError, match="depend on the run before"):
+    with pytest.raises(ValueError, match="depends on the run before"):
         previous_occurrence(make(), NOW)
 
 

@@ -152,7 +152,7 @@ def decode_record(
         if isinstance(common["schedule"], rrule):
             moment = datetime.now(UTC) if now is None else now
             common["warnings"] = warnings_of(
-                common["schedule"], app.timezone, moment, meant=record.zone
+                common["schedule"], app.timezone, moment, zone=record.zone
             )
     try:
         meta = decode_meta(record.meta)

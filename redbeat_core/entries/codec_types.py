@@ -75,12 +75,12 @@ def to_wire(obj: object) -> dict[str, Any] | None:
     return None if rule is None else _rule_to_wire(rule)
 
 
-def _original_field(schedule: crontab, name: str) -> Any:
+def _original_field(source: crontab, name: str) -> Any:
     """Return a field as its author gave it, but a set as a list.
 
     JSON has no sets, and celery-redbeat cannot store one.
     """
-    value = getattr(schedule, f"_orig_{name}")
+    value = getattr(source, f"_orig_{name}")
     return value if isinstance(value, str | int | list) else sorted(value)
 
 
@@ -139,11 +139,8 @@ def _rule_to_wire(rule: rrule) -> dict[str, Any]:
 
 
 def _read_datetime(fields: dict[str, Any]) -> datetime:
-    allowed = (
-        *("year", "month", "day", "hour", "minute", "second", "microsecond"),
-        *("fold", "timezone"),
-    )
-    _check_fields(fields, allowed, required=("year", "month", "day"))
+    names = ("year", "month", "day", "hour", "minute", "second", "microsecond", "fold", "timezone")
+    _check_fields(fields, names, required=("year", "month", "day"))
     zone = fields.pop("timezone", "UTC")
     numbers = {name: _int(name, value) for name, value in fields.items()}
     if isinstance(zone, str):
@@ -203,9 +200,8 @@ def _read_crontab(fields: dict[str, Any]) -> crontab:
         cached = _cached_crontab(key)
     except TypeError:  # a list is not hashable
         return _new_crontab(fields)
-    # Each caller gets a new object, because Celery sets the app on it. All objects of the same
-    # text share the sets of minutes, hours and so on: these sets take seven kilobytes, and most
-    # of the time of making a crontab.
+    # Each caller gets its own object. All objects of the same text share the sets of minutes,
+    # hours and so on: these sets take seven kilobytes, and most of the time of making a crontab.
     copy = crontab.__new__(crontab)
     copy.__dict__.update(cached.__dict__)
     return copy

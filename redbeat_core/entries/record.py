@@ -53,7 +53,7 @@ class EntryRecord:
         ``skipped``).
     :ivar zone: says that a rule which starts in UTC was given in UTC, see
         :func:`.old_rules.meant_in_utc`.
-    :ivar progress: JSON of this project: the occurrences that a rule with COUNT has used.
+    :ivar progress: JSON of this project: how far the occurrences of a rule with COUNT were counted.
     :ivar fault: the reason why Redis did not return the hash (wrong type, missing), else None.
     """
 

@@ -1,1 +1,1 @@
-"""What Redis holds of one entry: definition, meta, policy, state. Pure."""
+"""The data of entries in Redis: definition, meta, policy, state and requests. Pure."""

@@ -65,10 +65,10 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+/-]+|[A-Za-z]{2}[A-Za-
 _MAX_ZONE_LENGTH = 100
 _ITEM = re.compile(r"(\*|[A-Za-z0-9]+)(?:-([A-Za-z0-9]+))?(?:/([0-9]+))?")
 _EXTENSIONS = {
-    "?": "'?' is not known to Celery: write '*'",
-    "#": "'#' is not known to Celery: write FREQ=MONTHLY;BYDAY=2TU for the second Tuesday",
-    "L": "'L' is not known to Celery: write FREQ=MONTHLY;BYMONTHDAY=-1 for the last day",
-    "W": "'W' is not known to Celery: write FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+    "?": "Celery does not support '?': write '*'",
+    "#": "Celery does not support '#': write FREQ=MONTHLY;BYDAY=2TU for the second Tuesday",
+    "L": "Celery does not support 'L': write FREQ=MONTHLY;BYMONTHDAY=-1 for the last day",
+    "W": "Celery does not support 'W': write FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
 }
 
 #: The most values in a field: five times what the longest field needs, and fast to parse.

@@ -179,12 +179,12 @@ def _check_that_it_runs(candidate: BaseSchedule, now: datetime, text: str) -> No
     elif isinstance(candidate, once):
         if candidate.earliest <= now:
             raise ScheduleError(
-                f"{format_moment(candidate.at)} is in the past: write a time that is to come",
+                f"{format_moment(candidate.at)} is in the past: write a time in the future",
                 len("at "),
             )
     elif isinstance(candidate, solar):
         if next_occurrence(candidate, now) is None:
-            raise ScheduleError(f"{candidate.event} never comes at this place")
+            raise ScheduleError(f"{candidate.event} never occurs at this place")
     # A copy, because a crontab caches its zone at the first use, and it has no app yet.
     elif isinstance(candidate, crontab) and next_occurrence(copy.copy(candidate), now) is None:
         raise ScheduleError(NEVER_OCCURS)
@@ -194,7 +194,7 @@ def _check_set(rules: rrule_set, now: datetime) -> None:
     run = next(rules.search(now), None)
     if isinstance(run, GivenUp):
         raise ScheduleError(
-            f"EXDATE and EXRULE take away the next {run.times} times of the rules, up to "
+            f"EXDATE and EXRULE exclude the next {run.times} times of the rules, up to "
             f"{run.at:%Y-%m-%d %H:%M:%S} UTC: name the times that are left instead"
         )
     if run is None:

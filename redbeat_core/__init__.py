@@ -1,7 +1,7 @@
 """A Celery beat scheduler whose schedule lives in Redis; a drop-in successor of celery-redbeat.
 
-The public names. They are imported when first used, so that the pure parts of the package load
-neither Redis nor Celery's scheduler.
+This module has the public names. It imports each at its first use, so that the pure parts of the
+package load neither Redis nor Celery's scheduler.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Policy", "RedBeatScheduler", "RedBeatSchedulerEntry", "rrule"]
 
-_HOME = {
+_MODULES = {
     "Policy": "entries.policy",
     "RedBeatScheduler": "schedulers",
     "RedBeatSchedulerEntry": "entry",
@@ -52,6 +52,6 @@ for _name in _PICKLED_FROM:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

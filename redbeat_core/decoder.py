@@ -1,4 +1,4 @@
-"""The JSON encoder and decoder of entries, under the module name that celery-redbeat has."""
+"""Exports the JSON encoder and decoder of entries under celery-redbeat's module name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The app, settings and connections that the parts of one beat share; the scheduler builds them
-once.
-"""
+"""The objects that all parts of one beat share; the scheduler builds them once."""
 
 from __future__ import annotations
 
@@ -24,11 +22,12 @@ from .lazy_args import LazyArguments
 class BeatContext:
     """One beat's app, settings and connections.
 
-    :ivar scheduler: Celery's side of the scheduler: its publishing path, and its ``Entry``.
+    :ivar lazy: the functions in the arguments of entries.
+    :ivar scheduler: the Celery scheduler, for its publishing methods and its ``Entry``.
     :ivar lock_key: the key of the lease; None: no lease.
-    :ivar lock_timeout: length of the lease, seconds.
-    :ivar is_ending: whether this beat was asked to end: it finishes what it has begun, and begins
-        nothing more.
+    :ivar lock_timeout: the length of the lease, in seconds.
+    :ivar is_ending: whether this beat must end: it finishes the work in progress, and starts no
+        more.
     """
 
     app: Celery
@@ -45,6 +44,6 @@ class BeatContext:
 
     @property
     def entry_class(self) -> type[RedBeatSchedulerEntry]:
-        """The scheduler's class of entries, which may be one of the app's own."""
+        """The scheduler's class of entries, which may be a class of the app."""
         entry_class: type[RedBeatSchedulerEntry] = self.scheduler.Entry
         return entry_class

@@ -1,13 +1,13 @@
-"""Isolates unexpected errors: none of them ends beat.
+"""Handles unexpected errors, so that none of them ends the beat.
 
-An error within a batch becomes a failed run of the entry (or the run-now request) that raises it:
-the batch is dispatched again one by one, which shows which entry raises it. An error that no entry
-causes is logged once with its traceback, and the loop continues.
+After an error within a batch, its entries and run-now requests are dispatched one by one. That
+shows which of them raises the error, and its run is reported as failed. An error without such an
+entry or request is logged once with its traceback, and the loop continues.
 
-Dispatching a batch again loses and doubles nothing beyond what the delivery mode allows. In the
-exactly-once mode no message is out before its commit, and a commit whose reply was lost has changed
-the scores that the next commit compares. In the at-least-once mode
-:class:`~redbeat_core.dispatch.uncommitted.UncommittedMessages` holds the messages that are out.
+Dispatching a batch again loses or doubles no run beyond what the delivery mode allows. In the
+exactly-once mode no message is published before its commit, and a commit whose reply is unknown
+changed the scores that the next commit compares. In the at-least-once mode
+:class:`~redbeat_core.dispatch.uncommitted.UncommittedMessages` records the published messages.
 """
 
 from __future__ import annotations
@@ -36,27 +36,29 @@ logger = get_logger("celery.beat")
 
 _T = TypeVar("_T")
 
-#: How many claims are made again one by one: the batches in a row are two of them at most, the one
-#: that is being made and the one whose commit is under way.
+#: The most claims that are dispatched one by one after an error. At most two batches are in work
+#: at once: the batch in preparation and the batch whose commit is outstanding.
 _CLAIMS = 3
-#: An error of the code of a script; not one that a command in it met, which begins with a code, or
-#: has it within on old servers.
-_OF_A_SCRIPT = re.compile(r"(?!.*\b([A-Z]{5,} |OOM |BUSY |maxmemory)).*user_script", re.DOTALL)
-#: What differs each time in a text that says the same.
+#: Matches an error in the code of a Lua script, but not an error of a command that the script
+#: called: that error starts with an error code, or contains it on old servers.
+_SCRIPT_ERROR = re.compile(r"(?!.*\b([A-Z]{5,} |OOM |BUSY |maxmemory)).*user_script", re.DOTALL)
+#: The numbers and addresses in an error text, which differ each time for the same error.
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
 
 
 def is_unexpected(exc: Exception) -> bool:
-    """Whether the content of an entry may have caused *exc*: the state of Redis did not, unless the
-    code of the commit script raised it.
+    """Whether the content of an entry may have caused *exc*.
+
+    Errors of Redis and of the connection are expected, except for an error in the code of the
+    commit script.
     """
     if type(exc) is exceptions.ResponseError:
-        return _OF_A_SCRIPT.match(str(exc)) is not None
+        return _SCRIPT_ERROR.match(str(exc)) is not None
     return not isinstance(exc, TROUBLE)
 
 
 class Isolation:
-    """Dispatches the entries of a batch one by one, for one scheduler."""
+    """Dispatches the entries and requests of a batch one by one, for one scheduler."""
 
     def __init__(self, context: BeatContext, batch: Batch) -> None:
         self._context = context
@@ -66,12 +68,15 @@ class Isolation:
     def one_by_one(self, cause: Exception) -> BatchResult:
         """Dispatch each due entry and request by itself, after *cause* ended a batch.
 
-        :raises Exception: *cause*, where none of them raises; or an error that none of them causes.
+        :raises Exception: *cause*, if none of them raises an error; or an error that the batch
+            raises without an entry or request.
         """
-        context, batch = self._context, self._batch
+        context = self._context
+        batch = self._batch
         blamed = False
         for _ in range(_CLAIMS):
-            started, now = time.monotonic(), context.clock.now()
+            started = time.monotonic()
+            now = context.clock.now()
             claim, undecoded = self._claim(now)
             if not claim.held:
                 return BatchResult(held=False, holder=claim.holder)
@@ -79,106 +84,116 @@ class Isolation:
             for due, exc in undecoded:
                 self._failures.not_made(due, exc)
                 blamed = True
-            # What this raises is nobody's.
+            # No entry or request is to blame for an error here: the claim has none.
             batch.work_of(replace(claim, due=(), requests=()), now)
-            counting: set[str] = set()
-            both: list[ClaimedEntry | ClaimedTrigger] = [*claim.requests, *claim.due]
-            for one in both:
+            counted_names: set[str] = set()
+            items: list[ClaimedEntry | ClaimedTrigger] = [*claim.requests, *claim.due]
+            for item in items:
                 if context.is_ending():
                     return BatchResult(held=True)
-                if isinstance(one, ClaimedEntry) and one.name in counting:
-                    # It was claimed before a request's run counted as its last one: next time.
+                if isinstance(item, ClaimedEntry) and item.name in counted_names:
+                    # After its claim, a request's run counted as its last run, so the claim is
+                    # outdated: the next claim includes the entry.
                     continue
-                work = self._own(one, partial(self._sorted, claim, one, now))
-                # What this raises is nobody's.
+                work = self._attempt(item, partial(self._work_of_one, claim, item, now))
+                # No entry or request is to blame for an error of `prepare`.
                 if work is not None and batch.prepare(work, now):
                     return BatchResult(held=True, next_at=batch.backoff.broker_until)
-                held = None if work is None else self._own(one, partial(batch.dispatch, work))
+                held = None if work is None else self._attempt(item, partial(batch.dispatch, work))
                 if held is None or work is None:
                     blamed = True
                 elif not held:
                     return BatchResult(held=False)
                 else:
-                    counting.update(run.name for run in work.runs if run.step.meta)
+                    counted_names.update(run.name for run in work.runs if run.step.meta)
             if blamed or not claim.more:
                 break
         if not blamed:
             raise cause
         return BatchResult(held=True, more=True)
 
-    def _sorted(self, claim: Claim, one: ClaimedEntry | ClaimedTrigger, now: float) -> BatchWork:
-        if isinstance(one, ClaimedEntry):
-            return self._batch.work_of(replace(claim, due=(one,), requests=()), now)
-        return self._batch.work_of(replace(claim, due=(), requests=(one,)), now)
+    def _work_of_one(
+        self, claim: Claim, item: ClaimedEntry | ClaimedTrigger, now: float
+    ) -> BatchWork:
+        if isinstance(item, ClaimedEntry):
+            return self._batch.work_of(replace(claim, due=(item,), requests=()), now)
+        return self._batch.work_of(replace(claim, due=(), requests=(item,)), now)
 
-    def _own(self, one: ClaimedEntry | ClaimedTrigger, work: Callable[[], _T]) -> _T | None:
-        """Return the result of *work*; None where it raises, and then *one* is reported."""
+    def _attempt(self, item: ClaimedEntry | ClaimedTrigger, call: Callable[[], _T]) -> _T | None:
+        """Return the result of *call*; on an unexpected error, report *item* and return None."""
         try:
-            return work()
+            return call()
         except Exception as exc:
             if not is_unexpected(exc):
                 raise
-            self._failures.not_made(one, exc)
+            self._failures.not_made(item, exc)
             return None
 
     def _claim(self, now: float) -> tuple[Claim, list[tuple[ClaimedEntry, Exception]]]:
-        """Return what is due; and what cannot even be decoded, with the error."""
-        batch, most = self._batch, self._context.config.batch_size
+        """Claim the due entries and requests.
+
+        :returns: the claim, and the due entries whose decoding fails, each with its error.
+        """
+        batch = self._batch
+        batch_size = self._context.config.batch_size
         try:
-            return batch.claim(now, most), []
+            return batch.claim(now, batch_size), []
         except Exception as exc:
             if not is_unexpected(exc):
                 raise
         names = self._context.store.due_names(now)
-        # Behind them all there is nothing to decode: what this raises is nobody's.
-        claim = batch.claim(now, 1, passing=len(names) + most)
+        # This claim passes all entries, so it decodes none: no entry is to blame for its error.
+        claim = batch.claim(now, 1, passing=len(names) + batch_size)
         due: list[ClaimedEntry] = []
         undecoded: list[tuple[ClaimedEntry, Exception]] = []
         waiting = {*batch.loader.invalid, *batch.backoff.held_back()}
-        for place, (name, score) in enumerate(names):
-            if name in waiting or len(due) + len(undecoded) >= most:
+        for index, (name, score) in enumerate(names):
+            if name in waiting or len(due) + len(undecoded) >= batch_size:
                 continue
             try:
-                single = batch.claim(now, 1, passing=place)
+                single = batch.claim(now, 1, passing=index)
             except Exception as exc:
                 if not is_unexpected(exc):
                     raise
                 undecoded.append((ClaimedEntry(name, [score_text(score)]), exc))
                 continue
-            due += [one for one in single.due if one.name == name]
+            due += [entry for entry in single.due if entry.name == name]
         return replace(claim, due=tuple(due), requests=(), more=True), undecoded
 
 
 class UnexpectedErrors:
-    """Logs the errors that no entry causes: each once, with its traceback, and again when the error
-    changes; repetitions are counted.
+    """Logs the errors for which no entry is to blame.
 
-    :ivar met_before: by step: the error, and its number since it was logged.
+    An error is logged once with its traceback. Repetitions of the same error are only counted,
+    until another error follows.
+
+    :ivar met_before: by the name of the failed step: the error text without its numbers, and how
+        often the error was repeated since it was logged.
     """
 
     def __init__(self) -> None:
         self.met_before: dict[str, tuple[str, int]] = {}
 
     def met(self, what: str, exc: Exception) -> None:
-        """The step *what* (the subject of a sentence) failed with *exc*, and is retried."""
+        """Report that *what* (the subject of a sentence) failed with *exc*, and is tried again."""
         text = f"{type(exc).__name__}: {error_text(exc)}"
-        known, count = self.met_before.get(what, ("", 0))
-        same = _NUMBERS.sub("#", text)
-        if same == known:
-            self.met_before[what] = known, count + 1
+        previous_error, count = self.met_before.get(what, ("", 0))
+        error = _NUMBERS.sub("#", text)
+        if error == previous_error:
+            self.met_before[what] = error, count + 1
             return
-        self._tell_count(what)
-        self.met_before[what] = same, 0
+        self._log_count(what)
+        self.met_before[what] = error, 0
         logger.error("beat: %s failed, trying again: %s", what, text, exc_info=exc)
 
     def over(self, what: str) -> None:
-        """The step *what* succeeded."""
+        """Report that *what* succeeded; this ends a series of errors."""
         if what in self.met_before:
-            self._tell_count(what)
+            self._log_count(what)
             del self.met_before[what]
             logger.warning("beat: %s works again", what)
 
-    def _tell_count(self, what: str) -> None:
+    def _log_count(self, what: str) -> None:
         count = self.met_before[what][1] if what in self.met_before else 0
         if count:
             logger.error("beat: %s failed %d more times in the same way", what, count)

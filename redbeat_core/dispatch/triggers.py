@@ -1,4 +1,4 @@
-"""Turns the run-now requests of a claim into runs."""
+"""Turns the run-now requests of a claim into runs, or into events that report the failure."""
 
 from __future__ import annotations
 
@@ -28,29 +28,34 @@ from .runs import PendingRun
 
 logger = get_logger("celery.beat")
 
-#: Options that would lead a message past the queue that a request names.
-_ELSEWHERE = ("exchange", "exchange_type", "routing_key")
+#: Options of an entry that override the queue of a message, and so the queue of a request.
+_ROUTING_OPTIONS = ("exchange", "exchange_type", "routing_key")
 
 
 def straight_to(app: Celery, name: str) -> dict[str, Any]:
-    """Return the options of a message to the queue *name*, whatever exchange and routing key the
-    task and its routes name: Celery prefers these to a queue.
+    """Return the options that send a message to the queue *name*.
+
+    They include the exchange and the routing key, because in Celery these two of the task or its
+    routes have priority over a queue.
     """
     try:
         queue = app.amqp.queues[name]
     except Exception:
-        # No such queue, or settings without queues: Celery reports it, in its own words.
+        # The queue does not exist, or the settings allow no new one: Celery raises the error.
         return {"queue": name}
-    kind, exchange, key = queue.exchange.type, queue.exchange.name, queue.routing_key
+    kind = queue.exchange.type
+    exchange = queue.exchange.name
+    key = queue.routing_key
     if kind == "direct":
-        exchange, key = "", queue.name
+        exchange = ""
+        key = queue.name
     return {"queue": name, "exchange": exchange, "exchange_type": kind, "routing_key": key}
 
 
 class TriggeredRuns:
-    """Makes the runs of run-now requests, for one scheduler.
+    """Turns run-now requests into runs, for one scheduler.
 
-    :ivar trouble: why the requests cannot be read at all; empty when they can.
+    :ivar trouble: the error that was reported last; empty: the requests are readable.
     """
 
     def __init__(self, context: BeatContext, loader: EntryLoader, backoff: RetryBackoff) -> None:
@@ -61,51 +66,52 @@ class TriggeredRuns:
         self.trouble = ""
 
     def report(self, trouble: str) -> None:
-        """Log once that no requests can be read; all else goes on."""
+        """Log once that the stream of requests is unreadable; scheduled runs continue."""
         if trouble and trouble != self.trouble:
             key = self._store.keys.triggers
             logger.error("beat: The run-now requests at %r cannot be read: %s", key, trouble)
         self.trouble = trouble
 
     def runs(self, requests: Sequence[ClaimedTrigger]) -> list[PendingRun | CommitStep]:
-        """Return the runs to make and the steps that end requests without a run, in order."""
+        """Return the runs, and the steps that end requests without a run, in request order."""
         readable: dict[str, Trigger] = {}
-        made: dict[str, PendingRun | CommitStep] = {}
+        results: dict[str, PendingRun | CommitStep] = {}
         for request in requests:
             try:
                 trigger = read_trigger(request.text, request.stream_id)
             except RequestError as exc:
-                made[request.stream_id] = self._unreadable(request, str(exc))
+                results[request.stream_id] = self._unreadable(request, str(exc))
                 continue
             except Exception as exc:
                 reason = f"{type(exc).__name__}: {error_text(exc)}"
-                made[request.stream_id] = self._unreadable(request, reason)
+                results[request.stream_id] = self._unreadable(request, reason)
                 continue
             if request.age > self._lifetime(trigger):
-                made[request.stream_id] = self._missed(request, trigger)
+                results[request.stream_id] = self._missed(request, trigger)
             elif not self._backoff.is_waiting(request.stream_id):
                 readable[request.stream_id] = trigger
         names = list({trigger.name for trigger in readable.values()})
-        # One question for all of them, and only when there is something to ask.
+        # One command to Redis for all records, and none if there is no readable request.
         records = dict(zip(names, self._store.records(names), strict=True)) if names else {}
-        counted: set[str] = set()
+        counted_names: set[str] = set()
         for request in requests:
-            asked = readable.get(request.stream_id)
-            if asked is None:
+            valid = readable.get(request.stream_id)
+            if valid is None:
                 continue
-            if asked.count_run:
-                if asked.name in counted:
-                    # Its number follows on the one before, which is not yet written: next time.
+            if valid.count_run:
+                if valid.name in counted_names:
+                    # Its run number depends on the request before, which is not yet committed:
+                    # the next claim includes it.
                     continue
-                counted.add(asked.name)
+                counted_names.add(valid.name)
             try:
-                run = self._run(request, asked, records[asked.name])
+                run = self._run(request, valid, records[valid.name])
             except Exception as exc:
-                # The clock of an `Entry` and its schedule may be the app's own.
+                # An `Entry` class or schedule of the app may raise any error.
                 reason = f"the run could not be made: {type(exc).__name__}: {error_text(exc)}"
-                run = self._failed(request, asked, reason)
-            made[request.stream_id] = run
-        return [made[request.stream_id] for request in requests if request.stream_id in made]
+                run = self._failed(request, valid, reason)
+            results[request.stream_id] = run
+        return [results[request.stream_id] for request in requests if request.stream_id in results]
 
     def _run(
         self, request: ClaimedTrigger, trigger: Trigger, record: EntryRecord
@@ -121,7 +127,8 @@ class TriggeredRuns:
         except DecodeError as exc:
             return self._failed(request, trigger, f"the entry is invalid: {exc}")
         except Exception as exc:
-            # The scheduler's `Entry` may be the app's own. Who asked can ask again.
+            # An `Entry` class of the app may raise any error. The request is not retried: the
+            # actor can request the run again.
             reason = f"the entry could not be read: {type(exc).__name__}: {exc}"
             return self._failed(request, trigger, reason)
         if trigger.args is not None:
@@ -129,15 +136,18 @@ class TriggeredRuns:
         if trigger.kwargs is not None:
             entry.kwargs = dict(trigger.kwargs)
         if trigger.queue is not None:
-            kept = {key: value for key, value in entry.options.items() if key not in _ELSEWHERE}
-            entry.options = {**kept, **straight_to(context.app, trigger.queue)}
+            options = {k: v for k, v in entry.options.items() if k not in _ROUTING_OPTIONS}
+            entry.options = {**options, **straight_to(context.app, trigger.queue)}
         step = CommitStep(request=request, seen=record)
         if trigger.count_run:
-            step = self._counting(step, entry, policy)
+            step = self._count_run(step, entry, policy)
         return PendingRun(trigger.name, entry, trigger.id, request.at, step, trigger_id=trigger.id)
 
-    def _counting(self, step: CommitStep, entry: Any, policy: Policy) -> CommitStep:
-        """Let the run count as the entry's last one; its next run stays where it is."""
+    def _count_run(self, step: CommitStep, entry: Any, policy: Policy) -> CommitStep:
+        """Return *step* with a meta in which the run counts as the entry's last one.
+
+        The next run of the entry does not move.
+        """
         meta = encode_meta(
             {"last_run_at": entry.default_now(), "total_run_count": entry.total_run_count + 1}
         )
@@ -146,8 +156,8 @@ class TriggeredRuns:
         assert record is not None
         if record.score is None or record.score < 0 or score_is_ours(record):
             return step
-        # Another program wrote the score, and when the entry is due its nominal time would be
-        # computed from the last run: so compute it now, from the last run before this one.
+        # Another program wrote the score, and the plan of that run derives its due time from the
+        # last run. The last run changes here, so derive the due time before and store it.
         due = first_due(
             entry.schedule, entry.last_run_at, datetime.fromtimestamp(record.score, UTC)
         )
@@ -158,7 +168,7 @@ class TriggeredRuns:
             return trigger.expires
         return self._context.config.trigger_expires
 
-    # Ends without a run
+    # Steps that end a request without a run
 
     def _unreadable(self, request: ClaimedTrigger, reason: str) -> CommitStep:
         name, id_ = subject_of(request.text)

@@ -1,1 +1,1 @@
-"""The parts of one entry in Redis: definition, meta, policy, state. Pure."""
+"""The data of entries in Redis: definition, meta, policy, state and requests. Pure."""

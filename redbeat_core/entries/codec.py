@@ -1,17 +1,17 @@
-"""The JSON wire format of entries, both ways: byte for byte celery-redbeat's.
+"""Encodes and decodes the JSON wire format of entries, which is celery-redbeat's byte for byte.
 
-Pure. What celery-redbeat 2.4 can express is written exactly as it writes it, key order
-included. What it cannot express is written so that nothing is lost for us:
+Pure. Values that celery-redbeat 2.4 can express are written exactly as it writes them, key order
+included. The other values are written so that this project loses nothing:
 
-- ``{"__type__": "weekday", "wkday": 4, "n": -1}``: ``n`` only when it is set (last Friday).
-  celery-redbeat reads it, though it writes it without.
+- ``{"__type__": "weekday", "wkday": 4, "n": -1}``: ``n`` is written only if it is set (last
+  Friday). celery-redbeat reads ``n``, but never writes it.
 - ``{"__type__": "rrule-tz", ..., "dtstart": "2026-01-05T09:00:00", "tz": "Europe/Paris"}``:
   a rule whose DTSTART is in an IANA zone other than UTC. ``dtstart`` is the local time there
-  (with ``"fold": 1`` for the second pass of a repeated hour); all else is as in ``rrule``,
+  (with ``"fold": 1`` for the second pass of a repeated hour). All other fields are as in ``rrule``,
   which can hold a fixed offset only, so that 09:00 in Paris would move by an hour in summer.
   celery-redbeat cannot read it.
 
-The types that only we have, and that celery-redbeat cannot read, either:
+Only this project has the following types, and celery-redbeat cannot read them:
 
 - ``crontab-tz``: the fields of ``crontab``, and ``tz``, the name of its zone;
 - ``rrule-set``: lists of ``rule`` and ``exrule`` (each an ``rrule`` or ``rrule-tz``), and of
@@ -20,8 +20,8 @@ The types that only we have, and that celery-redbeat cannot read, either:
 - ``once``: ``at``, a ``datetime``;
 - ``solar``: ``event``, ``lat`` and ``lon`` as Celery's class has them.
 
-Everything read is checked: whatever celery-redbeat or Celery could not run is a
-:class:`DecodeError` that says why, and nothing else is ever raised.
+The decoder checks all fields. It raises a :class:`DecodeError` with the reason for a value that
+celery-redbeat or Celery could not run, and never raises another error.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ __all__ = [
     "weekday",
 ]
 
-#: The fields of a definition, in the order in which they are written, with their defaults.
+#: The keys of a definition in the order in which they are written, with their defaults.
 _DEFINITION: dict[str, Any] = {
     "name": None,
     "task": None,
@@ -79,12 +79,14 @@ _DEFINITION: dict[str, Any] = {
 _META = ("last_run_at", "total_run_count")
 #: celery-redbeat also takes these in a definition; they change nothing about a run.
 _HARMLESS = frozenset({*_META, "relative"})
-#: More than any message that a broker takes, and little enough to read at once.
+#: The longest JSON text in characters: longer than any message that a broker accepts, and short
+#: enough to read at once.
 _MAX_TEXT = 16 * 1024 * 1024
 _TYPES = "interval, interval-from, crontab, crontab-tz, rrule, rrule-tz, rrule-set, once or solar"
 
 
-#: The meta that celery-redbeat and we write at each run: read in a fraction of the time.
+#: Matches the meta that celery-redbeat and this project write at each run. The match takes a
+#: fraction of the time of the JSON decoder.
 _WRITTEN_META = re.compile(
     r'\{"last_run_at": \{"__type__": "datetime", "year": (\d{4}), "month": (\d{1,2}), '
     r'"day": (\d{1,2}), "hour": (\d{1,2}), "minute": (\d{1,2}), "second": (\d{1,2}), '
@@ -107,19 +109,19 @@ class RedBeatJSONDecoder(json.JSONDecoder):
 
     An object of an unknown ``__type__`` stays a dict, as in celery-redbeat.
 
-    :raises DecodeError: an object of a known type has an invalid member.
+    :raises DecodeError: a field of a known type is missing, unknown or invalid.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, object_hook=self.dict_to_object, **kwargs)
 
     def dict_to_object(self, d: dict[str, Any]) -> Any:
-        """Return the object that *d* encodes, or *d* itself."""
+        """Return the object for *d*, or *d* itself if its type is unknown."""
         return from_wire(d)
 
 
 class _SharingDecoder(RedBeatJSONDecoder):
-    """Returns the same schedule for the same text: most entries share theirs with many."""
+    """Returns the same object for equal schedules, because many entries have equal schedules."""
 
     def dict_to_object(self, d: dict[str, Any]) -> Any:
         kind = d.get("__type__")
@@ -129,7 +131,7 @@ class _SharingDecoder(RedBeatJSONDecoder):
         text = repr(d)
         shared = _SHARED.get(text)
         if shared is None:
-            if len(_SHARED) >= _MOST_SHARED:
+            if len(_SHARED) >= _MAX_SHARED:
                 _SHARED.clear()
             shared = _SHARED[text] = from_wire(d)
         return shared
@@ -137,13 +139,13 @@ class _SharingDecoder(RedBeatJSONDecoder):
 
 _SHARED_TYPES = ("interval", "crontab", "rrule", "rrule-tz")
 _SHARED: dict[str, Any] = {}
-_MOST_SHARED = 10_000
+_MAX_SHARED = 10_000
 _DECODER = RedBeatJSONDecoder()
 _SHARING = _SharingDecoder()
 
 
 def encode_definition(definition: Mapping[str, Any]) -> str:
-    """Encode a definition as celery-redbeat does: all keys, in its order.
+    """Return the definition as celery-redbeat writes it: all keys, in its order.
 
     :raises TypeError: a value has no JSON form.
     """
@@ -152,15 +154,16 @@ def encode_definition(definition: Mapping[str, Any]) -> str:
 
 
 def encode_meta(meta: Mapping[str, Any]) -> str:
-    """Encode a meta as celery-redbeat does: ``last_run_at`` and ``total_run_count`` of *meta*, in
-    this order.
+    """Return the meta as celery-redbeat writes it.
+
+    The text has ``last_run_at`` and ``total_run_count``, each if *meta* has it, in this order.
     """
     last = meta.get("last_run_at")
     count = meta.get("total_run_count")
     zone = getattr(last.tzinfo, "key", None) if isinstance(last, datetime) else None
     usual = isinstance(zone, str) and type(count) is int
     if usual and isinstance(last, datetime) and not last.fold:
-        # What the scheduler writes at each run, in a fraction of the time.
+        # The scheduler writes this at each run; the template takes a fraction of the time.
         return (
             f'{{"last_run_at": {{"__type__": "datetime", "year": {last.year}, '
             f'"month": {last.month}, "day": {last.day}, "hour": {last.hour}, '
@@ -172,11 +175,12 @@ def encode_meta(meta: Mapping[str, Any]) -> str:
 
 
 def decode_definition(text: str, *, shared: bool = False) -> dict[str, Any]:
-    """Decode a ``definition``: name, task, args (a list or None), kwargs, options, schedule,
-    enabled; and ``__unknown__``, fields that are kept but not used.
+    """Decode the ``definition`` of an entry.
 
-    :param shared: the schedule may be shared with other entries: do not change it.
-    :raises DecodeError: it is invalid, with the reason.
+    :param shared: other entries may share the returned schedule: do not change it.
+    :returns: name, task, args (a list or None), kwargs, options, schedule, enabled; and
+        ``__unknown__``, the fields that are kept but not used.
+    :raises DecodeError: the definition is invalid; the message gives the reason.
     """
     given = _object("definition", text, _SHARING if shared else _DECODER)
     unknown = {key: given.pop(key) for key in tuple(given) if key in _HARMLESS}
@@ -185,47 +189,47 @@ def decode_definition(text: str, *, shared: bool = False) -> dict[str, Any]:
             raise DecodeError(
                 f"unknown field {shown(key)} in the definition; it holds {', '.join(_DEFINITION)}"
             )
-    found = {key: given.get(key, default) for key, default in _DEFINITION.items()}
+    definition = {key: given.get(key, default) for key, default in _DEFINITION.items()}
     for key in ("name", "task"):
-        found[key] = _text(key, found[key])
-    if found["name"].startswith(":"):
+        definition[key] = _text(key, definition[key])
+    if definition["name"].startswith(":"):
         try:
-            check_name(found["name"])
+            check_name(definition["name"])
         except ValueError as exc:
             raise DecodeError(str(exc)) from None
-    if not isinstance(found["args"], list | None):
-        raise DecodeError(f'args must be a list, as in [1, "a"], not {shown(found["args"])}')
+    if not isinstance(definition["args"], list | None):
+        raise DecodeError(f'args must be a list, as in [1, "a"], not {shown(definition["args"])}')
     for key in ("kwargs", "options"):
-        found[key] = {} if found[key] is None else found[key]
-        if not isinstance(found[key], dict):
+        definition[key] = {} if definition[key] is None else definition[key]
+        if not isinstance(definition[key], dict):
             raise DecodeError(
-                f'{key} must be an object, as in {{"key": 1}}, not {shown(found[key])}'
+                f'{key} must be an object, as in {{"key": 1}}, not {shown(definition[key])}'
             )
-    if found["enabled"] not in (True, False, None) or isinstance(found["enabled"], float):
-        raise DecodeError(f"enabled must be true or false, not {shown(found['enabled'])}")
-    found["enabled"] = bool(found["enabled"])
+    if definition["enabled"] not in (True, False, None) or isinstance(definition["enabled"], float):
+        raise DecodeError(f"enabled must be true or false, not {shown(definition['enabled'])}")
+    definition["enabled"] = bool(definition["enabled"])
     if "schedule" not in given:
         raise DecodeError("the definition has no 'schedule'")
-    found["schedule"] = _schedule(found["schedule"])
-    found["__unknown__"] = unknown
-    return found
+    definition["schedule"] = _schedule(definition["schedule"])
+    definition["__unknown__"] = unknown
+    return definition
 
 
 def decode_meta(text: str | None) -> dict[str, Any]:
-    """Decode a ``meta``: last_run_at (aware, or None), total_run_count.
+    """Decode the ``meta`` of an entry: last_run_at (aware, or None), total_run_count.
 
-    :param text: None or empty for an entry that has no meta: it has never run.
-    :raises DecodeError: it is invalid, with the reason.
+    :param text: None or empty for an entry without a meta: it has never run.
+    :raises DecodeError: the meta is invalid; the message gives the reason.
     """
     if not text:
         return {"last_run_at": None, "total_run_count": 0}
     if written := _WRITTEN_META.fullmatch(text):
         *numbers, zone, count = written.groups()
         try:
-            moment = datetime(*map(int, numbers), tzinfo=find_zone(zone))  # type: ignore[misc, arg-type]
-            return {"last_run_at": moment, "total_run_count": int(count or 0)}
+            last_run_at = datetime(*map(int, numbers), tzinfo=find_zone(zone))  # type: ignore[misc, arg-type]
+            return {"last_run_at": last_run_at, "total_run_count": int(count or 0)}
         except ValueError:
-            # Said properly below.
+            # The code below raises the error with a better message.
             pass
     meta = _object("meta", text)
     for key in meta:
@@ -235,7 +239,8 @@ def decode_meta(text: str | None) -> dict[str, Any]:
             )
     if "last_run_at" not in meta:
         raise DecodeError("the meta has no 'last_run_at'; it is null for an entry that never ran")
-    last, count = meta["last_run_at"], meta.get("total_run_count") or 0
+    last = meta["last_run_at"]
+    count = meta.get("total_run_count") or 0
     if not isinstance(last, datetime | None):
         raise DecodeError(f"last_run_at must be a datetime or null, not {shown(last)}")
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 2**63:
@@ -253,10 +258,8 @@ def _object(what: str, text: str, decoder: json.JSONDecoder = _DECODER) -> dict[
     except DecodeError:
         raise
     except json.JSONDecodeError as exc:
-        what_is_wrong = exc.msg.removesuffix(" at")
-        raise DecodeError(
-            f"the {what} is not JSON: {what_is_wrong} at character {exc.pos + 1}"
-        ) from None
+        problem = exc.msg.removesuffix(" at")
+        raise DecodeError(f"the {what} is not JSON: {problem} at character {exc.pos + 1}") from None
     except ValueError:
         raise DecodeError(f"the {what} holds a number of too many digits") from None
     except RecursionError:
@@ -290,7 +293,7 @@ def _schedule(value: object) -> BaseSchedule:
     if isinstance(value, BaseSchedule):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        # Celery takes a bare number of seconds, and so does celery-redbeat.
+        # Celery and celery-redbeat accept a bare number of seconds.
         return schedule(run_every=interval_of("schedule", value))
     if not isinstance(value, dict):
         raise DecodeError(

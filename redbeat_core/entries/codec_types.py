@@ -1,6 +1,6 @@
-"""Encodes and decodes schedules and datetimes as JSON objects with a ``__type__``.
+"""Converts schedules and datetimes to JSON objects with a ``__type__``, and back.
 
-Pure; used through :mod:`redbeat_core.entries.codec`, whose docstring describes the format.
+Pure. Use it through :mod:`redbeat_core.decoder`, whose docstring describes the format.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from redbeat_core.schedules.types.rrule import RRULE_FIELDS, adopted, rrule, sho
 from redbeat_core.schedules.types.rrule_set import rrule_set
 from redbeat_core.schedules.types.zoned_crontab import zoned_crontab
 
-#: ``rrule`` on the wire: its keys in the order in which they are written.
-_RULE_KEYS = tuple(name for name in RRULE_FIELDS if name not in ("dtstart", "until"))
-#: What a set holds; on the wire without the s.
-_SET = ("rules", "rdates", "exrules", "exdates")
+#: The keys of an ``rrule`` object, in the order in which they are written.
+_RULE_KEYS = tuple(name for name in FIELDS if name not in ("dtstart", "until"))
+#: The fields of a rule set; their JSON keys lack the final "s".
+_SET_FIELDS = ("rules", "rdates", "exrules", "exdates")
 
 
 class DecodeError(ValueError):
-    """An entry is invalid; the message says why, and what would be right."""
+    """An entry is invalid and cannot run; the message gives the reason and a correct form."""
 
 
 def to_timestamp(dt: datetime) -> int:
-    """Whole Unix seconds of *dt*; a naive one is UTC."""
+    """Return the whole Unix seconds of *dt*; a naive *dt* is in UTC."""
     return calendar.timegm(dt.utctimetuple())
 
 
 def from_timestamp(seconds: float, tz_minutes: float = 0) -> datetime:
-    """The time *seconds* after the epoch, at a UTC offset of *tz_minutes*."""
+    """Return the time *seconds* after the epoch, at a UTC offset of *tz_minutes*."""
     zone = timezone(timedelta(minutes=tz_minutes)) if tz_minutes else UTC
     return datetime.fromtimestamp(seconds, tz=zone)
 
 
 def get_utcoffset_minutes(dt: datetime) -> float:
-    """The UTC offset of *dt* in minutes; 0 for a naive one."""
+    """Return the UTC offset of *dt* in minutes; 0 for a naive *dt*."""
     offset = dt.utcoffset()
     return offset.total_seconds() / 60 if offset else 0
 
 
 def to_wire(obj: object) -> dict[str, Any] | None:
-    """Return the JSON object for *obj*; None for an object of another type."""
+    """Return the JSON object for *obj*; None if this format has no type for it."""
     if isinstance(obj, datetime):
         return _datetime_to_wire(obj)
     if isinstance(obj, crontab):
         zone = {"tz": obj.zone} if isinstance(obj, zoned_crontab) else {}
         kind = "crontab-tz" if zone else "crontab"
-        return {"__type__": kind} | {name: _kept(obj, name) for name in _CRONTAB} | zone
+        return {"__type__": kind} | {name: _original_field(obj, name) for name in _CRONTAB} | zone
     if isinstance(obj, weekday):
         wire = {"__type__": "weekday", "wkday": obj.weekday}
         return wire | {"n": obj.n} if obj.n else wire
@@ -67,7 +67,7 @@ def to_wire(obj: object) -> dict[str, Any] | None:
     if isinstance(obj, once):
         return {"__type__": "once", "at": obj.at}
     if isinstance(obj, rrule_set):
-        parts = {name[:-1]: list(getattr(obj, name)) for name in _SET}
+        parts = {name[:-1]: list(getattr(obj, name)) for name in _SET_FIELDS}
         return {"__type__": "rrule-set", **parts}
     if isinstance(obj, solar):
         return {"__type__": "solar", "event": obj.event, "lat": obj.lat, "lon": obj.lon}
@@ -75,16 +75,19 @@ def to_wire(obj: object) -> dict[str, Any] | None:
     return None if rule is None else _rule_to_wire(rule)
 
 
-def _kept(made: crontab, name: str) -> Any:
-    """A field as it was given; JSON has no sets, and celery-redbeat cannot store one."""
-    given = getattr(made, f"_orig_{name}")
-    return given if isinstance(given, str | int | list) else sorted(given)
+def _original_field(source: crontab, name: str) -> Any:
+    """Return a field as its author gave it, but a set as a list.
+
+    JSON has no sets, and celery-redbeat cannot store one.
+    """
+    value = getattr(source, f"_orig_{name}")
+    return value if isinstance(value, str | int | list) else sorted(value)
 
 
 def from_wire(wire: dict[str, Any]) -> Any:
-    """Return the object that *wire* encodes, or *wire* itself when its type is unknown.
+    """Return the object for the JSON object *wire*, or *wire* itself if its type is unknown.
 
-    :raises DecodeError: the type is known, and a member is invalid.
+    :raises DecodeError: a field of a known type is missing, unknown or invalid.
     """
     kind = wire.get("__type__")
     read = _READERS.get(kind) if isinstance(kind, str) else None
@@ -97,24 +100,24 @@ def from_wire(wire: dict[str, Any]) -> Any:
         raise DecodeError(f"{kind}: {exc}") from None
 
 
-def _datetime_to_wire(moment: datetime) -> dict[str, Any]:
+def _datetime_to_wire(dt: datetime) -> dict[str, Any]:
     zone: str | float = "UTC"
-    if moment.tzinfo is not None:
-        key = getattr(moment.tzinfo, "key", None)
-        zone = key if isinstance(key, str) else (moment.utcoffset() or timedelta()).total_seconds()
+    if dt.tzinfo is not None:
+        key = getattr(dt.tzinfo, "key", None)
+        zone = key if isinstance(key, str) else (dt.utcoffset() or timedelta()).total_seconds()
     wire = {
         "__type__": "datetime",
-        "year": moment.year,
-        "month": moment.month,
-        "day": moment.day,
-        "hour": moment.hour,
-        "minute": moment.minute,
-        "second": moment.second,
-        "microsecond": moment.microsecond,
+        "year": dt.year,
+        "month": dt.month,
+        "day": dt.day,
+        "hour": dt.hour,
+        "minute": dt.minute,
+        "second": dt.second,
+        "microsecond": dt.microsecond,
         "timezone": zone,
     }
     # celery-redbeat reads `fold`, too, though it forgets to write it.
-    return wire | {"fold": 1} if moment.fold and isinstance(zone, str) else wire
+    return wire | {"fold": 1} if dt.fold and isinstance(zone, str) else wire
 
 
 def _rule_to_wire(rule: rrule) -> dict[str, Any]:
@@ -137,7 +140,7 @@ def _rule_to_wire(rule: rrule) -> dict[str, Any]:
 
 def _read_datetime(fields: dict[str, Any]) -> datetime:
     names = ("year", "month", "day", "hour", "minute", "second", "microsecond", "fold", "timezone")
-    _only(fields, names, required=("year", "month", "day"))
+    _check_fields(fields, names, required=("year", "month", "day"))
     zone = fields.pop("timezone", "UTC")
     numbers = {name: _int(name, value) for name, value in fields.items()}
     if isinstance(zone, str):
@@ -151,7 +154,7 @@ def _read_datetime(fields: dict[str, Any]) -> datetime:
 
 
 def _read_interval(fields: dict[str, Any]) -> schedule:
-    _only(fields, ("every", "relative"), required=("every", "relative"))
+    _check_fields(fields, ("every", "relative"), required=("every", "relative"))
     if fields["relative"] not in (True, False, None):
         raise DecodeError(f"relative must be true or false, not {shown(fields['relative'])}")
     return schedule(
@@ -162,7 +165,7 @@ def _read_interval(fields: dict[str, Any]) -> schedule:
 def interval_of(name: str, value: object) -> timedelta:
     """Return the interval of *value* seconds.
 
-    :raises DecodeError: no clock could run it.
+    :raises DecodeError: *value* is no number, or no finite interval of at least a microsecond.
     """
     if not _is_number(value):
         raise DecodeError(f"{name} must be a number of seconds, not {shown(value)}")
@@ -176,7 +179,7 @@ def interval_of(name: str, value: object) -> timedelta:
     return every
 
 
-#: The fields of a crontab: how many values there are, and the lowest.
+#: The fields of a crontab: the number of values, and the lowest value.
 _CRONTAB = {
     "minute": (60, 0),
     "hour": (24, 0),
@@ -184,28 +187,29 @@ _CRONTAB = {
     "day_of_month": (31, 1),
     "month_of_year": (12, 1),
 }
-#: Longer than a list of all minutes, and short enough to expand without a thought.
+#: The longest field, in characters or in list items: longer than a list of all minutes, and
+#: short enough to expand fast.
 _MAX_FIELD = 1000
 
 
 def _read_crontab(fields: dict[str, Any]) -> crontab:
-    _only(fields, tuple(_CRONTAB))
-    # Their types belong to it: 1, 1.0 and True are equal, and only one of them is a field.
-    given = tuple((name, type(value), value) for name, value in fields.items())
+    _check_fields(fields, tuple(_CRONTAB))
+    # The cache key includes the types: 1, 1.0 and True are equal, but only 1 is a valid field.
+    key = tuple((name, type(value), value) for name, value in fields.items())
     try:
-        model = _crontab_of(given)
-    except TypeError:  # a list
+        cached = _cached_crontab(key)
+    except TypeError:  # a list is not hashable
         return _new_crontab(fields)
-    # Of its own, but with the sets of minutes, hours and so on that all of the same text share:
-    # they take seven kilobytes, and most of the time, of making one.
-    made = crontab.__new__(crontab)
-    made.__dict__.update(model.__dict__)
-    return made
+    # Each caller gets its own object. All objects of the same text share the sets of minutes,
+    # hours and so on: these sets take seven kilobytes, and most of the time of making a crontab.
+    copy = crontab.__new__(crontab)
+    copy.__dict__.update(cached.__dict__)
+    return copy
 
 
 @lru_cache(maxsize=4096)
-def _crontab_of(given: tuple[tuple[str, type, Any], ...]) -> crontab:
-    return _new_crontab({name: value for name, _, value in given})
+def _cached_crontab(key: tuple[tuple[str, type, Any], ...]) -> crontab:
+    return _new_crontab({name: value for name, _, value in key})
 
 
 def _new_crontab(fields: dict[str, Any]) -> crontab:
@@ -243,14 +247,14 @@ def _read_zoned_crontab(fields: dict[str, Any]) -> zoned_crontab:
 
 
 def _read_anchored(fields: dict[str, Any]) -> anchored_interval:
-    _only(fields, ("every", "from"), required=("every", "from"))
+    _check_fields(fields, ("every", "from"), required=("every", "from"))
     return anchored_interval(
         interval_of("every", fields["every"]), _datetime("from", fields["from"])
     )
 
 
 def _read_once(fields: dict[str, Any]) -> once:
-    _only(fields, ("at",), required=("at",))
+    _check_fields(fields, ("at",), required=("at",))
     return once(_datetime("at", fields["at"]))
 
 
@@ -261,7 +265,7 @@ def _datetime(name: str, value: object) -> datetime:
 
 
 def _read_set(fields: dict[str, Any]) -> rrule_set:
-    _only(fields, tuple(name[:-1] for name in _SET))
+    _check_fields(fields, tuple(name[:-1] for name in _SET_FIELDS))
     for name, values in fields.items():
         if not isinstance(values, list):
             raise DecodeError(f"{name} must be a list, not {shown(values)}")
@@ -272,12 +276,12 @@ def _read_set(fields: dict[str, Any]) -> rrule_set:
 
 
 def _read_solar(fields: dict[str, Any]) -> solar:
-    _only(fields, ("event", "lat", "lon"), required=("event", "lat", "lon"))
+    _check_fields(fields, ("event", "lat", "lon"), required=("event", "lat", "lon"))
     return sun.solar(**fields)
 
 
 def _read_weekday(fields: dict[str, Any]) -> weekday:
-    _only(fields, ("wkday", "n"), required=("wkday",))
+    _check_fields(fields, ("wkday", "n"), required=("wkday",))
     day, n = _int("wkday", fields["wkday"]), fields.get("n")
     if not 0 <= day <= 6:
         raise DecodeError(f"wkday {shown(day)} is no weekday: 0 (Monday) to 6 (Sunday)")
@@ -289,18 +293,22 @@ def _read_weekday(fields: dict[str, Any]) -> weekday:
 
 
 def _read_rule(fields: dict[str, Any]) -> rrule:
-    _only(fields, (*_RULE_KEYS, "dtstart", "dtstart_tz", "until", "until_tz"), required=("freq",))
-    fields["dtstart"] = _moment(fields, "dtstart")
-    fields["until"] = _moment(fields, "until")
+    _check_fields(
+        fields, (*_RULE_KEYS, "dtstart", "dtstart_tz", "until", "until_tz"), required=("freq",)
+    )
+    fields["dtstart"] = _pop_time(fields, "dtstart")
+    fields["until"] = _pop_time(fields, "until")
     rule = rrule(**fields)
     rule.read_as_offset = True
     return rule
 
 
 def _read_zoned_rule(fields: dict[str, Any]) -> rrule:
-    names = (*_RULE_KEYS, "dtstart", "tz", "fold", "until", "until_tz")
-    _only(fields, names, required=("freq", "dtstart", "tz"))
-    zone, start, fold = fields.pop("tz"), fields["dtstart"], fields.pop("fold", 0)
+    allowed = (*_RULE_KEYS, "dtstart", "tz", "fold", "until", "until_tz")
+    _check_fields(fields, allowed, required=("freq", "dtstart", "tz"))
+    zone = fields.pop("tz")
+    start = fields["dtstart"]
+    fold = fields.pop("fold", 0)
     if not isinstance(zone, str) or not isinstance(start, str) or fold not in (0, 1):
         raise DecodeError(
             'dtstart and tz must be texts, as in "2026-01-05T09:00:00" and "Europe/Paris", '
@@ -310,12 +318,14 @@ def _read_zoned_rule(fields: dict[str, Any]) -> rrule:
     if local.tzinfo is not None:
         raise DecodeError(f"dtstart {shown(start)} must be a local time: its zone is in tz")
     fields["dtstart"] = local.replace(tzinfo=find_zone(zone), fold=int(fold))
-    fields["until"] = _moment(fields, "until")
+    fields["until"] = _pop_time(fields, "until")
     return rrule(**fields)
 
 
-def _moment(fields: dict[str, Any], name: str) -> datetime | None:
-    value, minutes = fields.get(name), fields.pop(f"{name}_tz", 0)
+def _pop_time(fields: dict[str, Any], name: str) -> datetime | None:
+    """Return the time of the fields *name* and *name*``_tz``, and remove the latter."""
+    value = fields.get(name)
+    minutes = fields.pop(f"{name}_tz", 0)
     if value is None:
         return None
     if not _is_number(value) or not _is_number(minutes):
@@ -332,7 +342,7 @@ def _moment(fields: dict[str, Any], name: str) -> datetime | None:
 def _offset(name: str, seconds: float) -> timezone:
     if not -86400 < seconds < 86400:
         raise DecodeError(f"{name} {shown(seconds)} is not within a day of UTC")
-    # Of whole seconds, as a zone is written.
+    # Rounded to whole seconds, because the text of a zone has no fractions.
     return timezone(timedelta(seconds=round(seconds)))
 
 
@@ -351,19 +361,19 @@ _READERS = {
 }
 
 
-def _only(
-    fields: Mapping[str, Any], known: tuple[str, ...], required: tuple[str, ...] = ()
+def _check_fields(
+    fields: Mapping[str, Any], allowed: tuple[str, ...], required: tuple[str, ...] = ()
 ) -> None:
     for name in fields:
-        if name not in known:
-            raise DecodeError(f"unknown field {shown(name)}; it takes {', '.join(known)}")
+        if name not in allowed:
+            raise DecodeError(f"unknown field {shown(name)}; it takes {', '.join(allowed)}")
     for name in required:
         if name not in fields:
             raise DecodeError(f"the field '{name}' is missing")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """A number that can be counted with: neither a boolean nor NaN."""
+    """Whether *value* is a number, and neither a boolean nor NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 

@@ -1,16 +1,16 @@
-"""Which names an entry may have. Pure."""
+"""Checks the names of entries. Pure."""
 
 from __future__ import annotations
 
 
 class InvalidNameError(ValueError):
-    """An entry name that cannot be stored."""
+    """The name is not valid for an entry; the message gives the reason."""
 
 
 def check_name(name: str) -> str:
-    """Return *name* if an entry may have it.
+    """Return *name* if it is valid for an entry.
 
-    :raises InvalidNameError: it is empty or starts with ``:``.
+    :raises InvalidNameError: *name* is empty or starts with ``:``.
     """
     if not name:
         raise InvalidNameError("an entry needs a name: the name given is empty")

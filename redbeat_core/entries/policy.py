@@ -1,7 +1,7 @@
-"""The policy of an entry: catch-up, jitter, limits, clock changes.
+"""The policy of an entry: catch-up, grace, jitter, limits of its runs, and clock changes.
 
-Pure. The hash field ``policy`` of an entry holds, as JSON, only the members that were set for that
-entry; the settings of the scheduler give the others (``redbeat_catchup``, ``redbeat_grace``, ...).
+Pure. The hash field ``policy`` of an entry holds, as JSON, only the members that are set for that
+entry. The scheduler's settings (``redbeat_catchup``, ``redbeat_grace``, ...) give the others.
 """
 
 from __future__ import annotations
@@ -18,39 +18,40 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 
 from .codec import DecodeError
 
-#: What is dispatched of what came due while no scheduler ran.
+#: The ways to treat the nominal times that passed while no scheduler ran.
 CATCHUP = ("one", "all", "skip")
-#: What becomes of a local time that a clock change leaves out.
+#: The ways to treat a local time that a clock change leaves out.
 NONEXISTENT = ("shift", "skip")
-#: Which of two equal local times runs.
+#: The ways to treat a local time that occurs twice: which of the two times get a run.
 AMBIGUOUS = ("first", "last", "both")
-#: The longest grace, jitter or keeping, in seconds: ten years.
+#: The longest ``grace``, ``jitter`` or ``keep_finished``, in seconds: ten years.
 LONGEST = 10 * 366 * 86400.0
 #: The last time that a policy may name, in Unix seconds.
 LAST_TIME = 1e11
 
 
 class PolicyError(DecodeError):
-    """A policy is invalid; the message names the member and what is allowed."""
+    """A policy is invalid; the message names the member and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The policy of one entry.
 
-    :ivar catchup: of the nominal times that passed meanwhile: ``one`` run for all of them,
-        ``all`` of them, or ``skip`` them, all but the newest within the grace.
-    :ivar catchup_limit: how many runs ``all`` makes up for at most; the newest.
-    :ivar grace: seconds by which a run may be late; later it is missed. None: as late as it gets
+    :ivar catchup: the runs for the nominal times that passed while no scheduler ran: ``one`` run
+        for all of them, ``all`` of them, or ``skip`` all but the newest within the grace.
+    :ivar catchup_limit: the most runs that ``all`` makes up for; the newest ones.
+    :ivar grace: seconds by which a run may be late; a later run is missed. None: any lateness
         (with ``skip``: :data:`SKIP_GRACE`).
-    :ivar jitter: a run is put off by a part of so many seconds, always the same for the same
-        entry and nominal time, and never past the next nominal time.
+    :ivar jitter: the longest delay of a run, in seconds. The delay is a fixed part of it for each
+        entry and nominal time, and never goes past the next nominal time.
     :ivar start: no run before this (Unix seconds); None: no such limit.
     :ivar end: no run after this (Unix seconds); None: no such limit.
-    :ivar max_runs: finished after so many runs; None: no such limit.
-    :ivar nonexistent: a local time that a clock change leaves out: ``shift`` it, or ``skip`` it.
-    :ivar ambiguous: of a local time that occurs twice: the ``first``, the ``last`` or ``both``.
-    :ivar keep_finished: seconds after which a finished entry is deleted; None: it is kept.
+    :ivar max_runs: the number of runs after which the entry finishes; None: no such limit.
+    :ivar nonexistent: ``shift`` or ``skip`` a local time that a clock change leaves out.
+    :ivar ambiguous: run at the ``first``, the ``last`` or ``both`` of a local time that occurs
+        twice.
+    :ivar keep_finished: seconds after which a finished entry is deleted; None: never.
     """
 
     catchup: str = "one"
@@ -66,7 +67,7 @@ class Policy:
 
     @property
     def dst(self) -> DstPolicy:
-        """The policy for clock changes."""
+        """The part of the policy for clock changes."""
         return _dst(self.nonexistent, self.ambiguous)
 
 
@@ -76,9 +77,9 @@ def _dst(nonexistent: Any, ambiguous: Any) -> DstPolicy:
     return DEFAULT_DST if dst == DEFAULT_DST else dst
 
 
-#: Without settings and without a policy of its own.
+#: The built-in defaults: the policy without settings and without members of the entry.
 PLAIN = Policy()
-#: Seconds of grace that ``skip`` has where none is set: more than a hand-over or a restart takes.
+#: The grace of ``skip`` if none is set, in seconds: more than a hand-over or a restart takes.
 SKIP_GRACE = 60.0
 
 Check = Callable[[Any], bool]
@@ -108,15 +109,15 @@ def _is_one_of(choices: tuple[str, ...]) -> tuple[Check, str]:
 
 
 _SECONDS = "a number of seconds from 0 to 316224000 (ten years)"
-_MOMENT = "a time in Unix seconds, from 1970 on, or null"
-#: What each member may be, and how that is said.
+_TIME = "a time in Unix seconds, from 1970 on, or null"
+#: The check of each member, and a text that names its allowed values.
 ALLOWED: Mapping[str, tuple[Check, str]] = {
     "catchup": _is_one_of(CATCHUP),
     "catchup_limit": (_is_count(1, 5000), "a whole number from 1 to 5000"),
     "grace": (_or_none(_is_number(0, LONGEST)), f"{_SECONDS}, or null for any lateness"),
     "jitter": (_is_number(0, LONGEST), _SECONDS),
-    "start": (_or_none(_is_number(0, LAST_TIME)), _MOMENT),
-    "end": (_or_none(_is_number(0, LAST_TIME)), _MOMENT),
+    "start": (_or_none(_is_number(0, LAST_TIME)), _TIME),
+    "end": (_or_none(_is_number(0, LAST_TIME)), _TIME),
     "max_runs": (_or_none(_is_count(1, 10**15)), "a whole number from 1, or null"),
     "nonexistent": _is_one_of(NONEXISTENT),
     "ambiguous": _is_one_of(AMBIGUOUS),
@@ -126,9 +127,9 @@ assert tuple(ALLOWED) == tuple(member.name for member in fields(Policy))
 
 
 def checked(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the *members* of a policy, if they are valid.
+    """Return the *members* of a policy if they are valid.
 
-    :raises PolicyError: one is invalid, or two contradict each other.
+    :raises PolicyError: a member is invalid, or two contradict each other.
     """
     for name, value in members.items():
         if name not in ALLOWED:
@@ -138,25 +139,25 @@ def checked(members: Mapping[str, Any]) -> dict[str, Any]:
         check, allowed = ALLOWED[name]
         if not check(value):
             raise PolicyError(
-                f"the policy's {name!r} is {_told(name, value)}: it must be {allowed}"
+                f"the policy's {name!r} is {_readable(name, value)}: it must be {allowed}"
             )
     start, end = members.get("start"), members.get("end")
     if start is not None and end is not None and end < start:
         raise PolicyError(
-            f"the policy's 'end' ({_told('end', end)}) is before its 'start' "
-            f"({_told('start', start)})"
+            f"the policy's 'end' ({_readable('end', end)}) is before its 'start' "
+            f"({_readable('start', start)})"
         )
     return dict(members)
 
 
-def _told(name: str, value: Any) -> str:
-    """*value* for people: a moment as they read it."""
+def _readable(name: str, value: Any) -> str:
+    """Return *value* for an error message; a time as date and time of day."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if name in ("start", "end") and number:
         try:
             return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
         except (ValueError, OverflowError, OSError):
-            # No clock shows it.
+            # The time is outside the calendar.
             pass
     return repr(value)
 
@@ -164,23 +165,23 @@ def _told(name: str, value: Any) -> str:
 def members_of(text: str | None) -> dict[str, Any]:
     """Return the members that the field ``policy`` sets for its entry.
 
-    :raises PolicyError: it is invalid, with the reason.
+    :raises PolicyError: the policy is invalid; the message gives the reason.
     """
     if not text:
         return {}
     try:
         members = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise PolicyError(f"the policy is no JSON: {exc}") from None
+        raise PolicyError(f"the policy is not JSON: {exc}") from None
     if not isinstance(members, dict):
         raise PolicyError(f"the policy must be a JSON object, not {type(members).__name__}")
     return checked(members)
 
 
 def encode_policy(members: Mapping[str, Any]) -> str:
-    """Return the field ``policy`` that sets *members*; the same text for the same members.
+    """Return the field ``policy`` that sets *members*; equal members give an equal text.
 
-    :raises PolicyError: they are invalid.
+    :raises PolicyError: the members are invalid.
     """
     valid = checked(members)
     return json.dumps({name: valid[name] for name in ALLOWED if name in valid})
@@ -189,11 +190,10 @@ def encode_policy(members: Mapping[str, Any]) -> str:
 def edited(
     text: str | None, changes: Mapping[str, Any], reset: Iterable[str] | None = ()
 ) -> str | None:
-    """Apply *changes* to the field ``policy`` with the content *text*; None: the field is to be
-    removed.
+    """Return the field ``policy`` after *changes* to its value *text*; None: remove the field.
 
-    :param reset: members that the settings are to give again; None: all that the field had.
-    :raises PolicyError: its old or its new content is invalid.
+    :param reset: members to remove, so that the settings apply; None: all members.
+    :raises PolicyError: the old or the new policy is invalid.
     """
     members = {}
     if reset is not None:
@@ -206,14 +206,15 @@ def edited(
 
 @lru_cache(maxsize=65536)
 def decode_policy(text: str | None, defaults: Policy = PLAIN) -> Policy:
-    """Return the policy of an entry whose field ``policy`` is *text*; None: the entry has none.
+    """Return the policy of an entry whose field ``policy`` is *text*.
 
-    :raises PolicyError: it is invalid, with the reason.
+    :param text: None for an entry without a policy of its own.
+    :raises PolicyError: the policy is invalid; the message gives the reason.
     """
     members = members_of(text)
     return replace(defaults, **members) if members else defaults
 
 
 def as_members(policy: Policy) -> dict[str, Any]:
-    """All members of *policy*."""
+    """Return all members of *policy*."""
     return asdict(policy)

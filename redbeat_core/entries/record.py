@@ -1,6 +1,7 @@
-"""One entry as Redis holds it: :class:`EntryRecord`.
+"""The stored form of one entry (:class:`EntryRecord`), from which its :class:`EntryView` is made.
 
-Pure. A record is undecoded text, so that making one cannot fail.
+Pure. A record holds undecoded text, so that making one cannot fail. :func:`decode_record` decodes
+it to a view; for an invalid entry it does not raise, but sets the view's ``error``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from celery.schedules import BaseSchedule
 
-#: The fields of an entry's hash that are read, in the order in which the store asks for them.
+#: The fields of an entry's hash that the store reads, in the order of its request.
 HASH_FIELDS = (
     "definition",
     "meta",
@@ -34,24 +35,26 @@ HASH_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class EntryRecord:
-    """What Redis holds of one entry, as text.
+    """The data of one entry in Redis, as text.
 
     :ivar name: the key without the prefix.
     :ivar score: next due time in Unix seconds; negative: not scheduled; None: not in the
         sorted set at all.
     :ivar definition: JSON, as celery-redbeat writes it.
     :ivar meta: JSON, ``last_run_at`` and ``total_run_count``.
-    :ivar policy: JSON of ours.
-    :ivar state: JSON of ours: what an operator did (``paused``, ``override``).
-    :ivar outcome: JSON of ours: how the last run ended, as its worker reported it.
-    :ivar due: the score that this project wrote last, as text. A score that differs was
-        written by another program. After it, where that is another time, the nominal time of
-        the run that is due then; after -1, since when the entry is finished.
-    :ivar counts: JSON of ours: how many nominal times got no run (``missed``, ``skipped``).
-    :ivar zone: what is known of the zone of a rule beyond its definition, see
+    :ivar policy: JSON of this project: the entry's policy.
+    :ivar state: JSON of this project: the changes by an operator (``paused``, ``override``).
+    :ivar outcome: JSON of this project: the result of the last run, as its worker reported it.
+    :ivar due: the score that this project wrote last, as text. If the entry's score differs,
+        another program wrote it. A second number may follow: after a time, the nominal time of
+        the run that is due then, if it is another time; after -1, the time at which the entry
+        finished.
+    :ivar counts: JSON of this project: the number of nominal times without a run (``missed``,
+        ``skipped``).
+    :ivar zone: says that a rule which starts in UTC was given in UTC, see
         :func:`.old_rules.meant_in_utc`.
-    :ivar progress: JSON of ours: how far a rule with COUNT was counted.
-    :ivar fault: why Redis could not give the hash (wrong type, missing), else None.
+    :ivar progress: JSON of this project: how far the occurrences of a rule with COUNT were counted.
+    :ivar fault: the reason why Redis did not return the hash (wrong type, missing), else None.
     """
 
     name: str
@@ -69,29 +72,32 @@ class EntryRecord:
 
     @property
     def version(self) -> str:
-        """The version that a compare-and-set compares: it changes with the definition, the policy
-        and an operator's changes, and not with runs.
+        """The version for compare-and-set.
+
+        It changes with the definition, the policy and the state that operators set, but not with
+        runs.
         """
         return version_of(self.definition, self.policy, self.state)
 
     def patched(self, fields: Mapping[str, str | None], score: float | None) -> EntryRecord:
         """Return this record after a change that set *fields* (None: removed) and *score*."""
-        known: dict[str, Any] = {
+        changes: dict[str, Any] = {
             name: value for name, value in fields.items() if name in HASH_FIELDS
         }
-        if "definition" in known:
-            known["fault"] = None
-        return replace(self, score=score, **known)
+        if "definition" in changes:
+            changes["fault"] = None
+        return replace(self, score=score, **changes)
 
 
 def version_of(definition: str | None, policy: str | None, state: str | None) -> str:
-    """Return the version of an entry with these fields. ``version_of()`` in the Lua scripts is its
-    twin.
+    """Return the version of an entry with these fields.
+
+    ``version()`` in the Lua scripts computes the same; change both together.
     """
     text = "\0".join((definition or "", policy or "", state or ""))
     try:
         raw = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # no text that Redis gave, but an event may hold anything
+    except UnicodeEncodeError:  # impossible for a text from Redis, but possible for an event's
         raw = text.encode("utf-8", "surrogatepass")
     return hashlib.sha1(raw, usedforsecurity=False).hexdigest()
 
@@ -107,7 +113,7 @@ def _definition(text: str) -> dict[str, Any] | DecodeError:
 def definition_of(record: EntryRecord) -> dict[str, Any]:
     """Return the decoded definition of *record*; cached by its text, so do not change it.
 
-    :raises DecodeError: it is invalid, with the reason.
+    :raises DecodeError: the entry is invalid; the message gives the reason.
     """
     if record.fault:
         wrong_type = "WRONGTYPE" in record.fault
@@ -120,7 +126,7 @@ def definition_of(record: EntryRecord) -> dict[str, Any]:
 
 
 def own_copy(value: Any) -> Any:
-    """Copy *value* with all lists and dicts within: the receiver may change the copy."""
+    """Return a copy of *value* that the caller may change: all lists and dicts in it are new."""
     if type(value) is dict:
         return {name: own_copy(item) for name, item in value.items()}
     if type(value) in (list, tuple):
@@ -131,7 +137,7 @@ def own_copy(value: Any) -> Any:
 def named_definition(text: str, name: str) -> dict[str, Any]:
     """Return the decoded definition *text* of the entry *name*; cached, so do not change it.
 
-    :raises DecodeError: it is invalid, with the reason.
+    :raises DecodeError: the entry is invalid; the message gives the reason.
     """
     definition = _definition(text)
     if isinstance(definition, DecodeError):
@@ -145,20 +151,20 @@ def named_definition(text: str, name: str) -> dict[str, Any]:
 
 
 def bind(schedule: BaseSchedule, app: Celery) -> BaseSchedule:
-    """Give *schedule* the app in whose time zone it runs.
+    """Set the app of *schedule*, so that it runs in the app's time zone; return *schedule*.
 
-    Decoded schedules are shared between the records with the same text, and Celery's schedules keep
-    the zone of the first app they had.
+    Records with the same text share a decoded schedule, and Celery's schedules cache the zone of
+    their first app.
     """
     if schedule._app is not app:
         schedule.app = app
-        for kept in ("tz", "utc_enabled"):
-            schedule.__dict__.pop(kept, None)
+        for cached in ("tz", "utc_enabled"):
+            schedule.__dict__.pop(cached, None)
     return schedule
 
 
 def json_object(text: str | None) -> dict[str, Any]:
-    """Parse *text* as a JSON object; empty when it is none."""
+    """Return *text* as a JSON object; empty if it is not one."""
     try:
         value = json.loads(text) if text else {}
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""Run-now requests: what one may hold, checked when it is made and again when it is taken. Pure.
+"""Writes and reads run-now requests, and checks their fields in both directions. Pure.
 
-Anybody may write to the stream of requests, so the scheduler believes nothing in it.
+Any program may write to the stream of requests, so the scheduler checks each request again.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ from redbeat_core.schedules.types.rrule import shown
 
 from .codec import DecodeError, RedBeatJSONDecoder, RedBeatJSONEncoder
 
-#: Characters of JSON that a request's args and kwargs may have: the request is kept in Redis.
+#: The most characters of JSON in a request's args, and in its kwargs: Redis stores the request.
 MOST_JSON = 262_144
-#: The most characters of a value in an event; of a longer value it has the length.
-_TOLD_JSON = 2_000
-#: Seconds: a request may wait for a year.
-_LONGEST_WAIT = 366 * 86400.0
+#: The most characters of a value in an event; for a longer value the event has only its length.
+_MAX_EVENT_JSON = 2_000
+#: The longest time that a request may wait, in seconds: a year.
+_MAX_WAIT = 366 * 86400.0
 
 
 class RequestError(ValueError):
-    """A run-now request that cannot be."""
+    """A run-now request is invalid; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """A run-now request.
 
-    :ivar id: what the events and the message of the run carry.
-    :ivar name: the entry's.
-    :ivar at: when it was made, Unix seconds by the clock of who made it.
-    :ivar args: in place of the entry's; None: the entry's.
-    :ivar kwargs: the same.
-    :ivar queue: where the message goes in place of where it would go; None: there.
-    :ivar expires: seconds for which it may wait; None: what the scheduler's setting says.
-    :ivar count_run: it counts as the entry's last run.
+    :ivar id: the request's id, which the events and the message of the run carry.
+    :ivar name: the name of the entry.
+    :ivar at: the time of the request, in Unix seconds by the clock of the program that made it.
+    :ivar args: replace the entry's args; None: the entry's args.
+    :ivar kwargs: replace the entry's kwargs; None: the entry's kwargs.
+    :ivar queue: replaces the queue of the message; None: the queue of a scheduled run.
+    :ivar expires: seconds that the request may wait; None: the scheduler's setting.
+    :ivar count_run: whether the run counts as the entry's last run.
+    :ivar actor: the person or program that made the request.
+    :ivar note: a free text by the actor.
     """
 
     id: str
@@ -52,9 +54,9 @@ class Trigger:
     note: str = field(default="", kw_only=True)
 
     def as_json(self) -> str:
-        """The text of the request in the stream.
+        """Return the text of the request in the stream.
 
-        :raises RequestError: something in it is not of its type, or has no JSON form.
+        :raises RequestError: a field has a wrong type, or no JSON form.
         """
         _check(self)
         content: dict[str, Any] = {
@@ -76,17 +78,17 @@ class Trigger:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """What is to differ from the entry, None where nothing is."""
+        """The values that replace the entry's; None: the entry's value applies."""
         return {"args": self.args, "kwargs": self.kwargs, "queue": self.queue}
 
-    def event_data(self) -> dict[str, Any]:
-        """Return the data of the request's event: short, whatever the request holds."""
+    def told(self) -> dict[str, Any]:
+        """Return the fields of the request for an event; long values are shortened."""
         data: dict[str, Any] = {"trigger": self.id, "actor": self.actor, "note": self.note}
         for key, value in self.overrides.items():
             if value is None:
                 continue
             text = json.dumps(value, cls=RedBeatJSONEncoder)
-            short = len(text) <= _TOLD_JSON
+            short = len(text) <= _MAX_EVENT_JSON
             data[key] = json.loads(text) if short else f"({len(text)} characters)"
         if self.expires is not None:
             data["expires"] = self.expires
@@ -96,10 +98,10 @@ class Trigger:
 
 
 def read_trigger(text: str | None, default_id: str) -> Trigger:
-    """The request that *text* holds.
+    """Parse the request *text*.
 
-    :param default_id: for one that brings no id.
-    :raises RequestError: it is none, with the reason.
+    :param default_id: the id for a request without one.
+    :raises RequestError: *text* is no valid request; the message gives the reason.
     """
     try:
         content = json.loads(text or "", cls=RedBeatJSONDecoder)
@@ -123,37 +125,41 @@ def read_trigger(text: str | None, default_id: str) -> Trigger:
 
 
 def subject_of(text: str | None) -> tuple[str, str]:
-    """Return the name and the id in an invalid request; empty where there is none."""
+    """Return the name and the id in an invalid request; empty for each that is missing."""
     try:
         content = json.loads(text or "")
     except (ValueError, RecursionError):
         return "", ""
     if not isinstance(content, dict):
         return "", ""
-    name, id_ = (_text_or_nothing(content.get(key)) for key in ("name", "id"))
-    return name, id_
+    return _text_or_empty(content.get("name")), _text_or_empty(content.get("id"))
 
 
-def _text_or_nothing(value: object) -> str:
+def _text_or_empty(value: object) -> str:
     return value if isinstance(value, str) and _is_utf8(value) else ""
 
 
 def _check(trigger: Trigger) -> None:
-    for what, text in (("id", trigger.id), ("name", trigger.name)):
+    for field_name, text in (("id", trigger.id), ("name", trigger.name)):
         if not isinstance(text, str) or not text or not _is_text(text):
-            raise RequestError(f"its {what} must be a text that is not empty, not {shown(text)}")
+            raise RequestError(
+                f"its {field_name} must be a text that is not empty, not {shown(text)}"
+            )
     if not _is_number(trigger.at) or not 0 <= trigger.at < 1e11:
         raise RequestError(f"at must be Unix seconds, not {shown(trigger.at)}")
-    args, kwargs, queue, expires = trigger.args, trigger.kwargs, trigger.queue, trigger.expires
+    args = trigger.args
+    kwargs = trigger.kwargs
+    queue = trigger.queue
+    expires = trigger.expires
     if args is not None and not isinstance(args, list | tuple):
         raise RequestError(f'args must be a list, as in [1, "a"], not {shown(args)}')
     if kwargs is not None and not isinstance(kwargs, dict):
         raise RequestError(f'kwargs must be an object, as in {{"key": 1}}, not {shown(kwargs)}')
     if queue is not None and (not isinstance(queue, str) or not queue or not _is_utf8(queue)):
         raise RequestError(f"queue must be a text that is not empty, not {shown(queue)}")
-    if expires is not None and (not _is_number(expires) or not 0 < expires <= _LONGEST_WAIT):
+    if expires is not None and (not _is_number(expires) or not 0 < expires <= _MAX_WAIT):
         raise RequestError(
-            f"expires must be a number of seconds, up to {_LONGEST_WAIT:.0f}, not {shown(expires)}"
+            f"expires must be a number of seconds, up to {_MAX_WAIT:.0f}, not {shown(expires)}"
         )
     if not isinstance(trigger.count_run, bool):
         raise RequestError(f"count_run must be true or false, not {shown(trigger.count_run)}")
@@ -162,7 +168,10 @@ def _check(trigger: Trigger) -> None:
 
 
 def _check_json(what: str, value: Any) -> None:
-    """Check that *value* survives a round trip through JSON."""
+    """Check that JSON can store *value* and return it unchanged.
+
+    :raises RequestError: JSON cannot; the message names the field *what*.
+    """
     if value is None:
         return
     try:
@@ -213,7 +222,7 @@ def _is_utf8(value: str) -> bool:
 
 
 def _is_text(value: str) -> bool:
-    """Whether Redis accepts the text: a name may hold bytes that are no UTF-8."""
+    """Whether *value* can be a name in Redis, which may have bytes that are not UTF-8."""
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

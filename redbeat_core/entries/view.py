@@ -1,7 +1,7 @@
-"""One entry as it reads, decoded (:class:`EntryView`).
+"""The decoded form of one entry (:class:`EntryView`).
 
-Pure. :func:`decode_record` turns a record into a view whose ``error`` says why the scheduler cannot
-run the entry, instead of raising.
+Pure. :func:`decode_record` decodes a record to a view. For an invalid entry it does not raise, but
+sets the view's ``error`` to the reason.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class Pause:
     """An operator's pause.
 
-    :ivar by: who, as ``user@host``.
-    :ivar at: when (UTC).
-    :ivar note: why, in the operator's words.
+    :ivar by: the operator, as ``user@host``.
+    :ivar at: the time of the pause (UTC).
+    :ivar note: the reason that the operator gave.
     """
 
     by: str
@@ -40,13 +40,13 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of the last run of an entry, as its worker reported it.
+    """The result of an entry's last run, as its worker reported it.
 
     :ivar status: ``started``, ``succeeded``, ``errored``, ``retried`` or ``revoked``.
-    :ivar at: the time of the report (UTC).
+    :ivar at: the time of this status (UTC).
     :ivar task_id: the Celery task id.
-    :ivar runtime: seconds, where known.
-    :ivar error: the exception in a line, where there was one.
+    :ivar runtime: seconds; None: the worker did not report it.
+    :ivar error: the exception on one line; empty without one.
     :ivar worker: the worker's node name.
     """
 
@@ -60,10 +60,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The number of nominal times of an entry that got no run.
+    """The number of an entry's nominal times without a run.
 
-    :ivar missed: they were too late, or another run was made in their place.
-    :ivar skipped: they were skipped on purpose.
+    :ivar missed: nominal times that were too late, or that one later run replaced.
+    :ivar skipped: nominal times that the scheduler skipped on purpose.
     """
 
     missed: int = 0
@@ -74,11 +74,12 @@ class Counts:
 class EntryView:
     """One entry, decoded.
 
-    :ivar error: why the entry cannot run; the other fields then hold what could be read.
-    :ivar next_run_at: the next due time (UTC), None when not scheduled.
-    :ivar schedule: a Celery schedule, None when unreadable.
-    :ivar warnings: what celery-redbeat may have lost of the schedule; known only with an app.
-    :ivar policy: its own, on top of the defaults without settings.
+    :ivar error: the reason why the entry cannot run; the other fields then have what was readable.
+    :ivar next_run_at: the next due time (UTC); None: not scheduled.
+    :ivar schedule: a Celery schedule; None: the definition is invalid.
+    :ivar warnings: the parts of the schedule that celery-redbeat may have lost; empty if
+        :func:`decode_record` got no app.
+    :ivar policy: the entry's own policy over the built-in defaults, without the settings.
     """
 
     name: str
@@ -103,17 +104,17 @@ class EntryView:
 
     @property
     def finished(self) -> bool:
-        """Enabled and readable, but with no run to come."""
+        """Whether the entry is enabled and valid, but has no next run."""
         return self.enabled and self.error is None and self.next_run_at is None
 
 
 def decode_record(
     record: EntryRecord, app: Celery | None = None, now: datetime | None = None
 ) -> EntryView:
-    """Decode *record*. Never raises for what is in it: ``error`` holds the reason.
+    """Decode *record*; for an invalid record, set the view's ``error`` instead of raising.
 
-    :param app: gives crontabs their time zone; without one Celery's current app does.
-    :param now: for ``warnings``; None: the time it is.
+    :param app: gives crontabs their time zone; None: Celery's current app does.
+    :param now: the time for ``warnings``; None: the current time.
     """
     state = json_object(record.state)
     common: dict[str, Any] = {
@@ -130,8 +131,9 @@ def decode_record(
         definition = definition_of(record)
         common["policy"] = decode_policy(record.policy)
     except DecodeError as exc:
-        loose = json_object(record.definition)
-        task, enabled = loose.get("task"), loose.get("enabled", True)
+        invalid = json_object(record.definition)
+        task = invalid.get("task")
+        enabled = invalid.get("enabled", True)
         return EntryView(
             **common,
             task=task if isinstance(task, str) else "",
@@ -150,10 +152,8 @@ def decode_record(
         bind(common["schedule"], app)
         restore_progress(common["schedule"], record.progress)
         if isinstance(common["schedule"], rrule):
-            moment = datetime.now(UTC) if now is None else now
-            common["warnings"] = warnings_of(
-                common["schedule"], app.timezone, moment, meant=record.zone
-            )
+            at = datetime.now(UTC) if now is None else now
+            common["warnings"] = warnings_of(common["schedule"], app.timezone, at, record.zone)
     try:
         meta = decode_meta(record.meta)
     except DecodeError as exc:
@@ -166,14 +166,17 @@ def decode_record(
 
 
 def counts_of(record: EntryRecord) -> Counts:
-    """Count the nominal times that got no run so far; 0 where the stored count is invalid."""
+    """Return the number of nominal times without a run; 0 for a number that is invalid."""
     counts = json_object(record.counts)
-    found = (counts.get(kind) for kind in ("missed", "skipped"))
-    return Counts(*(one if type(one) is int and 0 <= one < 2**63 else 0 for one in found))
+    return Counts(_count(counts.get("missed")), _count(counts.get("skipped")))
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and 0 <= value < 2**63 else 0
 
 
 def from_score(score: float | None) -> datetime | None:
-    """A sorted-set score as a UTC time; None for 'not scheduled' and for what no clock shows."""
+    """Return a sorted-set score as a UTC time; None: not scheduled, or outside the calendar."""
     if score is None or score < 0:
         return None
     try:
@@ -182,7 +185,7 @@ def from_score(score: float | None) -> datetime | None:
         return None
 
 
-def _moment(value: object) -> datetime | None:
+def _time(value: object) -> datetime | None:
     return from_score(_number(value))
 
 
@@ -198,7 +201,7 @@ def _number(value: object) -> float | None:
 def _pause(value: object) -> Pause | None:
     if not isinstance(value, dict):
         return None
-    return Pause(str(value.get("by", "")), _moment(value.get("at")), str(value.get("note") or ""))
+    return Pause(str(value.get("by", "")), _time(value.get("at")), str(value.get("note") or ""))
 
 
 def _outcome(value: dict[str, Any]) -> Outcome | None:
@@ -206,7 +209,7 @@ def _outcome(value: dict[str, Any]) -> Outcome | None:
         return None
     return Outcome(
         status=value["status"],
-        at=_moment(value.get("at")),
+        at=_time(value.get("at")),
         task_id=str(value.get("task_id", "")),
         runtime=_number(value.get("runtime")),
         error=str(value.get("error") or ""),

@@ -1,9 +1,9 @@
-"""The schedules of entries: their types, when they run, and their text for people.
+"""The schedules of entries: their types, their run times, and their readable text.
 
-Intervals and crontabs are Celery's own classes; ``rrule`` is drop-in for celery-redbeat's; the
-others are ours: ``zoned_crontab``, ``rrule_set``, ``once``, ``anchored_interval``, and ``solar``
-in Celery's place, which needs ``redbeat-tui[solar]``.
-This module is where users import from; what it names lives in a file per subject.
+Intervals and crontabs are Celery's own classes, and ``rrule`` is a drop-in for celery-redbeat's.
+This project adds ``zoned_crontab``, ``rrule_set``, ``once`` and ``anchored_interval``, and replaces
+Celery's ``solar``, which needs ``redbeat-tui[solar]``.
+Users import from this module; the modules below it define the names.
 """
 
 from __future__ import annotations

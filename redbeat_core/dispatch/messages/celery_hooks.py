@@ -1,7 +1,8 @@
-"""Detects projects that customise how messages are made: subclasses, patches, routers.
+"""Detects projects that customise how Celery makes messages.
 
-Projects and instrumentation customise messages by subclasses, by attributes of one object, and by
-functions put into Celery's classes. Each check looks where Celery calls.
+Projects and instrumentation do so with subclasses, with attributes of one object, or with functions
+that they patch into Celery's classes. The functions check each place where Celery calls such code;
+if all checks pass, Celery alone makes the message.
 """
 
 from __future__ import annotations
@@ -17,21 +18,20 @@ from celery.beat import Scheduler
 from kombu import messaging
 
 _BACKENDS = "celery.backends."
-#: What kombu's producer does to a message on its way.
+#: The methods of kombu's producer that a message passes.
 _PUBLISHING = ("publish", "_publish", "_prepare")
 
 
 def is_from(function: Any, module: ModuleType) -> bool:
-    """Whether *module* defines the plain function *function*. A wrapper may copy the name, and
-    still belongs to another module.
+    """Whether *function* is a plain function that *module* defines.
+
+    A wrapper may have the same name, but its globals are those of another module.
     """
     return type(function) is FunctionType and function.__globals__ is vars(module)
 
 
 def overridden(kind: type, base: type, names: Iterable[str]) -> list[str]:
-    """List the methods among *names* that the class *kind* has in place of *base*'s, as
-    ``Kind.name``.
-    """
+    """Return the methods of *names* that the class *kind* overrides in *base*, as ``Kind.name``."""
     return [
         f"{kind.__name__}.{name}"
         for name in names
@@ -40,18 +40,19 @@ def overridden(kind: type, base: type, names: Iterable[str]) -> list[str]:
 
 
 def sends_as_celery(scheduler: Scheduler) -> bool:
-    """Whether *scheduler* and its app make messages as Celery does, whatever the task."""
+    """Whether *scheduler* and its app make the messages of all tasks as Celery does."""
     app: Any = scheduler.app
-    of_scheduler, of_app = type(scheduler), type(app)
+    scheduler_class = type(scheduler)
+    app_class = type(app)
     messages: Any = app.amqp
     make = getattr(messages.create_task_message, "__func__", None)
     return (
-        of_scheduler.apply_async is Scheduler.apply_async
-        and of_scheduler.send_task is Scheduler.send_task
+        scheduler_class.apply_async is Scheduler.apply_async
+        and scheduler_class.send_task is Scheduler.send_task
         and is_from(Scheduler.apply_async, beat)
         and is_from(Scheduler.send_task, beat)
         and not {"apply_async", "send_task"} & vars(scheduler).keys()
-        and of_app.send_task is Celery.send_task
+        and app_class.send_task is Celery.send_task
         and is_from(Celery.send_task, base)
         and "send_task" not in vars(app)
         and is_from(Task.apply_async, tasks)
@@ -68,14 +69,14 @@ def sends_as_celery(scheduler: Scheduler) -> bool:
 
 
 def _is_celerys(backend: Any) -> bool:
-    """Whether *backend* handles a call as one of Celery's does."""
+    """Whether *backend* handles a call (``on_task_call``) as a backend of Celery does."""
     call = type(backend).on_task_call
-    named = call.__globals__["__name__"] if type(call) is FunctionType else ""
-    return "on_task_call" not in vars(backend) and named.startswith(_BACKENDS)
+    module = call.__globals__["__name__"] if type(call) is FunctionType else ""
+    return "on_task_call" not in vars(backend) and module.startswith(_BACKENDS)
 
 
 def is_called_as_celerys(task: Any) -> bool:
-    """Whether *task* adds nothing of its own to its messages."""
+    """Whether *task* does not customise its messages."""
     return (
         type(task).apply_async is Task.apply_async
         and type(task).shadow_name is Task.shadow_name

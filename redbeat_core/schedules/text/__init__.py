@@ -1,1 +1,1 @@
-"""Text to schedule, and schedule to text. Pure."""
+"""Parses, formats, describes and previews schedules. Pure."""

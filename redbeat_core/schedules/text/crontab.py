@@ -1,6 +1,6 @@
-"""Parses and formats crontabs: ``minute hour day-of-month month day-of-week``.
+"""Parses and formats crontab lines: ``minute hour day-of-month month day-of-week``.
 
-A field may hold what Celery's crontab takes; an error says what is wrong.
+A field may hold what Celery's crontab accepts. The errors name the wrong part and a correct form.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ _FIELDS = (
     _Field("day_of_week", "day of week", 0, 6, _DAYS, ": Sunday is 0"),
 )
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+/-]+|[A-Za-z]{2}[A-Za-z0-9_+-]*)|GB|NZ")
-_LONGEST_ZONE = 100
+_MAX_ZONE_LENGTH = 100
 _ITEM = re.compile(r"(\*|[A-Za-z0-9]+)(?:-([A-Za-z0-9]+))?(?:/([0-9]+))?")
 _EXTENSIONS = {
-    "?": "'?' is not known to Celery: write '*'",
-    "#": "'#' is not known to Celery: write FREQ=MONTHLY;BYDAY=2TU for the second Tuesday",
-    "L": "'L' is not known to Celery: write FREQ=MONTHLY;BYMONTHDAY=-1 for the last day",
-    "W": "'W' is not known to Celery: write FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+    "?": "Celery does not support '?': write '*'",
+    "#": "Celery does not support '#': write FREQ=MONTHLY;BYDAY=2TU for the second Tuesday",
+    "L": "Celery does not support 'L': write FREQ=MONTHLY;BYMONTHDAY=-1 for the last day",
+    "W": "Celery does not support 'W': write FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
 }
 
-#: Five times what the longest field can need, and little enough to read.
+#: The most values in a field: five times what the longest field needs, and fast to parse.
 _MAX_ITEMS = 300
 
-#: As crond and Kubernetes have it.
+#: Matches the zone prefix of crond and Kubernetes.
 _TZ = re.compile(r"(?:CRON_)?TZ=(?=\S)", re.IGNORECASE)
 
 
@@ -84,22 +84,24 @@ def has_zone_before(text: str) -> bool:
 
 
 def looks_like_crontab(text: str) -> bool:
-    """Whether the author of *text* wanted a crontab line, valid or not."""
+    """Whether *text* looks like a crontab line, valid or not."""
     if len(text.split()) in (5, 6, 7) and re.search(r"[*0-9]", text):
         return True
     return has_zone_before(text) or text[0] in "@*0123456789?"
 
 
 def parse_crontab(text: str) -> crontab:
-    """Parse *text* into a crontab, with its fields as they are written.
+    """Parse the crontab line *text*; the crontab keeps the text of its fields.
 
-    A zone behind the fields, or as ``CRON_TZ=`` before them, makes it a ``zoned_crontab``.
+    With a zone after the fields, or as ``CRON_TZ=`` before them, it is a ``zoned_crontab``.
 
-    :raises ScheduleError: with the column.
+    :raises ScheduleError: the line is invalid or never occurs; the error has the column.
     """
-    fields, zone = words(text), None
+    fields = words(text)
+    zone: Word | None = None
     if prefix := _TZ.match(text):
-        zone, fields = Word(fields[0].text[prefix.end() :], prefix.end()), fields[1:]
+        zone = Word(fields[0].text[prefix.end() :], prefix.end())
+        del fields[0]
     if fields and fields[0].text.startswith("@"):
         line = ALIASES.get(fields[0].text.lower())
         if line is None:
@@ -131,13 +133,13 @@ def parse_crontab(text: str) -> crontab:
 
 
 def _names_zone(text: str) -> bool:
-    """Whether the sixth word is a time zone, or an attempt at one, and not a field."""
-    # What is longer than any name is not looked at: it would be, from each of its letters on.
-    return len(text) <= _LONGEST_ZONE and _ZONE.fullmatch(text) is not None
+    """Whether the sixth word *text* looks like the name of a time zone."""
+    # The limit of the length bounds the time of the match, which may backtrack at each letter.
+    return len(text) <= _MAX_ZONE_LENGTH and _ZONE.fullmatch(text) is not None
 
 
 def _numbered(field: _Field, text: str) -> str:
-    """*text* with months as numbers: Celery knows their names only since 5.5."""
+    """Return *text* with months as numbers, because Celery before 5.5 rejects their names."""
     if field.names is not _MONTHS:
         return text
     short = {name[:3]: str(number) for number, name in enumerate(_MONTHS, 1)}
@@ -205,13 +207,13 @@ def _number(field: _Field, item: Word, text: str) -> None:
 
 
 def format_crontab(schedule: crontab) -> str:
-    """Format *schedule* as a line; :func:`parse_crontab` makes an equal crontab of it."""
+    """Return the line of *schedule*; :func:`parse_crontab` returns an equal crontab for it."""
     line = crontab_fields(schedule)
     return f"{line} {schedule.zone}" if isinstance(schedule, zoned_crontab) else line
 
 
 def crontab_fields(schedule: crontab) -> str:
-    """The five fields of *schedule*."""
+    """Return the five fields of *schedule*, without a zone."""
     return " ".join(_field_text(field, schedule) for field in _FIELDS)
 
 
@@ -223,7 +225,7 @@ def _field_text(field: _Field, schedule: crontab) -> str:
             for item in Word(text, 0).split(","):
                 _check(field, item)
         except ScheduleError:
-            pass  # Celery takes more than it documents; the numbers say the same
+            pass  # Celery accepts more than it documents; the numbers below are equivalent
         else:
             return text
     return ",".join(map(str, sorted(getattr(schedule, field.argument))))

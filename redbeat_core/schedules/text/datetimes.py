@@ -1,7 +1,7 @@
-"""Parses and formats a time as people write it: ``2026-12-24 18:00 Europe/Berlin``.
+"""Parses and formats a date and time in readable form: ``2026-12-24 18:00 Europe/Berlin``.
 
-The text may give the offset as well (``2026-10-25 02:30+01:00 Europe/Berlin``), which tells the two
-passes of a repeated hour apart; without a zone the offset is the zone.
+The text may also have an offset (``2026-10-25 02:30+01:00 Europe/Berlin``), which distinguishes
+the two passes of a repeated hour. Without a zone, the offset is the zone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _MOMENT = re.compile(
 
 
 def parse_moment(word: Word, zone: tzinfo) -> datetime:
-    """Parse *word* into an aware time.
+    """Parse *word* as an aware date and time.
 
     :param zone: the zone of a text without one.
-    :raises ScheduleError: it is no time, with the column.
+    :raises ScheduleError: *word* is no valid time; the error has the column.
     """
     match = _MOMENT.fullmatch(word.text)
     if match is None:
@@ -43,7 +43,7 @@ def parse_moment(word: Word, zone: tzinfo) -> datetime:
     seconds, _, fraction = (rest[0] if rest else "0").partition(".")
     try:
         year, month, day = map(int, match["date"].split("-"))
-        moment = datetime(  # noqa: DTZ001 - the zone follows
+        local = datetime(  # noqa: DTZ001 - the code below adds the zone
             year,
             month,
             day,
@@ -63,14 +63,14 @@ def parse_moment(word: Word, zone: tzinfo) -> datetime:
     if match["zone"]:
         zone = read_zone(Word(match["zone"], word.column + match.start("zone")))
     if offset is None or offset is zone:
-        if in_gap(moment, zone):
-            later = moment.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+        if in_gap(local, zone):
+            later = local.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
             raise word.error(
                 f"the clocks of {zone} jump over that time: write {later:%Y-%m-%d %H:%M}"
             )
-        return moment.replace(tzinfo=zone)
-    instant = (moment.replace(tzinfo=offset)).astimezone(zone)
-    if instant.replace(tzinfo=None) != moment:
+        return local.replace(tzinfo=zone)
+    instant = local.replace(tzinfo=offset).astimezone(zone)
+    if instant.replace(tzinfo=None) != local:
         raise ScheduleError(
             f"the clocks of {match['zone']} do not have the offset {match['offset']} then: leave "
             "one of the two out",
@@ -80,16 +80,18 @@ def parse_moment(word: Word, zone: tzinfo) -> datetime:
 
 
 def format_moment(moment: datetime) -> str:
-    """Format *moment*; :func:`parse_moment` makes an equal time of it, zone included."""
+    """Return the text of *moment*; :func:`parse_moment` returns an equal time in the same zone."""
     text = f"{moment.year:04}-{moment.month:02}-{moment.day:02} {moment.hour:02}:{moment.minute:02}"
     if moment.second or moment.microsecond:
         text += f":{moment.second:02}"
     if moment.microsecond:
         text += f".{moment.microsecond:06}".rstrip("0")
-    name, offset = iana_name(moment.tzinfo), moment.utcoffset()
+    name = iana_name(moment.tzinfo)
+    offset = moment.utcoffset()
     if name is None:
         return text + (_offset(offset) if offset else " UTC")
-    local, zone = moment.replace(tzinfo=None), moment.tzinfo
+    local = moment.replace(tzinfo=None)
+    zone = moment.tzinfo
     if moment.fold and zone is not None and is_repeated(local, zone):
         text += _offset(offset or timedelta(0))
     return f"{text} {name}"

@@ -1,6 +1,6 @@
 """Describes schedules in plain English, short enough for a column of a table.
 
-Pure, and never raises: a schedule that has no description is shown as its text.
+Pure, and never raises: a schedule of an unknown type is described by its repr or its class name.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from .describe_crontab import MAX_TIMES, describe_crontab, weekday_names
 from .english import (
     DAYS,
     LONG_DAYS,
+    MAX_TIMES,
     MONTHS,
     duration,
     join,
@@ -52,14 +53,14 @@ def describe(schedule: BaseSchedule) -> str:
     """Describe *schedule*, as in "every 5 minutes" or "weekly on Mon, Wed at 09:00 UTC"."""
     try:
         return _describe(schedule)
-    except Exception:  # a schedule of the user's own may fail in any way
+    except Exception:  # a user-defined schedule may raise any error
         return type(schedule).__name__
 
 
 def _describe(candidate: BaseSchedule) -> str:
     if isinstance(candidate, crontab):
-        words = describe_crontab(candidate)
-        return f"{words} {candidate.zone}" if isinstance(candidate, zoned_crontab) else words
+        text = describe_crontab(candidate)
+        return f"{text} {candidate.zone}" if isinstance(candidate, zoned_crontab) else text
     if isinstance(candidate, anchored_interval):
         start = f"{moment(candidate.anchor)} {_zone(candidate.anchor)}"
         return f"every {duration(candidate.run_every)} from {start}"
@@ -81,12 +82,12 @@ def _interval(interval: schedule) -> str:
     every = interval.run_every
     if not interval.relative:
         return f"every {duration(every)}"
-    # Celery rounds the end of each interval down to its greatest unit.
+    # Celery rounds the end of each interval down to the greatest unit of the interval.
     units = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1))
     unit = next((unit for unit in units if every >= unit), None)
-    kept = every if unit is None else every // unit * unit
-    of = "" if kept == every else f" ({duration(every)} rounded down)"
-    return f"every {duration(kept)}, on the clock{of}"
+    rounded = every if unit is None else every // unit * unit
+    original = "" if rounded == every else f" ({duration(every)} rounded down)"
+    return f"every {duration(rounded)}, on the clock{original}"
 
 
 def _event(name: str) -> str:
@@ -158,34 +159,36 @@ def _rule(rule: rrule) -> str:
 
 
 def _zone(start: datetime) -> str:
-    name, offset = iana_name(start.tzinfo), start.utcoffset()
+    name = iana_name(start.tzinfo)
+    offset = start.utcoffset()
     return name or (offset_name(offset) if offset else "UTC")
 
 
 def _days(rule: rrule, parts: Parts) -> str:
-    """The frequency and the days: "weekly on Mon, Wed", "last Friday of each month"."""
+    """Return the frequency and the days: "weekly on Mon, Wed", "last Friday of each month"."""
     start = rule.recurrence.dtstart
     period = _PERIODS[parts.freq]
     often = _often(parts)
-    found = _nth(parts)
-    if found is not None:
+    nth_day = _nth(parts)
+    if nth_day is not None:
         each = f"each {period}" if parts.interval == 1 else often
         if not parts.bymonth:
-            return f"{found} of {each}"
+            return f"{nth_day} of {each}"
         every = "" if parts.interval == 1 else f", {often}"
-        return f"{found} of {_months(parts.bymonth)}{every}"
+        return f"{nth_day} of {_months(parts.bymonth)}{every}"
     if not _names_days(parts) and parts.freq <= WEEKLY:
         if parts.freq == WEEKLY:
             parts = replace(parts, byweekday=((start.weekday(), 0),))
         else:
             months = (start.month,) if parts.freq == YEARLY else ()
             parts = replace(parts, bymonthday=(start.day,), bymonth=parts.bymonth or months)
-    limits = _limits(parts, spoken=_spoken(parts))
+    frequency_fits = _frequency_fits(parts)
+    limits = _limits(parts, after_frequency=frequency_fits)
     if parts.freq >= HOURLY or not limits:
         return " ".join([often, *limits])
     if parts.freq == DAILY and parts.interval > 1:
         return f"{often}, only {' '.join(limits)}"
-    if _spoken(parts):
+    if frequency_fits:
         return " ".join([often, *limits])
     text = " ".join(limits)
     return text if parts.interval == 1 else f"in every {_ordinal(parts.interval)} {period}, {text}"
@@ -196,7 +199,7 @@ def _often(parts: Parts) -> str:
         return f"every {parts.interval} {_PERIODS[parts.freq]}s"
     freq = parts.freq
     if not parts.bysetpos:
-        # "Every second at seconds 0, 30" is every minute.
+        # A rule with each second as period, but limited to seconds 0 and 30, runs each minute.
         freq -= freq == SECONDLY and bool(parts.bysecond)
         freq -= freq == MINUTELY and bool(parts.byminute)
     return _ADVERBS[freq]
@@ -207,15 +210,16 @@ def _plural(name: str, numbers: Sequence[int]) -> str:
 
 
 def _past(minutes: Sequence[int]) -> str:
-    """``at :00 and :30``: of an hour."""
+    """Return the minutes of an hour, as in ``at :00 and :30``."""
     if len(minutes) > MAX_TIMES:
         return f"at minutes {ranges(minutes)}"
     return f"at {join([f':{minute:02}' for minute in minutes], 'and')}"
 
 
-def _spoken(parts: Parts) -> bool:
-    """Whether the days of a period are those that a reader expects of "yearly", "monthly" or
-    "weekly": "monthly on day 1", but not "monthly on Monday", which is every Monday.
+def _frequency_fits(parts: Parts) -> bool:
+    """Whether "yearly", "monthly" or "weekly" fits before the days of the rule.
+
+    "monthly on day 1" is clear, but "monthly on Monday" misleads: the rule runs every Monday.
     """
     numbered = any(n for _, n in parts.byweekday)
     if parts.byyearday or parts.byeaster or parts.byweekno:
@@ -233,10 +237,10 @@ def _spoken(parts: Parts) -> bool:
     return bool(parts.byweekday) and not parts.bymonthday
 
 
-def _limits(parts: Parts, *, spoken: bool) -> list[str]:
-    """On which days, each with its preposition.
+def _limits(parts: Parts, *, after_frequency: bool) -> list[str]:
+    """Return the days of a rule as terms, each with its preposition.
 
-    :param spoken: the frequency is said before them.
+    :param after_frequency: the frequency, as in "monthly", stands before the terms.
     """
     terms: list[str] = []
     months: Sequence[int] = parts.bymonth
@@ -248,7 +252,7 @@ def _limits(parts: Parts, *, spoken: bool) -> list[str]:
         terms.append(f"{_numbered(days, 'day')} of {_months(months)}")
         months = ()
     elif days:
-        monthly = parts.freq == MONTHLY and spoken
+        monthly = parts.freq == MONTHLY and after_frequency
         terms.append(_numbered(days, "day") + ("" if monthly else " of every month"))
     if parts.byyearday:
         terms.append(f"{_numbered(parts.byyearday, 'day')} of the year")
@@ -257,7 +261,7 @@ def _limits(parts: Parts, *, spoken: bool) -> list[str]:
     if len(terms) > 1:
         terms = [" that is also ".join(terms)]
     if parts.byweekday:
-        terms.append(_weekdays(parts, if_so=bool(terms), spoken=spoken))
+        terms.append(_weekdays(parts, is_condition=bool(terms), after_frequency=after_frequency))
     if parts.byweekno:
         weeks = _numbered(parts.byweekno, "week").replace("on ", "in ", 1)
         terms.append(weeks if terms else f"every day {weeks}")
@@ -266,18 +270,23 @@ def _limits(parts: Parts, *, spoken: bool) -> list[str]:
     return terms
 
 
-def _weekdays(parts: Parts, *, if_so: bool, spoken: bool) -> str:
+def _weekdays(parts: Parts, *, is_condition: bool, after_frequency: bool) -> str:
+    """Return the weekdays of a rule, as in "on Mon, Wed".
+
+    :param is_condition: other days stand before them, so write "if it is a Monday".
+    :param after_frequency: as for :func:`_limits`.
+    """
     days = parts.byweekday
     if any(n for _, n in days):
         names = join(
             [f"the {_ordinal(n)} {DAYS[day]}" if n else f"every {DAYS[day]}" for day, n in days],
-            "or" if if_so else "and",
+            "or" if is_condition else "and",
         )
         within = " of each month" if parts.freq == YEARLY and parts.bymonth else ""
-        return f"{'if it is' if if_so else 'on'} {names}{within}"
-    if if_so:
+        return f"{'if it is' if is_condition else 'on'} {names}{within}"
+    if is_condition:
         return f"if it is a {join([LONG_DAYS[day] for day, _ in days], 'or')}"
-    if not spoken and parts.freq < HOURLY and len(days) == 1:
+    if not after_frequency and parts.freq < HOURLY and len(days) == 1:
         return f"every {LONG_DAYS[days[0][0]]}"
     return f"on {weekday_names([day for day, _ in days])}"
 
@@ -289,7 +298,8 @@ def _names_days(parts: Parts) -> bool:
 
 
 def _nth(parts: Parts) -> str | None:
-    """As in "last Friday" or "last weekday"; None when the days are less simple."""
+    """Return the one day of each period, as in "last Friday" or "last weekday"; None for other
+    rules."""
     if not parts.byweekday or parts.freq > MONTHLY or parts.bymonthday:
         return None
     if parts.byyearday or parts.byweekno or parts.byeaster:
@@ -316,13 +326,13 @@ def _ordinal(n: int) -> str:
     suffix = (
         "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     )
-    ordinals = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
-    word = ordinals.get(number, f"{number}{suffix}")
+    names = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+    word = names.get(number, f"{number}{suffix}")
     return word if n > 0 else f"{word} last"
 
 
 def _numbered(numbers: Sequence[int], unit: str) -> str:
-    """``on day 1, 15 and the last day``."""
+    """Return *numbers* as ``on days 1, 15 and the last day``."""
     late = [f"the {_ordinal(number)} {unit}" for number in numbers if number < 0]
     early = [number for number in numbers if number > 0]
     shown = ([f"{_plural(unit, early)} {ranges(early)}"] if early else []) + late

@@ -1,4 +1,4 @@
-"""Crontabs in plain English, from the sets of numbers that Celery made of them. Pure."""
+"""Describes crontabs in plain English, from the sets of numbers that Celery parsed. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from collections.abc import Collection, Sequence
 
 from celery.schedules import crontab
 
-from .english import DAYS, LONG_DAYS, MONTHS, join, named_ranges, ranges
-
-#: So many times of day are listed; more are given as hours and minutes.
-MAX_TIMES = 4
+from .english import DAYS, LONG_DAYS, MAX_TIMES, MONTHS, join, named_ranges, ranges
 
 
 def describe_crontab(schedule: crontab) -> str:
-    """Describe a crontab, as in "every 5 minutes on weekdays 09-17" or "on day 1 of the month at
-    00:00".
-    """
+    """Describe *schedule*, as in "every 5 minutes on weekdays 09-17" or "on day 1 of the month at
+    00:00"."""
     days = _days(schedule)
     often, when = _times(sorted(schedule.minute), sorted(schedule.hour))
     if not often and not days.startswith("on "):
@@ -24,7 +20,7 @@ def describe_crontab(schedule: crontab) -> str:
 
 
 def _times(minutes: Sequence[int], hours: Sequence[int]) -> tuple[str, str]:
-    """How often, empty for times of day; and when."""
+    """Return the frequency, empty for times of day; and the hours, minutes or times of day."""
     often = _step(minutes, 60, "minute")
     if often:
         return often, "" if len(hours) == 24 else _hours(hours)
@@ -44,7 +40,7 @@ def _times(minutes: Sequence[int], hours: Sequence[int]) -> tuple[str, str]:
 
 
 def _hours(hours: Sequence[int]) -> str:
-    """``09-17``: these hours, with all their minutes."""
+    """Return *hours* as ``09-17``, or as ``in hours 09, 17`` if they are no range."""
     text = ranges(hours, "02")
     if len(hours) > 2 and hours[-1] - hours[0] == len(hours) - 1:
         return text
@@ -52,20 +48,21 @@ def _hours(hours: Sequence[int]) -> str:
 
 
 def _step(numbers: Sequence[int], size: int, unit: str) -> str:
-    """``every 5 minutes``, when they are at that distance all round the clock."""
+    """Return ``every 5 minutes`` if *numbers* have equal distances from 0 to *size*, else empty."""
     if len(numbers) == size:
         return f"every {unit}"
     if len(numbers) < 2 or numbers[0] != 0 or size % len(numbers):
         return ""
     step = size // len(numbers)
     even = list(numbers) == list(range(0, size, step))
-    # Twice or three times a day are times of day.
+    # Two or three hours of a day are listed as times of day.
     return f"every {step} {unit}s" if even and len(numbers) > 3 - (size == 60) * 2 else ""
 
 
 def _days(schedule: crontab) -> str:
-    """``on weekdays in Jan``; empty for every day."""
-    days, months = sorted(schedule.day_of_month), sorted(schedule.month_of_year)
+    """Return the days, as in ``on weekdays in Jan``; empty for every day."""
+    days = sorted(schedule.day_of_month)
+    months = sorted(schedule.month_of_year)
     parts = []
     if len(days) == 1 and len(months) == 1:
         parts.append(f"on {days[0]} {MONTHS[months[0] - 1]}")
@@ -74,7 +71,7 @@ def _days(schedule: crontab) -> str:
         parts.append(f"on {'day' if len(days) == 1 else 'days'} {ranges(days)} of the month")
     if len(schedule.day_of_week) < 7:
         names = weekday_names({(day - 1) % 7 for day in schedule.day_of_week})
-        # cron takes either; Celery wants both.
+        # cron runs if the day of month or the weekday matches; Celery only if both match.
         parts.append(f"if it is {_one_of(schedule)}" if len(days) < 31 else f"on {names}")
     if len(months) < 12:
         parts.append(f"in {named_ranges([month - 1 for month in months], MONTHS)}")
@@ -91,7 +88,7 @@ def _one_of(schedule: crontab) -> str:
 
 
 def weekday_names(days: Collection[int]) -> str:
-    """``weekdays``, ``Monday`` or ``Mon, Wed-Fri``, of numbers from Monday, 0."""
+    """Return ``weekdays``, ``Monday`` or ``Mon, Wed-Fri`` for *days*, of which 0 is Monday."""
     chosen = sorted(days)
     if chosen == [0, 1, 2, 3, 4]:
         return "weekdays"

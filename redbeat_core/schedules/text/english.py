@@ -1,4 +1,4 @@
-"""Numbers and names in English, for the descriptions of schedules. Pure."""
+"""Formats numbers, names and durations in English, for the descriptions of schedules. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from itertools import pairwise
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: The most times of day that a description lists; it gives more as hours and minutes.
+MAX_TIMES = 4
 
 
 def duration(every: timedelta) -> str:
-    """``minute`` for 1 minute, ``5 minutes``, ``1 hour 30 minutes``."""
+    """Return ``minute`` for 1 minute, ``5 minutes``, or ``1 hour 30 minutes``."""
     left = abs(every) // timedelta(microseconds=1)
     terms = []
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
@@ -31,7 +33,7 @@ def _count(number: str, unit: str) -> str:
 
 
 def moment(local: datetime) -> str:
-    """Format a time as in ``24 Dec 2026 at 18:00``, by its own clock."""
+    """Return *local* as ``24 Dec 2026 at 18:00``, without its zone."""
     text = (
         f"{local.day} {MONTHS[local.month - 1]} {local.year} at {local.hour:02}:{local.minute:02}"
     )
@@ -42,12 +44,12 @@ def moment(local: datetime) -> str:
     return text
 
 
-#: So many numbers at the same distance are not all listed.
+#: From this many numbers at the same distance on, only the first three and the last are listed.
 _MANY = 8
 
 
 def ranges(numbers: Sequence[int], form: str = "") -> str:
-    """``1-5, 8`` for 1, 2, 3, 4, 5, 8; ``1, 3, 5 ... 31`` for many at the same distance."""
+    """Return ``1-5, 8`` for 1, 2, 3, 4, 5, 8; ``1, 3, 5 ... 31`` for many at the same distance."""
     steps = {high - low for low, high in pairwise(numbers)}
     if len(numbers) >= _MANY and len(steps) == 1 and steps != {1}:
         first = ", ".join(f"{number:{form}}" for number in numbers[:3])
@@ -59,16 +61,14 @@ def ranges(numbers: Sequence[int], form: str = "") -> str:
 
 
 def named_ranges(numbers: Sequence[int], names: Sequence[str]) -> str:
-    """``Mon, Wed-Fri`` for 0, 2, 3, 4."""
+    """Return ``Mon, Wed-Fri`` for 0, 2, 3, 4."""
     return ", ".join(
         f"{names[low]}-{names[high]}" if high > low else names[low] for low, high in _runs(numbers)
     )
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the first and the last number of each run of consecutive numbers; two numbers are no
-    run.
-    """
+    """Return the first and last of each run of consecutive numbers; two numbers are no run."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
@@ -83,5 +83,5 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def join(terms: Sequence[str], word: str) -> str:
-    """``a, b and c``."""
+    """Return *terms* as ``a, b and c``, where *word* is ``and``."""
     return terms[0] if len(terms) == 1 else f"{', '.join(terms[:-1])} {word} {terms[-1]}"

@@ -1,7 +1,8 @@
-"""Detects what celery-redbeat may have lost when it stored a rule.
+"""Detects rules from which celery-redbeat dropped the zone or the weekday number on storing.
 
-Pure. Such an entry keeps running as it is stored: its original rule can be guessed but not known.
-So a warning proposes a repair, which an operator may apply by an ordinary edit of the schedule.
+Pure. Such an entry keeps running as it is stored, because the original rule can only be guessed.
+The functions return warnings for the operator, who can repair the rule by an ordinary edit of the
+schedule.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ _YEAR = timedelta(days=400)
 
 @dataclass(frozen=True, slots=True)
 class ScheduleWarning:
-    """A part of the stored schedule that may differ from the original.
+    """A warning that the stored schedule may differ from the schedule that its author gave.
 
-    :ivar text: the warning, as a sentence.
-    :ivar proposal: the probable original schedule; None: it cannot be guessed.
-    :ivar edit: *proposal* as text to type; empty without one.
+    :ivar text: the possible difference, as a sentence.
+    :ivar proposal: a guess at the original schedule; None: the stored rule does not allow one.
+    :ivar edit: *proposal* as text that can be typed; empty without a proposal.
     """
 
     text: str
@@ -40,12 +41,12 @@ class ScheduleWarning:
 
 
 def meant_in_utc(schedule: BaseSchedule | None) -> str | None:
-    """Return the field ``zone`` of an entry that is saved with a rule which starts in UTC; None for
-    other schedules.
+    """Return the field ``zone`` for an entry whose rule starts in UTC; None for other schedules.
 
-    celery-redbeat stores a winter rule of London as one in UTC, and in the definition, which it
-    reads, too, the two look alike. This field marks a rule that was given in UTC. It names the
-    start, so it does not hold for a rule that another program writes later.
+    celery-redbeat stores a rule of London in winter as a rule in UTC. The definition, which
+    celery-redbeat reads too, is the same for both. This field says that the author gave the rule
+    in UTC. It contains the start, so that it does not apply to a rule that another program writes
+    later.
     """
     rule = adopted(schedule)
     if rule is None or rule.read_as_offset:
@@ -57,39 +58,40 @@ def meant_in_utc(schedule: BaseSchedule | None) -> str | None:
 
 
 def warnings_of(
-    schedule: BaseSchedule | None, app_zone: tzinfo, now: datetime, meant: str | None = None
+    schedule: BaseSchedule | None, app_zone: tzinfo, now: datetime, zone: str | None = None
 ) -> tuple[ScheduleWarning, ...]:
-    """Return the warnings about *schedule*; none for most.
+    """Return the warnings for *schedule*; empty for most schedules.
 
     :param app_zone: the zone that the app is configured for.
-    :param now: the warning names the next clock change after it.
-    :param meant: the entry's field ``zone``.
+    :param now: the warnings name the next change of the clock after this time.
+    :param zone: the entry's field ``zone``, see :func:`meant_in_utc`.
     """
     rule = adopted(schedule)
     if rule is None:
         return ()
     start = rule.recurrence.dtstart
     offset = start.utcoffset() or ZERO
-    if not offset and meant == f"UTC {_seconds(start)}":
+    if not offset and zone == f"UTC {_seconds(start)}":
         return ()
-    fixed = iana_name(start.tzinfo) is None and _by_the_clock(rule)
-    if not fixed and not _lost_number(rule):
+    has_fixed_offset = iana_name(start.tzinfo) is None and _depends_on_local_time(rule)
+    if not has_fixed_offset and not _lost_weekday_number(rule):
         return ()
-    found: list[ScheduleWarning] = []
-    if fixed:
-        moved = _of_offset(rule, app_zone, now.astimezone(UTC).toordinal())
-        found += [moved] if moved is not None else []
-    if _lost_number(rule):
-        found.append(_of_number(rule))
-    return tuple(found)
+    warnings: list[ScheduleWarning] = []
+    if has_fixed_offset:
+        warning = _offset_warning(rule, app_zone, now.astimezone(UTC).toordinal())
+        warnings += [warning] if warning is not None else []
+    if _lost_weekday_number(rule):
+        warnings.append(_weekday_number_warning(rule))
+    return tuple(warnings)
 
 
-def _by_the_clock(rule: rrule) -> bool:
-    """Whether the wall clock decides when the rule occurs."""
+def _depends_on_local_time(rule: rrule) -> bool:
+    """Whether the runs of *rule* depend on the local time (the wall clock) of its zone."""
     return rule.freq <= DAILY or not rule.recurrence.parts.plain
 
 
-def _of_number(rule: rrule) -> ScheduleWarning:
+def _weekday_number_warning(rule: rrule) -> ScheduleWarning:
+    """Return the warning for a rule that may have lost the number of its weekdays."""
     parts = rule.recurrence.parts
     days = [WEEKDAYS[day] for day, _ in parts.byweekday]
     period = "month" if rule.freq == MONTHLY else "year"
@@ -104,7 +106,8 @@ def _of_number(rule: rrule) -> ScheduleWarning:
     return ScheduleWarning(f"{text}; if not, to FREQ=WEEKLY" if parts.interval == 1 else text)
 
 
-def _lost_number(rule: rrule) -> bool:
+def _lost_weekday_number(rule: rrule) -> bool:
+    """Whether celery-redbeat may have dropped the number of a weekday (the 1 of ``1MO``)."""
     parts = rule.recurrence.parts
     other = parts.bysetpos, parts.bymonthday, parts.byyearday, parts.byweekno, parts.byeaster
     return (
@@ -117,26 +120,31 @@ def _lost_number(rule: rrule) -> bool:
 
 
 @lru_cache(maxsize=16384)
-def _of_offset(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
+def _offset_warning(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
+    """Return the warning for a rule with a fixed offset; None if the app's zone never differs.
+
+    :param today: the ordinal of the day in UTC, so that the cache is valid for one day.
+    """
     start = rule.recurrence.dtstart
     name = offset_name(start.utcoffset() or ZERO)
     offset = f"fixed offset {name[:3]}:{name[3:5]}"
     if offset_at(start, zone) != start.utcoffset() or iana_name(zone) is None:
         if not start.utcoffset():
-            # It showed the right hours in UTC only.
+            # The app's zone has another offset, so the author must have given the rule in UTC.
             return None
         return ScheduleWarning(f"{offset}: does not follow daylight saving, nor the app's zone")
     now = datetime.fromordinal(today).replace(tzinfo=UTC)
     change = next_change(zone, now, now + _YEAR)
     if change is None and offset_at(now, zone) == start.utcoffset():
-        # As in Asia/Kolkata: the offset is as good as the zone.
+        # A zone without daylight saving, as Asia/Kolkata: the offset gives the same runs.
         return None
     when = f" on {change.astimezone(zone):%Y-%m-%d}" if change is not None else ""
-    known = {name: getattr(rule, name) for name in RRULE_FIELDS}
-    known["dtstart"] = start.replace(tzinfo=zone, fold=start.astimezone(zone).fold)
-    proposal = rrule(**known)
+    fields = {name: getattr(rule, name) for name in FIELDS}
+    fields["dtstart"] = start.replace(tzinfo=zone, fold=start.astimezone(zone).fold)
+    proposal = rrule(**fields)
     if not start.utcoffset():
-        return ScheduleWarning(_of_utc(zone, now, change, when), proposal, format_rule(proposal))
+        text = _utc_warning_text(zone, now, change, when)
+        return ScheduleWarning(text, proposal, format_rule(proposal))
     if offset_at(now, zone) == start.utcoffset():
         text = f"{offset}: will move at the next daylight-saving change{when}"
     else:
@@ -144,15 +152,15 @@ def _of_offset(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | None:
     return ScheduleWarning(f"{text}; {zone} was meant?", proposal, format_rule(proposal))
 
 
-def _of_utc(zone: tzinfo, now: datetime, change: datetime | None, when: str) -> str:
-    """Of a rule that may as well have been meant in UTC."""
+def _utc_warning_text(zone: tzinfo, now: datetime, change: datetime | None, when: str) -> str:
+    """Return the warning for a rule stored in UTC, whose author gave it in UTC or in *zone*."""
     if offset_at(now, zone) or change is None:
-        words = f"runs at other hours now than its clock said, until the change{when}"
+        effect = f"runs at other hours now than its clock said, until the change{when}"
     else:
         size = duration(abs(offset_at(change, zone)))
         jump = "an hour" if size == "hour" else size
-        words = f"will move by {jump} at the next daylight-saving change{when}"
-    return f"stored in UTC: if {zone} was meant, it {words}; if UTC was, save it once more"
+        effect = f"will move by {jump} at the next daylight-saving change{when}"
+    return f"stored in UTC: if {zone} was meant, it {effect}; if UTC was, save it once more"
 
 
 def _seconds(start: datetime) -> int:

@@ -1,6 +1,6 @@
-"""Schedules as text, as an operator types them, both ways.
+"""Parses the text of a schedule, as an operator types it, and formats a schedule as such a text.
 
-Told apart by how they begin:
+The begin of the text decides its kind:
 
 - an interval: ``every 30s``, ``every 5m``, ``every 1h30m``, ``every 90 seconds``, ``every day``;
   with ``relative`` at the end it is rounded to the clock, as Celery's ``relative=True`` does;
@@ -46,7 +46,8 @@ from .tokens import ScheduleError, Word, did_you_mean, quoted, words
 __all__ = ["ScheduleError", "format_schedule", "parse_schedule"]
 
 EXAMPLES = "'every 30s', '*/5 * * * *', 'FREQ=DAILY;BYHOUR=9' or 'at 2026-12-24 18:00'"
-#: A rule that names every day of a year fits, and so does a set of a few hundred dates.
+#: The longest text, in characters: a rule that lists every day of a year fits, and so does a set of
+#: a few hundred dates.
 MAX_LENGTH = 16_000
 
 _MICROSECONDS = {
@@ -75,15 +76,16 @@ _BETWEEN = re.compile(r"[\s,]*(?:and\s+)?")
 def parse_schedule(
     text: str, tz: tzinfo | str | None = None, *, now: datetime | None = None
 ) -> BaseSchedule:
-    """Parse *text* into a schedule.
+    """Parse *text* as a schedule.
 
     :param tz: the zone of times without one; None: UTC. Crontabs run in the app's zone.
-    :param now: the start of a rule without a DTSTART (see :func:`.rrule.parse_rule`); None: the
-        present.
-    :raises ScheduleError: it is no schedule, or one that never runs; with the column of the
-        mistake, and a sentence that says what would be right.
+    :param now: the start of a rule without a DTSTART (see :func:`.rfc5545.parse_rule`);
+        None: the current time.
+    :raises ScheduleError: *text* is no valid schedule, or the schedule never runs. The error has
+        the column of the wrong part, and its message a correct form.
     """
-    moment = datetime.now(UTC) if now is None else now
+    if now is None:
+        now = datetime.now(UTC)
     if not isinstance(text, str) or not text.strip():
         raise ScheduleError(f"the schedule is empty: try {EXAMPLES}", 0)
     if len(text) > MAX_LENGTH:
@@ -92,27 +94,27 @@ def parse_schedule(
         )
     lead = len(text) - len(text.lstrip())
     try:
-        parsed = _parse(text.strip(), _zone(tz), moment)
+        parsed = _parse(text.strip(), _zone(tz), now)
     except ScheduleError as exc:
         column = None if exc.column is None else exc.column + lead
-        raise ScheduleError(_with_guess(str(exc), text, tz, moment), column) from None
+        raise ScheduleError(_with_suggestion(str(exc), text, tz, now), column) from None
     except OverflowError:
         raise ScheduleError("the schedule goes past the year 9999") from None
-    _check_that_it_runs(parsed, moment, text)
+    _check_that_it_runs(parsed, now, text)
     return parsed
 
 
-def _with_guess(error: str, text: str, tz: tzinfo | str | None, now: datetime) -> str:
-    """Return *error* with a suggestion for *text* in place of the general advice."""
-    guess = suggest_schedule(text)
+def _with_suggestion(error: str, text: str, tz: tzinfo | str | None, now: datetime) -> str:
+    """Return *error* with the suggestion for *text* in place of the general advice."""
+    suggestion = suggest_schedule(text)
     try:
-        if not guess or not _parse(guess, _zone(tz), now):
+        if not suggestion or not _parse(suggestion, _zone(tz), now):
             return error
     except ScheduleError:
-        # No better than what was typed.
+        # The suggestion is invalid, too.
         return error
-    wrong = error.split(": try ")[0].split(": write a crontab")[0]
-    return f"{wrong}; did you mean {guess!r}?"
+    reason = error.split(": try ")[0].split(": write a crontab")[0]
+    return f"{reason}; did you mean {suggestion!r}?"
 
 
 def _zone(tz: tzinfo | str | None) -> tzinfo:
@@ -148,52 +150,54 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> BaseSchedule:
 
 
 def _part(text: str, name: str) -> int | None:
-    """Where the part of that name begins."""
+    """Return the column of the rule part *name*; None if *text* does not have it."""
     column = text.upper().find(f"{name}=")
     return None if column < 0 else column
 
 
-def _check_that_it_runs(found: BaseSchedule, now: datetime, text: str) -> None:
-    # A copy, since asking a crontab for its zone would fix it before it gets its app.
-    if isinstance(found, rrule):
-        if next_occurrence(found, now) is not None:
+def _check_that_it_runs(candidate: BaseSchedule, now: datetime, text: str) -> None:
+    """Raise an error if *candidate* has no run after *now*."""
+    if isinstance(candidate, rrule):
+        if next_occurrence(candidate, now) is not None:
             return
-        until, start = found.recurrence.until, found.recurrence.dtstart.astimezone(UTC)
-        if found.count == 0:
+        until = candidate.recurrence.until
+        start = candidate.recurrence.dtstart.astimezone(UTC)
+        if candidate.count == 0:
             raise ScheduleError("the rule has no run at all: its COUNT is 0", _part(text, "COUNT"))
         if until is not None and until <= now:
             raise ScheduleError(
                 "the rule has no run to come: its UNTIL is in the past", _part(text, "UNTIL")
             )
-        if next_occurrence(found, start - timedelta(seconds=1)) is not None:
+        if next_occurrence(candidate, start - timedelta(seconds=1)) is not None:
             why = "all of its COUNT are in the past"
-            if found.count is None:
+            if candidate.count is None:
                 why = "its next run is past the year 9999"
             raise ScheduleError(f"the rule has no run to come: {why}", _part(text, "COUNT"))
         raise ScheduleError("the rule never runs: no date in the calendar matches all its parts")
-    if isinstance(found, rrule_set):
-        _check_set(found, now)
-    elif isinstance(found, once):
-        if found.earliest <= now:
+    if isinstance(candidate, rrule_set):
+        _check_set(candidate, now)
+    elif isinstance(candidate, once):
+        if candidate.earliest <= now:
             raise ScheduleError(
-                f"{format_moment(found.at)} is in the past: write a time that is to come",
+                f"{format_moment(candidate.at)} is in the past: write a time in the future",
                 len("at "),
             )
-    elif isinstance(found, solar):
-        if next_occurrence(found, now) is None:
-            raise ScheduleError(f"{found.event} never comes at this place")
-    elif isinstance(found, crontab) and next_occurrence(copy.copy(found), now) is None:
+    elif isinstance(candidate, solar):
+        if next_occurrence(candidate, now) is None:
+            raise ScheduleError(f"{candidate.event} never occurs at this place")
+    # A copy, because a crontab caches its zone at the first use, and it has no app yet.
+    elif isinstance(candidate, crontab) and next_occurrence(copy.copy(candidate), now) is None:
         raise ScheduleError(NEVER_OCCURS)
 
 
-def _check_set(found: rrule_set, now: datetime) -> None:
-    run = next(found.search(now), found)
+def _check_set(rules: rrule_set, now: datetime) -> None:
+    run = next(rules.search(now), None)
     if isinstance(run, GivenUp):
         raise ScheduleError(
-            f"EXDATE and EXRULE take away the next {run.times} times of the rules, up to "
+            f"EXDATE and EXRULE exclude the next {run.times} times of the rules, up to "
             f"{run.at:%Y-%m-%d %H:%M:%S} UTC: name the times that are left instead"
         )
-    if run is found:
+    if run is None:
         raise ScheduleError(
             "the rules and dates have no run to come: all are in the past, excluded, or on no "
             "date of the calendar"
@@ -206,9 +210,9 @@ def _parse_once(text: str, zone: tzinfo) -> once:
     if not text[position:]:
         raise ScheduleError(f"at what time? Write it as in 'at {MOMENT_EXAMPLE}'", len(text))
     word = Word(text[position:], position)
-    moment = parse_moment(word, zone)
+    at = parse_moment(word, zone)
     try:
-        return once(moment)
+        return once(at)
     except ValueError as exc:
         raise word.error(str(exc)) from None
 
@@ -216,8 +220,8 @@ def _parse_once(text: str, zone: tzinfo) -> once:
 def _parse_interval(text: str, zone: tzinfo) -> schedule:
     rest = text.lower()
     position = len("every")
-    if found := re.search(r"\srelative\s+(?:starting\s+)?from\b", rest):
-        raise ScheduleError("an interval is either relative or from a time", found.start() + 1)
+    if both := re.search(r"\srelative\s+(?:starting\s+)?from\b", rest):
+        raise ScheduleError("an interval is either relative or from a time", both.start() + 1)
     relative = re.search(r"(?<!\s)\s+relative$", rest)
     start = re.search(r"(?<!\s)\s+(?:starting\s+)?from\b\s*", rest)
     end = relative.start() if relative else start.start() if start else len(rest)
@@ -298,9 +302,9 @@ _WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun|week)(?:day|end)"
 
 
 def format_schedule(schedule: BaseSchedule) -> str:
-    """Format *schedule* as text; :func:`parse_schedule` makes an equal schedule of it.
+    """Return the text of *schedule*; :func:`parse_schedule` returns an equal schedule for it.
 
-    A type that has no text form gives its name, which does not parse.
+    For a type without a text form, return the name of its class, which does not parse.
     """
     if isinstance(schedule, crontab):
         return format_crontab(schedule)

@@ -1,7 +1,7 @@
-"""Previews the next runs of a schedule, within a time bound, and the effects of clock changes on
-them.
+"""Previews the next runs of a schedule within a time bound, and the effect of clock changes on it.
 
-Pure, with the clock passed in; for those who show schedules, the scheduler does not use it.
+Pure; the caller passes the current time. The console and the command line use it, the scheduler
+does not.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ from redbeat_core.schedules.types.rrule_set import rrule_set
 
 from .describe import describe
 
-#: So many excluded runs are passed over to find one that a change of the clock comes before.
+#: The most excluded runs that are skipped in search of the first run after a change of the clock.
 _MAX_EXCLUDED = 1000
-#: Under which every local time has its runs.
+#: The policy under which every local time has all its runs.
 _ALL = DstPolicy(nonexistent="shift", ambiguous="both")
-#: Gives the naive local times of a schedule at or after one, ascending.
+#: Yields the naive local times of a schedule at or after the given one, ascending.
 LocalTimes = Callable[[datetime], Iterator[datetime]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The next runs of a schedule.
+    """A preview of the next runs of a schedule.
 
-    :ivar words: the schedule in plain English; empty: not even that was ready in time.
+    :ivar words: the schedule in plain English; empty: the time ended before it was described.
     :ivar times: the next runs (UTC).
     :ivar average_gap: the mean time between them; None for fewer than two.
-    :ivar complete: all requested or all existing runs are listed; False: the time is up.
+    :ivar complete: *times* has as many runs as requested, or all that the schedule has; False:
+        the time ended first.
     """
 
     words: str
@@ -68,7 +69,7 @@ def outlook(
     """Return the next *count* runs after *now*, or as many as *budget* seconds allow.
 
     :param anchor: the last run, from which intervals are counted; None: from *now*.
-    :raises Exception: whatever a schedule of the user's own raises.
+    :raises Exception: any error that a user-defined schedule raises.
     """
 
     def runs() -> Iterator[datetime]:
@@ -83,35 +84,39 @@ def outlook(
 def outlook_of(
     schedule: BaseSchedule, runs: Iterator[datetime], count: int, budget: float
 ) -> Outlook:
-    """Like :func:`outlook`, for runs from another source.
+    """Like :func:`outlook`, but takes the runs from *runs*.
 
-    A thread of its own computes them: one search may be long, and cannot be interrupted. A search
-    that is running when *budget* seconds are over runs to its end; no other follows.
+    The search runs in its own thread, because a search for one run may be long and cannot be
+    interrupted. When *budget* seconds are over, the thread finishes the current search and ends.
     """
-    seeking = _Seeking(schedule, runs, count)
-    seeking.start()
-    seeking.join(budget)
-    seeking.stopped = True
-    if seeking.error is not None:
-        raise seeking.error
-    over = not seeking.is_alive()
-    times = tuple(seeking.times)
-    gap = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
-    return Outlook(seeking.words, times, gap, complete=over)
+    search = _Search(schedule, runs, count)
+    search.start()
+    search.join(budget)
+    search.stopped = True
+    if search.error is not None:
+        raise search.error
+    complete = not search.is_alive()
+    times = tuple(search.times)
+    average = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
+    return Outlook(search.description, times, average, complete=complete)
 
 
-class _Seeking(threading.Thread):
+class _Search(threading.Thread):
+    """The thread that describes a schedule and collects its next runs."""
+
     def __init__(self, schedule: BaseSchedule, runs: Iterator[datetime], count: int) -> None:
         super().__init__(name="redbeat-outlook", daemon=True)
-        self._schedule, self._runs, self._count = schedule, runs, count
-        self.words = ""
+        self._schedule = schedule
+        self._runs = runs
+        self._count = count
+        self.description = ""
         self.times: list[datetime] = []
         self.error: Exception | None = None
         self.stopped = False
 
     def run(self) -> None:
         try:
-            self.words = describe(self._schedule)
+            self.description = describe(self._schedule)
             for run in islice(self._runs, self._count):
                 if self.stopped:
                     return
@@ -122,10 +127,10 @@ class _Seeking(threading.Thread):
 
 @dataclass(frozen=True, slots=True)
 class ClockEffect:
-    """The effect of a clock change on one nominal time.
+    """The effect of a change of the clock on one nominal time.
 
-    :ivar at: the run (UTC); without a run, when it would have been.
-    :ivar text: the effect, as a phrase.
+    :ivar at: the time of the run (UTC); without a run, the time at which it would have been.
+    :ivar text: the effect as a phrase, as in "02:30 does not exist: skipped".
     :ivar runs: whether there is a run at that time.
     """
 
@@ -141,48 +146,50 @@ def clock_effects(
     runs: Sequence[datetime],
     dst: DstPolicy = DEFAULT_DST,
 ) -> list[ClockEffect]:
-    """Return the effects of clock changes on *schedule* from *start* (aware) to the last of its
-    *runs* after it, in order.
+    """Return the effects of clock changes on *schedule*, in order of time.
 
-    :param zone: the zone whose changes are reported for a schedule that runs on elapsed time.
+    :param zone: its clock changes apply to a schedule that runs on elapsed time.
+    :param start: the begin of the period (aware); it ends with the last of *runs*.
+    :param runs: the runs of *schedule* after *start*, ascending.
     """
     if not runs:
         return []
-    end, made = runs[-1], frozenset(runs)
+    end = runs[-1]
+    actual_runs = frozenset(runs)
 
-    def is_shown(effect: ClockEffect) -> bool:
+    def is_reported(effect: ClockEffect) -> bool:
         if effect.runs:
-            return effect.at in made
-        # Left out all the same, whatever the policy makes of it.
+            return effect.at in actual_runs
+        # The set excludes this time under every policy, so the clock change is not the reason.
         return not isinstance(schedule, rrule_set) or not schedule.takes_away(effect.at, _ALL)
 
-    def next_made(part: BaseSchedule, change: datetime) -> datetime | None:
-        """The first run that *part* has from *change* on."""
+    def first_run_from(part: BaseSchedule, change: datetime) -> datetime | None:
+        """Return the first of *runs* at or after *change* that comes from the rule *part*."""
         if part is schedule:
             return runs[bisect_left(runs, change)]
         own = takewhile(lambda run: run <= end, runs_after(part, change - TICK, dst))
-        return next((run for run in islice(own, _MAX_EXCLUDED) if run in made), None)
+        return next((run for run in islice(own, _MAX_EXCLUDED) if run in actual_runs), None)
 
-    found: dict[tuple[datetime, str], ClockEffect] = {}
+    effects: dict[tuple[datetime, str], ClockEffect] = {}
     for part in schedule.rules if isinstance(schedule, rrule_set) else (schedule,):
-        wall = _wall(part)
+        wall = _wall_clock(part)
         if wall is not None:
             for change in _changes(wall[0], start, end):
-                for effect in _on_the_wall(*wall, change, dst):
-                    if start < effect.at <= end and is_shown(effect):
-                        found[effect.at, effect.text] = effect
+                for effect in _local_time_effects(*wall, change, dst):
+                    if start < effect.at <= end and is_reported(effect):
+                        effects[effect.at, effect.text] = effect
         elif not isinstance(part, once | solar):
             for change in _changes(zone, start, end):
-                run = next_made(part, change) if start < change else None
+                run = first_run_from(part, change) if start < change else None
                 if run is not None:
                     jump = offset_at(change, zone) - offset_at(change - TICK, zone)
-                    text = f"{_moved(jump)} this: {_evenly(part)}"
-                    found[run, text] = ClockEffect(run, text)
-    return sorted(found.values(), key=lambda effect: effect.at)
+                    text = f"{_moved(jump)} this: {_elapsed_time_effect(part)}"
+                    effects[run, text] = ClockEffect(run, text)
+    return sorted(effects.values(), key=lambda effect: effect.at)
 
 
-def _evenly(part: BaseSchedule) -> str:
-    """What a schedule on elapsed time does about a change."""
+def _elapsed_time_effect(part: BaseSchedule) -> str:
+    """Return the effect of a clock change on a schedule that runs on elapsed time."""
     rule = adopted(part)
     if rule is not None and rule.recurrence.parts.byhour:
         return "below a day, an hour shown twice runs twice, and one left out does not run"
@@ -190,14 +197,15 @@ def _evenly(part: BaseSchedule) -> str:
 
 
 def _changes(zone: tzinfo, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield the clock changes of *zone* from a day before *start* to *end*."""
     at = start.astimezone(UTC) - timedelta(days=1)
     while (change := next_change(zone, at, end)) is not None:
         yield change
         at = change
 
 
-def _wall(schedule: BaseSchedule) -> tuple[tzinfo, LocalTimes] | None:
-    """The wall clock that *schedule* goes by; None: it runs on elapsed time."""
+def _wall_clock(schedule: BaseSchedule) -> tuple[tzinfo, LocalTimes] | None:
+    """Return the zone and the local times of *schedule*; None if it runs on elapsed time."""
     if isinstance(schedule, crontab):
         times = wall_times_of(schedule)
         return None if times is None else (schedule.tz, times)
@@ -207,9 +215,10 @@ def _wall(schedule: BaseSchedule) -> tuple[tzinfo, LocalTimes] | None:
     return rule.recurrence.dtstart.tzinfo or UTC, rule.recurrence.local_times
 
 
-def _on_the_wall(
+def _local_time_effects(
     zone: tzinfo, local_from: LocalTimes, change: datetime, dst: DstPolicy
 ) -> Iterator[ClockEffect]:
+    """Yield the effect on each local time that *change* skips or repeats."""
     before, after = offset_at(change - TICK, zone), offset_at(change, zone)
     low, high = sorted((change + offset).replace(tzinfo=None) for offset in (before, after))
     jump = after - before
@@ -237,10 +246,12 @@ def _on_the_wall(
 
 
 def _moved(jump: timedelta) -> str:
+    """Return the start of a sentence that names a clock change by *jump*."""
     return f"the clock went {'forward' if jump > ZERO else 'back'} by {_size(jump)} before"
 
 
 def _size(jump: timedelta) -> str:
+    """Return the size of *jump* in hours and minutes, as in "1 h"."""
     minutes = abs(jump) // timedelta(minutes=1)
     hours, minutes = divmod(minutes, 60)
     return " ".join(

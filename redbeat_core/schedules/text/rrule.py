@@ -1,10 +1,11 @@
-"""Recurrence rules as text, both ways: RFC 5545's RRULE with its DTSTART, RDATE, EXRULE, EXDATE.
+"""Parses and formats recurrence rules of RFC 5545: RRULE with DTSTART, RDATE, EXRULE and EXDATE.
 
-Beyond the RFC: BYEASTER, as dateutil has it; a TZID that is an offset (``TZID=+0100``), since
-celery-redbeat stores such rules; ``FOLD=1`` beside TZID for a DTSTART in the second pass of a
-repeated hour; and ``COUNT=0`` for a rule without any run, which dateutil knows. A DATE as UNTIL
-means the end of that day, one as DTSTART midnight, and one as RDATE or EXDATE does so, too, where
-DTSTART is a DATE. Lines may be folded and names be of small letters, as the RFC has it.
+The module supports more than the RFC: BYEASTER, as dateutil does; a TZID that is an offset
+(``TZID=+0100``), since celery-redbeat stores such rules; ``FOLD=1`` beside TZID for a DTSTART in
+the second pass of a repeated hour; and ``COUNT=0`` for a rule without any run, as dateutil does.
+A DATE as UNTIL stands for the end of that day, and a DATE as DTSTART for its midnight. If DTSTART
+is a DATE, a DATE as RDATE or EXDATE stands for its midnight, too. As in the RFC, lines may be
+folded and names may be in lower case.
 """
 
 from __future__ import annotations
@@ -30,27 +31,27 @@ _NAMES = ("DTSTART", "RRULE", "RDATE", "EXRULE", "EXDATE")
 _TIMES = re.compile(r"\s*[^\s,]*(?:\s*,\s*[^\s,]*)*\s*")
 _SETTINGS = re.compile(r'((?:;[^:\s"]*(?:"[^"\r\n]*"[^:\s"]*)*)?):')
 _PROPERTY = re.compile(r"(?:^|(?<=\s))(DTSTART|RRULE|RDATE|EXDATE|EXRULE|DTEND|DURATION)\b", re.I)
-#: The end of a line that goes on in the next: a single blank is part of the end. What begins a
-#: line of its own is not the rest of another, however far it is moved in.
+#: Matches the end of a folded line, including the one blank that begins its continuation. A line
+#: that begins with a property name is not a continuation, however far it is indented.
 _FOLD = re.compile(r"\r?\n[ \t](?![ \t]{0,99}(?:DTSTART|RRULE|RDATE|EXDATE|EXRULE)[:;])", re.I)
 _DAY = re.compile(r"([+-]?[0-9]{1,3})?([A-Z]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 def looks_like_rule(text: str) -> bool:
-    """Whether the author of *text* wanted RFC 5545, valid or not."""
+    """Whether *text* looks like a rule of RFC 5545, valid or not."""
     return bool(_PROPERTY.match(text)) or re.match(r"[A-Za-z]+\s*=", text) is not None
 
 
 def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
-    """Parse *text* into a rule, or into a set of rules and dates.
+    """Parse *text* as a rule, or as a set of rules and dates.
 
-    Without a DTSTART it starts at *now* in *zone*, down to the minute (with COUNT: at the next
-    minute, so that no run is in the past); and where BYHOUR is given without BYMINUTE, the minute
-    is 0. With a DTSTART, RFC 5545 applies without change.
+    With a DTSTART, the rule is as RFC 5545 defines it. Without a DTSTART, the rule starts at *now*
+    in *zone*, rounded down to the minute; with COUNT at the next minute, so that all runs are in
+    the future. The minute is then 0 if BYHOUR is given without BYMINUTE.
 
-    :param zone: for local times without a TZID.
-    :raises ScheduleError: with the column.
+    :param zone: the zone of local times without a TZID.
+    :raises ScheduleError: *text* is invalid; the error has the column.
     """
     plain = _FOLD.sub("", text)
     try:
@@ -62,7 +63,7 @@ def parse_rule(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
 
 
 def _folded(text: str, column: int) -> int:
-    """Return the place in *text* of *column*, which does not count the ends of folded lines."""
+    """Return the column in *text* for a *column* in the text without folds."""
     for fold in _FOLD.finditer(text):
         if fold.start() > column:
             break
@@ -82,24 +83,26 @@ def _parse(text: str, zone: tzinfo, now: datetime) -> rrule | rrule_set:
             raise named[name][MAX_RULES].value.error(
                 f"there are {len(named[name])} {name}s; at most {MAX_RULES} are read"
             )
-    every = [(line.value, _parts(line.value)) for line in named["RRULE"] + named["EXRULE"]]
-    start, dates = None, False
+    rule_parts = [(line.value, _parts(line.value)) for line in named["RRULE"] + named["EXRULE"]]
+    start: datetime | None = None
+    allows_dates = False
     if named["DTSTART"]:
         (line, *more) = named["DTSTART"]
         if more:
             raise more[0].settings.error("there is more than one DTSTART")
         start = read_times(line, zone, dates=True)[0]
-        zone, dates = start.tzinfo or zone, "T" not in line.value.text.upper()
+        zone = start.tzinfo or zone
+        allows_dates = "T" not in line.value.text.upper()
     else:
         now = now.astimezone(zone).replace(second=0, microsecond=0)
-        if any("COUNT" in parts for _, parts in every):
+        if any("COUNT" in parts for _, parts in rule_parts):
             now += timedelta(minutes=1)
-    rules = [_rule(word, parts, start, now) for word, parts in every]
+    rules = [_rule(word, parts, start, now) for word, parts in rule_parts]
     count = len(named["RRULE"])
     if len(lines) - len(named["DTSTART"]) == count == 1:
         return rules[0]
     times = {
-        name: [time for line in named[name] for time in read_times(line, zone, dates=dates)]
+        name: [time for line in named[name] for time in read_times(line, zone, dates=allows_dates)]
         for name in ("RDATE", "EXDATE")
     }
     try:
@@ -132,7 +135,10 @@ def _rule(word: Word, parts: dict[str, Word], start: datetime | None, now: datet
 
 
 def _properties(text: str) -> list[Property]:
-    """The lines of *text*, which may also stand on one line; a rule needs no ``RRULE:``."""
+    """Split *text* into its properties.
+
+    All properties may stand on one line, and a single rule needs no ``RRULE:``.
+    """
     lines: list[Property] = []
     position = 0
     while position < len(text):
@@ -261,12 +267,12 @@ def _weekdays(word: Word, freq: int) -> list[weekday]:
 
 
 def format_rule(rule: rrule) -> str:
-    """Format *rule* on one line; :func:`parse_rule` makes an equal rule of it."""
+    """Return the text of *rule*, on one line; :func:`parse_rule` returns an equal rule for it."""
     return f"{write_times('DTSTART', [rule.recurrence.dtstart])} {_line('RRULE', rule)}"
 
 
 def format_set(rules: rrule_set) -> str:
-    """Format *rules* on one line; :func:`parse_rule` makes an equal set of it."""
+    """Return the text of *rules*, on one line; :func:`parse_rule` returns an equal set for it."""
     lines = [_line("RRULE", rule) for rule in rules.rules]
     lines += [_line("EXRULE", rule) for rule in rules.exrules]
     if lines:

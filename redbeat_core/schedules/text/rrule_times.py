@@ -1,7 +1,6 @@
-"""Parses and formats times in the text of RFC 5545: DTSTART, UNTIL, RDATE and EXDATE, and their
-zones.
+"""Parses and formats the times of RFC 5545: DTSTART, UNTIL, RDATE and EXDATE, and their zones.
 
-Pure; :mod:`.rrule` lists the extensions of the RFC.
+Pure. :mod:`redbeat_core.schedules.text.rrule` lists the extensions of the RFC.
 """
 
 from __future__ import annotations
@@ -32,9 +31,11 @@ class Property:
 
 
 def read_time(word: Word, what: str) -> tuple[datetime, bool, bool]:
-    """Parse *word*: return the naive time, whether it is UTC, and whether it is a date alone.
+    """Parse *word* as a time of RFC 5545.
 
-    :raises ScheduleError: it is no time.
+    :param what: the name of the property, for the error.
+    :returns: the naive time, whether it is in UTC, and whether it is a date without a time.
+    :raises ScheduleError: *word* is no valid time.
     """
     match = _DATE.fullmatch(word.text)
     if match is None:
@@ -44,21 +45,21 @@ def read_time(word: Word, what: str) -> tuple[datetime, bool, bool]:
     *numbers, utc = match.groups()
     try:
         year, month, day, hour, minute, second = (int(number or 0) for number in numbers)
-        moment = datetime.combine(date(year, month, day), time(hour, minute, second))
+        local = datetime.combine(date(year, month, day), time(hour, minute, second))
     except ValueError as exc:
         raise word.error(f"{what} {word.text} is no time: {exc}") from None
-    return moment, utc is not None, match.group(4) is None
+    return local, utc is not None, match.group(4) is None
 
 
 def read_times(line: Property, zone: tzinfo, *, dates: bool) -> list[datetime]:
-    """The times of a property, aware.
+    """Parse the times of a property; they are aware.
 
-    :param zone: for those that have none.
-    :param dates: whether a date without a time is allowed; it means midnight.
-    :raises ScheduleError: with the column.
+    :param zone: the zone of times without one.
+    :param dates: whether a date without a time is allowed; it stands for midnight.
+    :raises ScheduleError: a time or a setting is invalid; the error has the column.
     """
     fold = 0
-    named = False
+    has_zone = False
     for word in line.settings.split(";"):
         if not word.text:
             continue
@@ -66,8 +67,10 @@ def read_times(line: Property, zone: tzinfo, *, dates: bool) -> list[datetime]:
         if name.upper() == "TZID":
             column = word.column + len(name) + 1
             if len(setting) > 1 and setting[0] == setting[-1] == '"':
-                setting, column = setting[1:-1], column + 1
-            zone, named = read_zone(Word(setting, column)), True
+                setting = setting[1:-1]
+                column += 1
+            zone = read_zone(Word(setting, column))
+            has_zone = True
         elif word.text.upper() == "FOLD=1":
             fold = 1
         elif word.text.upper().replace('"', "") not in ("VALUE=DATE", "VALUE=DATE-TIME", "FOLD=0"):
@@ -76,10 +79,10 @@ def read_times(line: Property, zone: tzinfo, *, dates: bool) -> list[datetime]:
             )
     times = []
     for value in line.value.split(","):
-        local, utc, mere_date = read_time(value, line.name)
-        if utc and named:
+        local, utc, is_date = read_time(value, line.name)
+        if utc and has_zone:
             raise value.error(f"{line.name} has both a TZID and a Z for UTC: leave one out")
-        if mere_date and not dates:
+        if is_date and not dates:
             raise value.error(
                 f"{line.name} {value.text} needs a time of day, as in {value.text}T090000"
             )
@@ -88,9 +91,9 @@ def read_times(line: Property, zone: tzinfo, *, dates: bool) -> list[datetime]:
 
 
 def read_zone(word: Word) -> tzinfo:
-    """The zone of that name, or the offset, as in ``+0130``.
+    """Return the zone that *word* names, or the fixed offset, as in ``+0130``.
 
-    :raises ScheduleError: there is none.
+    :raises ScheduleError: the zone does not exist, or the offset is a day or more.
     """
     match = _OFFSET.fullmatch(word.text)
     if match is not None:
@@ -106,46 +109,43 @@ def read_zone(word: Word) -> tzinfo:
 
 
 def read_until(word: Word, zone: tzinfo) -> datetime:
-    """UNTIL; a mere date is the end of that day.
+    """Parse the value of UNTIL; a date without a time stands for the end of that day.
 
-    :raises ScheduleError: it is none.
+    :raises ScheduleError: *word* is no valid time.
     """
-    local, utc, mere_date = read_time(word, "UNTIL")
-    if mere_date:
+    local, utc, is_date = read_time(word, "UNTIL")
+    if is_date:
         local = local.replace(hour=23, minute=59, second=59)
     return local.replace(tzinfo=UTC if utc else zone)
 
 
-def write_times(name: str, moments: Sequence[datetime]) -> str:
-    """``NAME;TZID=Europe/Berlin:20260101T090000``, once for each zone among *moments*."""
-    groups: dict[str, list[str]] = {}
-    for moment in moments:
-        zone = zone_text(moment)
+def write_times(name: str, times: Sequence[datetime]) -> str:
+    """Return ``NAME;TZID=Europe/Berlin:20260101T090000``, once for each zone among *times*."""
+    stamps_by_line: dict[str, list[str]] = {}
+    for dt in times:
+        zone = zone_text(dt)
         if zone is None:
-            groups.setdefault(name, []).append(f"{stamp(moment)}Z")
+            stamps_by_line.setdefault(name, []).append(f"{stamp(dt)}Z")
         else:
-            fold = ";FOLD=1" if moment.fold else ""
-            groups.setdefault(f"{name};TZID={zone}{fold}", []).append(stamp(moment))
-    return " ".join(f"{line}:{','.join(times)}" for line, times in groups.items())
+            fold = ";FOLD=1" if dt.fold else ""
+            stamps_by_line.setdefault(f"{name};TZID={zone}{fold}", []).append(stamp(dt))
+    return " ".join(f"{line}:{','.join(stamps)}" for line, stamps in stamps_by_line.items())
 
 
-def zone_text(moment: datetime) -> str | None:
-    """Return the zone of *moment*: its name, or its offset; None for UTC."""
-    name = iana_name(moment.tzinfo)
-    offset = moment.utcoffset()
+def zone_text(dt: datetime) -> str | None:
+    """Return the zone of *dt*: its name, or its offset; None for UTC."""
+    name = iana_name(dt.tzinfo)
+    offset = dt.utcoffset()
     return name or (offset_name(offset) if offset else None)
 
 
 def offset_name(offset: timedelta) -> str:
-    """Format a UTC offset as ``+0100``, with seconds when it has some."""
+    """Return a UTC offset as ``+0100``; with seconds if it has any."""
     sign, size = ("-", -offset) if offset < timedelta(0) else ("+", offset)
     minutes, seconds = divmod(round(size.total_seconds()), 60)
     return f"{sign}{minutes // 60:02}{minutes % 60:02}" + (f"{seconds:02}" if seconds else "")
 
 
-def stamp(moment: datetime) -> str:
-    """The wall clock of *moment*, as ``20260101T090000``."""
-    return (
-        f"{moment.year:04}{moment.month:02}{moment.day:02}"
-        f"T{moment.hour:02}{moment.minute:02}{moment.second:02}"
-    )
+def stamp(dt: datetime) -> str:
+    """Return the local time of *dt*, as ``20260101T090000``."""
+    return f"{dt.year:04}{dt.month:02}{dt.day:02}T{dt.hour:02}{dt.minute:02}{dt.second:02}"

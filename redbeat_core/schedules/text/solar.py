@@ -1,4 +1,4 @@
-"""Parses and formats schedules of the sun: ``sunrise 52.52 13.40``.
+"""Parses and formats solar schedules: ``sunrise 52.52 13.40``.
 
 Pure. The two numbers are degrees north and east; with ``S`` or ``W`` they are south and west.
 """
@@ -24,19 +24,19 @@ def _event_of(text: str) -> str:
 
 
 def looks_like_solar(first: str) -> bool:
-    """Whether the first word is an event of the sun, or an attempt at one."""
+    """Whether the first word looks like an event of the sun, valid or not."""
     name = _event_of(first)
     return name in EVENTS or name.startswith(("dawn", "dusk", "sun", "solar", "noon"))
 
 
 def parse_solar(text: str) -> solar:
-    """Parse *text* into a schedule.
+    """Parse *text* as a solar schedule.
 
-    :raises ScheduleError: with the column.
+    :raises ScheduleError: *text* is invalid; the error has the column.
     """
     first, *places = words(text.replace(",", " "))
     if places and places[0].text.lower() == "at":
-        # As it is described.
+        # `describe` writes "at" before the place, so accept it here too.
         places = places[1:]
     event = _event_of(first.text)
     if event not in EVENTS:
@@ -44,7 +44,7 @@ def parse_solar(text: str) -> solar:
         raise first.error(
             f"{quoted(first.text)} is no event of the sun, which are {', '.join(EVENTS)}{hint}"
         )
-    # "52.52 N" as well as "52.52N".
+    # Accept "52.52 N" like "52.52N".
     joined: list[Word] = []
     for word in places:
         if joined and re.fullmatch("[NSEW]", word.text, re.IGNORECASE):
@@ -78,7 +78,7 @@ def _degrees(word: Word, signs: str, limit: float) -> float:
 
 
 def format_solar(schedule: celery_solar) -> str:
-    """Format *schedule*; :func:`parse_solar` makes an equal schedule of it."""
+    """Return the text of *schedule*; :func:`parse_solar` returns an equal schedule for it."""
     return f"{schedule.event} {_number(schedule.lat)} {_number(schedule.lon)}"
 
 

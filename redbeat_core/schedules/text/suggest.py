@@ -1,15 +1,15 @@
-"""Suggests the text of a schedule for one that somebody described in other words.
+"""Suggests a valid schedule text for a phrase in informal English, as in "every monday at 9am".
 
-Pure. It returns a text that :func:`.parse.parse_schedule` reads, to be shown beside the error: it
-is a guess, and never replaces what was typed.
+Pure. The suggestion is a text that :func:`.parsing.parse_schedule` reads. A caller shows it beside
+the error; it is a guess, and never replaces the text that the user typed.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Longer texts are no phrases.
-_LONGEST = 60
+#: The longest phrase, in characters, that is matched; no suggestion is made for a longer text.
+_MAX_LENGTH = 60
 _DAYS = r"(mon|tue|wed|thu|fri|sat|sun)(?:day|sday|nesday|rsday|urday)?s?"
 _TIME = r"(?:\s*,?\s*(?:at\s+)?(?:(noon|midnight)|(\d{1,2})(?:[:.](\d{2}))?\s*(am|pm|h|o'clock)?))?"
 _NUMBERS = {
@@ -47,36 +47,36 @@ _RULE = re.compile(r"(freq|by[a-z]+|count|interval|until|wkst)\s*[:=]", re.IGNOR
 
 
 def suggest_schedule(text: str) -> str:
-    """Return a schedule that *text* may describe; empty: there is no guess."""
+    """Return a schedule text for the phrase *text*; empty if no pattern matches it."""
     phrase = " ".join(text.lower().split())
-    if not phrase or len(phrase) > _LONGEST:
+    if not phrase or len(phrase) > _MAX_LENGTH:
         return ""
     if _RULE.match(phrase):
         return _rule(phrase)
-    if found := _ALIAS.fullmatch(phrase):
-        return f"@{found[1]}"
-    if found := _EACH.fullmatch(phrase):
-        return _EACH_TEXT[found[1]]
-    if found := _NTH_UNIT.fullmatch(phrase):
-        return f"every {found[1]} {found[2]}s"
-    if found := _ISO.fullmatch(phrase):
-        year, month, day, *time = found.groups()
+    if match := _ALIAS.fullmatch(phrase):
+        return f"@{match[1]}"
+    if match := _EACH.fullmatch(phrase):
+        return _EACH_TEXT[match[1]]
+    if match := _NTH_UNIT.fullmatch(phrase):
+        return f"every {match[1]} {match[2]}s"
+    if match := _ISO.fullmatch(phrase):
+        year, month, day, *time = match.groups()
         return _single((year, month, day), time)
-    if found := _EUROPEAN.fullmatch(phrase):
-        day, month, year, *time = found.groups()
+    if match := _EUROPEAN.fullmatch(phrase):
+        day, month, year, *time = match.groups()
         return _single((year, month, day), time)
-    if found := _COUNTED.fullmatch(phrase):
-        return f"every {_NUMBERS[found[1]]} {found[2]}s"
-    if found := _BARE.fullmatch(phrase):
-        return f"every {found[1]}s" if 0 < int(found[1]) < 10**9 else ""
-    if found := _NTH.fullmatch(phrase):
-        number, day, _, *time = found.groups()
+    if match := _COUNTED.fullmatch(phrase):
+        return f"every {_NUMBERS[match[1]]} {match[2]}s"
+    if match := _BARE.fullmatch(phrase):
+        return f"every {match[1]}s" if 0 < int(match[1]) < 10**9 else ""
+    if match := _NTH.fullmatch(phrase):
+        number, day, _, *time = match.groups()
         return _nth(_ORDINALS[number], day, _clock(time))
-    if found := _ON_DAYS.fullmatch(phrase):
-        kind, day, *time = found.groups()
+    if match := _ON_DAYS.fullmatch(phrase):
+        kind, day, *time = match.groups()
         return _crontab(_clock(time), day or _KINDS[kind])
-    if (found := _AT_TIME.fullmatch(phrase)) and any(found.groups()):
-        return _crontab(_clock(list(found.groups())), "*")
+    if (match := _AT_TIME.fullmatch(phrase)) and any(match.groups()):
+        return _crontab(_clock(list(match.groups())), "*")
     return ""
 
 
@@ -90,7 +90,7 @@ _KINDS = {
 
 
 def _clock(time: list[str | None]) -> tuple[int, int] | None:
-    """Hour and minute; nine o'clock where none is said."""
+    """Return hour and minute, 9:00 if the phrase has no time; None if the time is invalid."""
     name, hour, minute, half = time
     if name is not None:
         return (12, 0) if name == "noon" else (0, 0)
@@ -124,7 +124,7 @@ def _nth(number: int, day: str | None, clock: tuple[int, int] | None) -> str:
 
 
 def _rule(phrase: str) -> str:
-    """A rule whose parts are held together by something else."""
+    """Return the RRULE text of *phrase*, whose parts are separated by spaces or colons."""
     phrase = re.sub(r"\b(byhour\s*[:=]\s*\d\d?):(\d\d)\b", r"\1;byminute=\2", phrase)
     parts = re.split(r"[;\s]+", re.sub(r"\s*[:=]\s*", "=", phrase).upper())
     text = ";".join(part for part in parts if part)

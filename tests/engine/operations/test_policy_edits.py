@@ -103,8 +103,8 @@ def test_a_broken_policy_is_repaired_by_a_reset(
 ) -> None:
     waiting(app)
     client.hset(KEY, "policy", "nonsense")
-    assert "no JSON" in (decode_record(record(app), app).error or "")
-    with pytest.raises(InvalidEntryError, match="no JSON"):
+    assert "not JSON" in (decode_record(record(app), app).error or "")
+    with pytest.raises(InvalidEntryError, match="not JSON"):
         operations.edit_policy("orders", {"grace": 5})
     # Operations that do not need the policy still work.
     operations.pause("orders")

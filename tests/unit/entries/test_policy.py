@@ -65,8 +65,8 @@ def test_what_an_entry_does_not_set_is_as_the_settings_say() -> None:
     ("text", "reason"),
     [
         ("", None),
-        ("nonsense", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("nonsense", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "must be a JSON object, not list"),
         ('{"catchup": "some"}', "'catchup' is 'some': it must be 'one', 'all' or 'skip'"),
         ('{"catchup": ["one"]}', "'catchup'"),

@@ -247,7 +247,7 @@ def test_a_date_as_the_end_includes_that_day() -> None:
             None,
             "no run to come: all are in the past, ex",
         ),
-        ("FREQ=HOURLY EXRULE:FREQ=HOURLY;COUNT=99999", None, "take away the next 1000 times"),
+        ("FREQ=HOURLY EXRULE:FREQ=HOURLY;COUNT=99999", None, "exclude the next 1000 times"),
         ("EXDATE:20270101T090000Z", 23, "the rule is missing"),
         ("at", 2, "at what time? Write it as in 'at 2026-12-24 18:00 Europe/Berlin'"),
         ("at noon", 3, "'noon' is no time: write it as in 2026-12-24 18:00"),

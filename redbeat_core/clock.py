@@ -60,7 +60,7 @@ class Clock:
             return datetime.fromtimestamp(self.now(), local.tzinfo)
         return local + timedelta(seconds=self._correction) if self._correction else local
 
-    def heard(self, server: float, asked: float, answered: float) -> str:
+    def compare(self, server: float, asked: float, answered: float) -> str:
         """Measure the skew from a reply of Redis's TIME.
 
         :param server: Redis's time, Unix seconds.

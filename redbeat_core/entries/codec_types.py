@@ -22,7 +22,7 @@ from redbeat_core.schedules.types.rrule_set import rrule_set
 from redbeat_core.schedules.types.zoned_crontab import zoned_crontab
 
 #: The keys of an ``rrule`` object, in the order in which they are written.
-_RULE_KEYS = tuple(name for name in FIELDS if name not in ("dtstart", "until"))
+_RULE_KEYS = tuple(name for name in RRULE_FIELDS if name not in ("dtstart", "until"))
 #: The fields of a rule set; their JSON keys lack the final "s".
 _SET_FIELDS = ("rules", "rdates", "exrules", "exdates")
 

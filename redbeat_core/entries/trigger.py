@@ -81,7 +81,7 @@ class Trigger:
         """The values that replace the entry's; None: the entry's value applies."""
         return {"args": self.args, "kwargs": self.kwargs, "queue": self.queue}
 
-    def told(self) -> dict[str, Any]:
+    def event_data(self) -> dict[str, Any]:
         """Return the fields of the request for an event; long values are shortened."""
         data: dict[str, Any] = {"trigger": self.id, "actor": self.actor, "note": self.note}
         for key, value in self.overrides.items():

@@ -122,11 +122,9 @@ class _Runs:
         return self._source is None
 
     def covers(self, first: datetime) -> bool:
-        """Whether *first* is among the computed runs: asking from there computes no run that nobody
-        needs.
-        """
+        """Whether the cache can serve the runs after *first* without a run that nobody needs."""
         with self._lock:
-            return self.start <= first and (not self._found or first <= self._found[-1])
+            return self.start <= first and (not self._cached or first <= self._cached[-1])
 
     def between(
         self, first: datetime, now: datetime, limit: int
@@ -169,7 +167,7 @@ def _runs_of(timing: BaseSchedule, first: datetime, dst: DstPolicy) -> _Runs:
     holder = _cache_of(key, dst)
     # The search of a set may have given up before the end of the set: search again.
     ended = bool(holder) and holder[0].ended and isinstance(timing, rrule_set)
-    if not holder or ended or first < holder[0].start:
+    if not holder or ended or not holder[0].covers(first):
         holder[:] = [_Runs(timing, first, dst)]
     return holder[0]
 

@@ -85,9 +85,9 @@ class Plan:
 
         :param now: when the decision is made, Unix seconds.
         """
-        return self.score, self.mark(now)
+        return self.score, self.due_field(now)
 
-    def mark(self, now: float) -> str:
+    def due_field(self, now: float) -> str:
         """Return the entry's new field ``due``: the score, and for some entries a second time.
 
         The second time is the nominal time of the next run where that differs from the score, or,

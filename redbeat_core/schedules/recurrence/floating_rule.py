@@ -49,27 +49,6 @@ class Progress:
             self._counts = (*self._counts[1 - _SAVED_COUNTS :], (at, number))
 
 
-class Progress:
-    """Some times up to which the occurrences of a rule were counted, from which counting continues.
-
-    :param start: DTSTART: no occurrence is before it.
-    """
-
-    def __init__(self, start: datetime) -> None:
-        self._start = (start, 0)
-        self._known: tuple[tuple[datetime, int], ...] = ()
-
-    def up_to(self, at: datetime) -> tuple[datetime, int]:
-        """Return the latest counted time that is not after *at*, or DTSTART, and the number of
-        occurrences before it."""
-        return max((pair for pair in self._known if pair[0] <= at), default=self._start)
-
-    def note(self, at: datetime, number: int) -> None:
-        """Keep the *number* of occurrences before *at*, which is not before DTSTART."""
-        if (at, number) not in self._known:
-            self._known = (*self._known[1 - _KEPT_COUNTS :], (at, number))
-
-
 class Rule:
     """A rule in naive local time.
 

@@ -29,7 +29,7 @@ from redbeat_core.schedules.types.rrule import adopted, rrule
 from redbeat_core.schedules.types.rrule_set import rrule_set
 from redbeat_core.schedules.types.zoned_crontab import zoned_crontab
 
-from .describe_crontab import MAX_TIMES, describe_crontab, weekday_names
+from .describe_crontab import describe_crontab, weekday_names
 from .english import (
     DAYS,
     LONG_DAYS,

@@ -139,7 +139,7 @@ def _offset_warning(rule: rrule, zone: tzinfo, today: int) -> ScheduleWarning | 
         # A zone without daylight saving, as Asia/Kolkata: the offset gives the same runs.
         return None
     when = f" on {change.astimezone(zone):%Y-%m-%d}" if change is not None else ""
-    fields = {name: getattr(rule, name) for name in FIELDS}
+    fields = {name: getattr(rule, name) for name in RRULE_FIELDS}
     fields["dtstart"] = start.replace(tzinfo=zone, fold=start.astimezone(zone).fold)
     proposal = rrule(**fields)
     if not start.utcoffset():

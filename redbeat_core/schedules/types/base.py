@@ -16,7 +16,7 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy
 
 #: Seconds to the next check of a schedule that has no further run. It must be a number: with None,
 #: celery beat before 5.6 keeps such an entry at the head of its heap, and no other entry runs.
-NEVER = 365 * 86400.0
+NEVER_SECONDS = 365 * 86400.0
 
 
 class OccurrenceSchedule(BaseSchedule):

@@ -30,7 +30,7 @@ from redbeat_core.schedules.recurrence.zones import DEFAULT_DST, DstPolicy, iana
 from .base import OccurrenceSchedule
 
 #: The arguments of an rrule that define its occurrences, in celery-redbeat's order.
-FIELDS = (
+RRULE_FIELDS = (
     "freq",
     "dtstart",
     "interval",
@@ -167,7 +167,7 @@ class rrule(OccurrenceSchedule):
     @cached_property
     def rrule(self) -> Any:
         """The same rule as dateutil's object, for code that uses celery-redbeat's attribute."""
-        return dateutil_rrule(**{name: getattr(self, name) for name in FIELDS})
+        return dateutil_rrule(**{name: getattr(self, name) for name in RRULE_FIELDS})
 
     def runs_after(self, after: datetime, dst: DstPolicy = DEFAULT_DST) -> Iterator[datetime]:
         """Yield the occurrences strictly after *after* (aware), in UTC, ascending, each once."""
@@ -189,7 +189,9 @@ class rrule(OccurrenceSchedule):
         ]
         if not self.starts_when_made or zones[0] != zones[1]:
             return self
-        arguments = {name: getattr(self, name) for name in FIELDS} | {"dtstart": other.dtstart}
+        arguments = {name: getattr(self, name) for name in RRULE_FIELDS} | {
+            "dtstart": other.dtstart
+        }
         return self.__class__(**arguments, nowfun=self.nowfun, app=self._app)
 
     def _identity(self) -> tuple[object, ...]:
@@ -202,7 +204,7 @@ class rrule(OccurrenceSchedule):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the app, like Celery's own schedules: it is slow or impossible to pickle.
-        arguments = {name: getattr(self, name) for name in (*FIELDS, "nowfun")}
+        arguments = {name: getattr(self, name) for name in (*RRULE_FIELDS, "nowfun")}
         return _rebuilt, (self.__class__, arguments, self.starts_when_made)
 
 

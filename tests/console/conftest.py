@@ -3,12 +3,14 @@
 ``add``      writes an entry, as an application does
 ``run``      runs ``redbeat-tui`` with arguments in this process
 ``opened``   makes an app on ``server``; use it as ``async with opened().run_test() as pilot``
+``editing``  makes an app with the editor open: ``async with editing("first") as (console, pilot)``
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from redbeat_tui.cli import change, demo, policy, preview, show
 from redbeat_tui.config import open_store, options_for
 
 Opened = Callable[..., ConsoleApp]
+Editing = Callable[..., AbstractAsyncContextManager[tuple[ConsoleApp, Pilot[int]]]]
 Add = Callable[..., None]
 Run = Callable[..., Result]
 
@@ -80,6 +83,31 @@ def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     for app in apps:
         # The pilot does not end an app through `run_async`, which would end the feed's threads.
         app.feed.stop()
+
+
+@pytest.fixture
+def editing(opened: Opened) -> Editing:
+    @asynccontextmanager
+    async def editing(
+        name: str,
+        text: str = "",
+        *,
+        size: tuple[int, int] = (100, 30),
+        notifications: bool = False,
+    ) -> AsyncIterator[tuple[ConsoleApp, Pilot[int]]]:
+        """Open the editor of the entry *name*, wait for its next runs, and type *text* instead of
+        its schedule."""
+        console = opened()
+        async with console.run_test(size=size, notifications=notifications) as pilot:
+            await until(pilot, lambda: console.selected_row() is not None, "the entries")
+            console.table_screen.table.move_to(name)
+            await pilot.press("e")
+            await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
+            if text:
+                await pilot.press("end", "ctrl+u", *text)
+            yield console, pilot
+
+    return editing
 
 
 async def until(

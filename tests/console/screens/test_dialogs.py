@@ -12,7 +12,7 @@ from redbeat_tui.screens import edit
 from redbeat_tui.screens.conflict import ConflictScreen
 from redbeat_tui.screens.edit import EditScreen
 from redbeat_tui.screens.table import TableScreen
-from tests.console.conftest import Add, Opened, shown, until
+from tests.console.conftest import Add, Editing, Opened, shown, until
 
 
 def stored(store: ScheduleStore, name: str) -> str:
@@ -21,13 +21,9 @@ def stored(store: ScheduleStore, name: str) -> str:
     return str(record.definition)
 
 
-async def test_the_editor_points_at_the_column_of_the_error(opened: Opened, add: Add) -> None:
+async def test_the_editor_points_at_the_column_of_the_error(editing: Editing, add: Add) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "first" in shown(console), "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
+    async with editing("first", size=(80, 24)) as (console, pilot):
         assert "every hour" in shown(console)
         await pilot.press("end", "ctrl+u", *"0 25 * * *")
         await until(pilot, lambda: "hour 25 is not within" in shown(console), "the error")
@@ -40,17 +36,13 @@ async def test_the_editor_points_at_the_column_of_the_error(opened: Opened, add:
 
 
 async def test_no_schedule_is_saved_before_its_next_runs_were_on_the_screen(
-    opened: Opened, add: Add, store: ScheduleStore, monkeypatch: pytest.MonkeyPatch
+    editing: Editing, add: Add, store: ScheduleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edit, "PAUSE", 3600)
     add("first")
     before = stored(store, "first")
-    console = opened()
-    async with console.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "first" in shown(console), "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
-        await pilot.press("end", "ctrl+u", *"every 5m", "enter")
+    async with editing("first", "every 5m") as (console, pilot):
+        await pilot.press("enter")
         await until(pilot, lambda: "every 5 minutes" in shown(console), "the meaning")
         assert stored(store, "first") == before
         await pilot.press("enter")
@@ -60,15 +52,10 @@ async def test_no_schedule_is_saved_before_its_next_runs_were_on_the_screen(
 
 @pytest.mark.parametrize("how", ["enter", "f2", "ctrl+s", "button"])
 async def test_there_is_more_than_one_way_to_save(
-    opened: Opened, add: Add, store: ScheduleStore, how: str
+    editing: Editing, add: Add, store: ScheduleStore, how: str
 ) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "first" in shown(console), "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
-        await pilot.press("end", "ctrl+u", *"every 5m")
+    async with editing("first", "every 5m") as (console, pilot):
         await until(pilot, lambda: "every 5 minutes" in shown(console), "the meaning")
         if how == "button":
             await pilot.click("#save")
@@ -77,13 +64,9 @@ async def test_there_is_more_than_one_way_to_save(
         await until(pilot, lambda: '"every": 300' in stored(store, "first"), "the change")
 
 
-async def test_text_typed_at_once_behind_a_key_is_not_lost(opened: Opened, add: Add) -> None:
+async def test_text_typed_at_once_behind_a_key_is_not_lost(editing: Editing, add: Add) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "first" in shown(console), "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
+    async with editing("first") as (console, pilot):
         field = console.screen.query_one("#text")
         from textual import events
 
@@ -96,16 +79,11 @@ async def test_text_typed_at_once_behind_a_key_is_not_lost(opened: Opened, add: 
 
 
 async def test_a_schedule_that_never_runs_is_not_saved(
-    opened: Opened, add: Add, store: ScheduleStore
+    editing: Editing, add: Add, store: ScheduleStore
 ) -> None:
     add("first")
     before = stored(store, "first")
-    console = opened()
-    async with console.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "first" in shown(console), "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
-        await pilot.press("end", "ctrl+u", *"0 0 30 2 *")
+    async with editing("first", "0 0 30 2 *") as (console, pilot):
         await until(pilot, lambda: "✗" in shown(console), "the error")
         await pilot.press("enter")
         await pilot.pause(0.2)
@@ -114,15 +92,10 @@ async def test_a_schedule_that_never_runs_is_not_saved(
 
 
 async def test_saving_mine_anyway_is_a_key_of_its_own(
-    opened: Opened, add: Add, store: ScheduleStore, app: Celery
+    editing: Editing, add: Add, store: ScheduleStore, app: Celery
 ) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: "first" in shown(console), "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
-        await pilot.press("end", "ctrl+u", *"every 5m")
+    async with editing("first", "every 5m") as (console, pilot):
         await until(pilot, lambda: "every 5 minutes" in shown(console), "the meaning")
         Operations(store, app=app).edit_schedule("first", parse_schedule("every 7m"))
         await pilot.press("enter")
@@ -135,15 +108,10 @@ async def test_saving_mine_anyway_is_a_key_of_its_own(
 
 
 async def test_an_entry_deleted_under_the_editor_keeps_the_text(
-    opened: Opened, add: Add, store: ScheduleStore, app: Celery
+    editing: Editing, add: Add, store: ScheduleStore, app: Celery
 ) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(100, 30), notifications=True) as pilot:
-        await until(pilot, lambda: "first" in shown(console), "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
-        await pilot.press("end", "ctrl+u", *"every 5m")
+    async with editing("first", "every 5m", notifications=True) as (console, pilot):
         await until(pilot, lambda: "every 5 minutes" in shown(console), "the meaning")
         Operations(store, app=app).delete("first")
         await pilot.press("enter")

@@ -6,25 +6,14 @@ import json
 
 from celery import Celery
 from celery.schedules import schedule
-from textual.pilot import Pilot
 
 from redbeat_core.operations import Operations
 from redbeat_core.schedules import parse_schedule
 from redbeat_core.storage.schedule_store import ScheduleStore
-from redbeat_tui.app import ConsoleApp
 from redbeat_tui.screens.conflict import ConflictScreen
 from redbeat_tui.screens.edit import EditScreen
 from redbeat_tui.screens.table import TableScreen
-from tests.console.conftest import Add, Opened, shown, until
-
-
-async def edited(console: ConsoleApp, pilot: Pilot[int], text: str, meaning: str) -> None:
-    """Open the editor on the only entry, and type *text*."""
-    await until(pilot, lambda: console.selected_row() is not None, "the entry")
-    await pilot.press("e")
-    await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
-    await pilot.press("end", "ctrl+u", *text)
-    await until(pilot, lambda: meaning in shown(console), "the meaning")
+from tests.console.conftest import Add, Editing, Opened, shown, until
 
 
 def every(store: ScheduleStore, name: str) -> float:
@@ -34,12 +23,11 @@ def every(store: ScheduleStore, name: str) -> float:
 
 
 async def test_enter_however_often_does_not_overwrite_the_change_of_another_operator(
-    opened: Opened, add: Add, store: ScheduleStore, app: Celery
+    editing: Editing, add: Add, store: ScheduleStore, app: Celery
 ) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(80, 24), notifications=True) as pilot:
-        await edited(console, pilot, "every 5m", "every 5 minutes")
+    async with editing("first", "every 5m", size=(80, 24), notifications=True) as (console, pilot):
+        await until(pilot, lambda: "every 5 minutes" in shown(console), "the meaning")
         Operations(store, app=app).edit_schedule("first", parse_schedule("every 7m"))
         for _ in range(4):
             await pilot.press("enter")
@@ -56,12 +44,11 @@ async def test_enter_however_often_does_not_overwrite_the_change_of_another_oper
         assert every(store, "first") == 300
 
 
-async def test_a_saved_schedule_is_described(opened: Opened, add: Add) -> None:
+async def test_a_saved_schedule_is_described(editing: Editing, add: Add) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(120, 30), notifications=True) as pilot:
-        text = "FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;BYMINUTE=0;BYSECOND=0"
-        await edited(console, pilot, text, "09:00")
+    text = "FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;BYMINUTE=0;BYSECOND=0"
+    async with editing("first", text, size=(120, 30), notifications=True) as (console, pilot):
+        await until(pilot, lambda: "09:00" in shown(console), "the meaning")
         await pilot.press("enter")
         await until(pilot, lambda: "first is saved: " in shown(console), "the end")
         assert "FREQ" not in shown(console)

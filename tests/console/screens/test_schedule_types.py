@@ -16,7 +16,7 @@ from redbeat_core.entries.view import decode_record
 from redbeat_core.schedules import parse_schedule, rrule
 from redbeat_core.storage.schedule_store import ScheduleStore
 from redbeat_tui.text import schedule_preview
-from tests.console.conftest import Add, Opened, Run, shown, until
+from tests.console.conftest import Add, Editing, Opened, Run, shown, until
 
 #: Schedules with further runs for a long time, typed in the time zone of the console.
 TYPES = (
@@ -45,14 +45,9 @@ def test_every_type_is_typed_stored_and_shown(
     assert entry["next_runs"]
 
 
-async def test_the_editor_takes_the_new_types(opened: Opened, add: Add) -> None:
+async def test_the_editor_takes_the_new_types(editing: Editing, add: Add) -> None:
     add("first")
-    console = opened()
-    async with console.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: console.selected_row() is not None, "the entry")
-        await pilot.press("e")
-        await until(pilot, lambda: "next 5 runs" in shown(console), "the next runs")
-        await pilot.press("end", "ctrl+u", *"at 2990-12-24 18:00 Europe/Berlin")
+    async with editing("first", "at 2990-12-24 18:00 Europe/Berlin") as (console, pilot):
         await until(
             pilot, lambda: "once, on 24 Dec 2990 at 18:00" in shown(console), "the description"
         )

@@ -88,11 +88,11 @@ _TYPES = "interval, interval-from, crontab, crontab-tz, rrule, rrule-tz, rrule-s
 #: Matches the meta that celery-redbeat and this project write at each run. The match takes a
 #: fraction of the time of the JSON decoder.
 _WRITTEN_META = re.compile(
-    r'\{"last_run_at": \{"__type__": "datetime", "year": (\d{4}), "month": (\d{1,2}), '
-    r'"day": (\d{1,2}), "hour": (\d{1,2}), "minute": (\d{1,2}), "second": (\d{1,2}), '
-    r'"microsecond": (\d{1,6}), "timezone": "([A-Za-z0-9_+/-]+)"\}'
-    r'(?:, "total_run_count": (\d{1,18}))?\}',
-    re.ASCII,
+    r'\{"last_run_at": \{"__type__": "datetime", "year": YEAR, "month": NUMBER, "day": NUMBER, '
+    r'"hour": NUMBER, "minute": NUMBER, "second": NUMBER, "microsecond": NUMBER, '
+    r'"timezone": "([A-Za-z0-9_+/-]+)"\}(?:, "total_run_count": NUMBER)?\}'
+    # JSON has no leading zeros; a number of more digits is left to the decoder.
+    .replace("YEAR", "([1-9][0-9]{3})").replace("NUMBER", "(0|[1-9][0-9]{0,17})")
 )
 
 
@@ -228,7 +228,7 @@ def decode_meta(text: str | None) -> dict[str, Any]:
         try:
             last_run_at = datetime(*map(int, numbers), tzinfo=find_zone(zone))  # type: ignore[misc, arg-type]
             return {"last_run_at": last_run_at, "total_run_count": int(count or 0)}
-        except ValueError:
+        except (ValueError, OverflowError):
             # The code below raises the error with a better message.
             pass
     meta = _object("meta", text)

@@ -49,6 +49,11 @@ TEXT = encode_meta(
 @example(at=TEXT.index("UTC"), what="X")
 @example(at=TEXT.index(" 7"), what="-")
 @example(at=TEXT.index("month") + 8, what="99")
+@example(at=TEXT.index("2026"), what="0")
+@example(at=TEXT.index(" 7"), what=" 0")
+@example(at=TEXT.index("month") + 8, what="01")
+@example(at=TEXT.index("microsecond") + 14, what="00")
+@example(at=TEXT.index("microsecond") + 14, what="99999999999")
 def test_what_is_nearly_a_run_is_read_as_by_the_general_way(at: int, what: str) -> None:
     text = TEXT[:at] + what + TEXT[at + 1 :]
     try:
